@@ -1,0 +1,2 @@
+//! The disksmith program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Whichever filesystem a slice of storage holds.

@@ -1,0 +1,1 @@
+//! Seed media for cloud-init.

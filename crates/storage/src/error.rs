@@ -1,0 +1,142 @@
+//! Errors of the storage floor.
+
+use crate::diagnose::{Diagnose, ErrorKind};
+use std::io;
+use std::path::PathBuf;
+
+/// The result of a storage operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A process that holds a lock on an image file, as far as `/proc` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockHolder {
+    /// Process id.
+    pub pid: u32,
+    /// The process's command name (`/proc/PID/comm`).
+    pub command: String,
+}
+
+/// What can go wrong when bytes are reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {operation} {object}{}: {source}", at(.offset))]
+    Io {
+        /// The file, as the user named it.
+        object: String,
+        /// What was tried, as a verb: `read`, `write`, `flush`, `open` …
+        operation: &'static str,
+        /// Byte offset of the access, where there is one.
+        offset: Option<u64>,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// An access that reaches beyond the end of the storage.
+    #[error("{object}: {len} bytes at offset {offset} lie beyond its end at {size}")]
+    OutOfBounds {
+        /// The storage, as [`crate::Storage::name`] gives it.
+        object: String,
+        /// Byte offset of the access.
+        offset: u64,
+        /// Length of the access in bytes.
+        len: u64,
+        /// Size of the storage in bytes.
+        size: u64,
+    },
+    /// A change to something opened for reading, or that cannot be written at all.
+    #[error("{object} is read-only")]
+    ReadOnly {
+        /// The storage.
+        object: String,
+    },
+    /// This kind of storage cannot do that.
+    #[error("{object}: {operation} is not possible")]
+    Unsupported {
+        /// The storage.
+        object: String,
+        /// What was asked.
+        operation: &'static str,
+    },
+    /// Another process has the file open in a way that excludes this use of it.
+    #[error("{} is in use{}", .path.display(), holders_text(.holders))]
+    Locked {
+        /// The image file.
+        path: PathBuf,
+        /// Who holds it, as far as can be told.
+        holders: Vec<LockHolder>,
+    },
+    /// An error of the format that this storage is an image of (a damaged qcow2 table, say).
+    #[error("{0}")]
+    Format(Box<dyn Diagnose>),
+}
+
+fn at(offset: &Option<u64>) -> String {
+    offset.map(|o| format!(" at offset {o}")).unwrap_or_default()
+}
+
+fn holders_text(holders: &[LockHolder]) -> String {
+    if holders.is_empty() {
+        return " by another process".into();
+    }
+    let list: Vec<String> = holders
+        .iter()
+        .map(|h| format!("{} (process {})", h.command, h.pid))
+        .collect();
+    format!(" by {}", list.join(", "))
+}
+
+impl Error {
+    /// Wraps what the operating system said.
+    pub fn io(
+        object: impl Into<String>,
+        operation: &'static str,
+        offset: Option<u64>,
+        source: io::Error,
+    ) -> Self {
+        Self::Io {
+            object: object.into(),
+            operation,
+            offset,
+            source,
+        }
+    }
+
+    /// Wraps an error of an image format.
+    pub fn format(error: impl Diagnose) -> Self {
+        Self::Format(Box::new(error))
+    }
+}
+
+impl Diagnose for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    ErrorKind::NoSpace
+                }
+                _ => ErrorKind::Failed,
+            },
+            Self::OutOfBounds { .. } => ErrorKind::Corrupt,
+            Self::ReadOnly { .. } => ErrorKind::Failed,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Locked { .. } => ErrorKind::InUse,
+            Self::Format(inner) => inner.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Locked { .. } => {
+                Some("shut the virtual machine down (or end the process), then run this again".into())
+            }
+            Self::ReadOnly { .. } => Some("check the file's permissions, or work on a copy".into()),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("check the file's permissions".into())
+            }
+            Self::Format(inner) => inner.hint(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What a filesystem is.
+//!
+//! [`FileSystem`] is the only way by which disksmith reaches files: inode based, bytes for names. Every filesystem
+//! crate implements it; [`Tree`] joins mounted filesystems to one tree and walks paths that cannot leave its root.
+
+mod error;
+mod filesystem;
+mod gate;
+mod metadata;
+
+pub use error::{Error, Result};
+pub use filesystem::{
+    DirEntry, DirSink, FileSystem, FileSystemRef, FreeSink, NewNode, RenameMode, XattrMode,
+};
+pub use gate::OperationGate;
+pub use metadata::{FileType, InodeNo, Metadata, MetadataChange, StatFs, Timestamp};
