@@ -1,0 +1,92 @@
+//! How a failure reaches the user: what failed, on which file, why, what is unchanged, and what to do next.
+
+use disksmith_storage::{Diagnose, ErrorKind};
+use std::fmt;
+use std::process::ExitCode;
+
+/// The result of a command.
+pub(crate) type Outcome<T = ExitCode> = Result<T, Failure>;
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The class, from which the exit status follows.
+    kind: ErrorKind,
+    /// What failed and why.
+    message: String,
+    /// What was left as it was.
+    unchanged: Option<String>,
+    /// What to do next.
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure that no library knows: a wrong argument, a file that is in the way.
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), unchanged: None, hint: None }
+    }
+
+    /// A wrong argument.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    /// Reading or writing a file of the user's failed.
+    pub(crate) fn io(operation: &str, path: &std::path::Path, source: &std::io::Error) -> Self {
+        let kind = match source.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+            _ => ErrorKind::Failed,
+        };
+        Self::new(kind, format!("cannot {operation} {}: {source}", path.display()))
+    }
+
+    /// Puts what was being done before the reason.
+    pub(crate) fn doing(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// Says what the failure left as it was.
+    pub(crate) fn unchanged(mut self, what: impl Into<String>) -> Self {
+        self.unchanged = Some(what.into());
+        self
+    }
+
+    /// Says what to do next, unless the error itself knew.
+    pub(crate) fn or_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// The exit status of this failure, as `docs/exit-status.md` lists them.
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self.kind {
+            ErrorKind::Usage => 2,
+            ErrorKind::Corrupt => 3,
+            ErrorKind::Unsupported => 4,
+            ErrorKind::InUse => 5,
+            ErrorKind::Refused => 6,
+            ErrorKind::NoSpace => 7,
+            _ => 1,
+        }
+    }
+
+    /// Prints the failure on standard error and gives the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("disksmith: {}", self.message);
+        if let Some(unchanged) = &self.unchanged {
+            eprintln!("unchanged: {unchanged}");
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(self.exit_status())
+    }
+}
+
+impl<E: Diagnose> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { kind: error.kind(), message: error.to_string(), unchanged: None, hint: error.hint() }
+    }
+}
