@@ -11,11 +11,21 @@
 mod diagnose;
 mod error;
 mod extent;
+mod host_file;
+mod lock;
+mod memory;
+mod new_file;
 mod shadow;
 mod storage;
+mod window;
 
 pub use diagnose::{Diagnose, ErrorKind};
 pub use error::{Error, LockHolder, Result};
 pub use extent::{Extent, ExtentState, HostLocation};
+pub use host_file::{FileId, HostFile, OpenMode};
+pub use lock::LockMode;
+pub use memory::Memory;
+pub use new_file::{Durability, Existing, NewFile, sync_directory};
 pub use shadow::{Prepared, Shadow};
-pub use storage::{Alignment, Storage, StorageRef, ZeroMode, copy, is_zero, read_vec};
+pub use storage::{Alignment, HostSpan, Storage, StorageRef, ZeroMode, copy, is_zero, read_vec};
+pub use window::Window;

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::extent::Extent;
+use crate::host_file::HostFile;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -24,6 +25,17 @@ pub struct Alignment {
     pub io: u64,
     /// The unit in which space is allocated (a qcow2 cluster).
     pub allocation: u64,
+}
+
+/// A range of a storage that lies, plainly and in one piece, in an open host file.
+#[derive(Debug, Clone, Copy)]
+pub struct HostSpan<'a> {
+    /// The open file.
+    pub file: &'a HostFile,
+    /// Byte offset of the range in the file.
+    pub offset: u64,
+    /// How many bytes of the range asked for lie there; at least 1.
+    pub len: u64,
 }
 
 /// Bytes at an offset.
@@ -100,6 +112,14 @@ pub trait Storage: Send + Sync + Debug {
     fn copy_range(&self, offset: u64, source: &dyn Storage, source_offset: u64, len: u64) -> Result<u64> {
         let _ = (offset, source, source_offset, len);
         Ok(0)
+    }
+
+    /// Where a range lies in an open host file, if it lies there plainly (not compressed, encrypted or staged
+    /// elsewhere): the longest piece from `offset` that does, at most `len` bytes. `None` where it does not, or
+    /// where that is not known.
+    fn host_span(&self, offset: u64, len: u64) -> Option<HostSpan<'_>> {
+        let _ = (offset, len);
+        None
     }
 
     /// Checks that a range lies inside the storage.

@@ -1,0 +1,228 @@
+//! Files that appear under their name only when they are complete.
+
+use crate::error::{Error, Result};
+use crate::host_file::{HostFile, OpenMode};
+use crate::lock::LockMode;
+use crate::storage::Storage;
+use rustix::fs::RenameFlags;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What happens when the name of a new file is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// An error, and the file there stays.
+    Refuse,
+    /// The new file takes its place, in one step.
+    Replace,
+}
+
+/// How far a new file is made durable when it gets its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Contents and name are on the disk on return.
+    Sync,
+    /// Left to the operating system, or to a [`sync_directory`] and `syncfs` after many files.
+    Deferred,
+}
+
+/// A file that is being made. It lies beside its target under a hidden name, and is removed again unless
+/// [`commit`](Self::commit) gives it its own.
+#[derive(Debug)]
+pub struct NewFile {
+    file: Arc<HostFile>,
+    temporary: Option<PathBuf>,
+    target: PathBuf,
+}
+
+impl NewFile {
+    /// Starts a file that shall be called `target`, empty, open for reading and writing, and locked. Where `target`
+    /// is a symbolic link to a file, that file is meant.
+    pub fn create(target: impl AsRef<Path>, existing: Existing) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let named = target.as_ref();
+        let fail = |source| Error::io(named.display().to_string(), "create", None, source);
+        if existing == Existing::Refuse && named.symlink_metadata().is_ok() {
+            return Err(fail(io::ErrorKind::AlreadyExists.into()));
+        }
+        let target = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned());
+        let Some(file_name) = target.file_name() else {
+            return Err(fail(io::ErrorKind::IsADirectory.into()));
+        };
+        if target.is_dir() {
+            return Err(fail(io::ErrorKind::IsADirectory.into()));
+        }
+        // The name needs only to be free: each attempt takes another number.
+        for _ in 0..10_000 {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let temporary = target.with_file_name(hidden_name(file_name, count));
+            let opened = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(&temporary);
+            match opened {
+                Ok(file) => {
+                    let file =
+                        HostFile::adopt(file, named, OpenMode::Write, LockMode::Lock).inspect_err(|_| {
+                            let _ = std::fs::remove_file(&temporary);
+                        })?;
+                    return Ok(Self {
+                        file: Arc::new(file),
+                        temporary: Some(temporary),
+                        target,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(fail(error)),
+            }
+        }
+        Err(fail(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// The file, to be written.
+    pub fn file(&self) -> &Arc<HostFile> {
+        &self.file
+    }
+
+    /// Where the file lies until it is committed.
+    pub fn temporary_path(&self) -> Option<&Path> {
+        self.temporary.as_deref()
+    }
+
+    /// Gives the file its name. On an error the file is removed, and what had the name before still has it.
+    pub fn commit(mut self, existing: Existing, durability: Durability) -> Result<Arc<HostFile>> {
+        let fail = |source| Error::io(self.file.name(), "create", None, source);
+        if durability == Durability::Sync {
+            self.file.sync_all()?;
+        }
+        let Some(temporary) = self.temporary.clone() else {
+            return Ok(Arc::clone(&self.file));
+        };
+        match existing {
+            Existing::Replace => std::fs::rename(&temporary, &self.target).map_err(fail)?,
+            Existing::Refuse => rename_to_free_name(&temporary, &self.target).map_err(fail)?,
+        }
+        self.temporary = None;
+        if durability == Durability::Sync {
+            sync_directory(&self.target)?;
+        }
+        Ok(Arc::clone(&self.file))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.temporary
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            log::warn!("cannot remove {}: {error}", path.display());
+        }
+    }
+}
+
+fn hidden_name(name: &std::ffi::OsStr, count: u32) -> OsString {
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}-{count}.part", std::process::id()));
+    hidden
+}
+
+/// Renames in one step, and only if nothing has the new name.
+fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::io::Errno;
+    match rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            // A filesystem without that call: a second name can be given only where none is.
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes the entry of `path` in its directory durable, after it was made, renamed or removed.
+pub fn sync_directory(path: &Path) -> Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .or_else(|error| match error.raw_os_error() {
+            // Some network filesystems have no such call; their directories are written through.
+            Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => Ok(()),
+            _ => Err(error),
+        })
+        .map_err(|source| Error::io(directory.display().to_string(), "flush", None, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn appears_when_complete() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("disk.raw");
+        let new = NewFile::create(&target, Existing::Refuse).unwrap();
+        new.file().set_size(3).unwrap();
+        new.file().write_at(0, b"abc").unwrap();
+        assert!(!target.exists());
+        let file = new.commit(Existing::Refuse, Durability::Sync).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"abc");
+        assert_eq!(file.name(), target.display().to_string());
+        assert_eq!(entries(directory.path()), ["disk.raw"]);
+    }
+
+    #[test]
+    fn leaves_nothing_when_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let new = NewFile::create(directory.path().join("x"), Existing::Refuse).unwrap();
+        assert_eq!(entries(directory.path()).len(), 1);
+        drop(new);
+        assert!(entries(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn keeps_what_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("x");
+        let new = NewFile::create(&target, Existing::Refuse).unwrap();
+        std::fs::write(&target, "old").unwrap();
+        assert!(NewFile::create(&target, Existing::Refuse).is_err());
+        assert!(new.commit(Existing::Refuse, Durability::Sync).is_err());
+        assert_eq!(std::fs::read(&target).unwrap(), b"old");
+        assert_eq!(entries(directory.path()), ["x"]);
+        let new = NewFile::create(&target, Existing::Replace).unwrap();
+        new.commit(Existing::Replace, Durability::Deferred).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"");
+    }
+
+    #[test]
+    fn follows_a_link_to_what_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().join("real");
+        let link = directory.path().join("link");
+        std::fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink("real", &link).unwrap();
+        let new = NewFile::create(&link, Existing::Replace).unwrap();
+        new.commit(Existing::Replace, Durability::Sync).unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(std::fs::read(&real).unwrap(), b"");
+    }
+}
