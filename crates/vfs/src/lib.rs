@@ -6,11 +6,18 @@
 mod error;
 mod filesystem;
 mod gate;
+mod glob_pattern;
+mod memory_fs;
 mod metadata;
+mod name;
+mod tree;
 
 pub use error::{Error, Result};
 pub use filesystem::{
     DirEntry, DirSink, FileSystem, FileSystemRef, FreeSink, NewNode, RenameMode, XattrMode,
 };
 pub use gate::OperationGate;
+pub use memory_fs::MemoryFs;
 pub use metadata::{FileType, InodeNo, Metadata, MetadataChange, StatFs, Timestamp};
+pub use name::check_name;
+pub use tree::{MountId, Node, Owner, Tree, WalkEntry, WalkStep};
