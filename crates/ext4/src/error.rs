@@ -79,6 +79,9 @@ pub enum Error {
     /// An error of a file operation (a name that is taken, say).
     #[error(transparent)]
     File(#[from] vfs::Error),
+    /// The journal cannot be recovered.
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
     /// The storage below failed.
     #[error(transparent)]
     Storage(#[from] disksmith_storage::Error),
@@ -143,6 +146,7 @@ impl Diagnose for Error {
             Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::InvalidOption { .. } => ErrorKind::Usage,
             Self::File(inner) => inner.kind(),
+            Self::Journal(inner) => inner.kind(),
             Self::Storage(inner) => inner.kind(),
         }
     }
@@ -157,6 +161,7 @@ impl Diagnose for Error {
                 Some("delete files in the guest, or make the disk and its filesystem larger".into())
             }
             Self::File(inner) => inner.hint(),
+            Self::Journal(inner) => inner.hint(),
             Self::Storage(inner) => inner.hint(),
             _ => None,
         }

@@ -6,6 +6,7 @@ mod extent_record;
 mod features;
 mod group_descriptor;
 mod inode;
+mod journal;
 mod record;
 mod superblock;
 
@@ -15,4 +16,8 @@ pub use extent_record::{ExtentHeader, ExtentIndex, ExtentLeaf};
 pub use features::{Compat, Features, Incompat, RoCompat};
 pub use group_descriptor::GroupDescriptor;
 pub use inode::{Inode, InodeFlags};
+pub use journal::{
+    FastCommitName, FastCommitRecord, JournalCompat, JournalError, JournalIncompat, JournalSuperblock, Log, LogRun,
+    RecoveredView, Recovery, RecoveryLimits, Sequence,
+};
 pub use superblock::Superblock;
