@@ -1,0 +1,10 @@
+//! The program as its users run it, judged by qemu-img, e2fsck, the kernel, isoinfo, and a guest that boots.
+
+mod boot;
+mod customize;
+mod images;
+mod kill;
+mod lab;
+mod refusals;
+mod seed;
+mod small_guest;
