@@ -1,0 +1,230 @@
+//! Journals that the kernel left dirty: our recovery against that of e2fsck, byte by byte.
+
+use super::judges::{assert_clean, copy_sparse, debugfs, have, long, mke2fs, run};
+use super::kernel::{Mount, can_mount};
+use disksmith_ext4::{Log, LogRun, RecoveredView, Recovery, RecoveryLimits, Superblock};
+use disksmith_storage::{HostFile, LockMode, OpenMode, Storage, StorageRef, read_vec};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+const JOURNAL_INODE: u32 = 8;
+
+fn open(image: &Path, mode: OpenMode) -> StorageRef {
+    Arc::new(HostFile::open(image, mode, LockMode::None).unwrap())
+}
+
+fn superblock(storage: &dyn Storage) -> Superblock {
+    Superblock::from_bytes(&read_vec(storage, 1024, 1024).unwrap(), 1024).unwrap()
+}
+
+/// The journal's block map as debugfs tells it.
+fn journal_map(image: &Path) -> Vec<LogRun> {
+    let sb = superblock(&*open(image, OpenMode::Read));
+    let stat = debugfs(image, &format!("stat <{JOURNAL_INODE}>\n"), false);
+    let size = stat.split("Size: ").nth(1).and_then(|s| s.split_whitespace().next()).unwrap();
+    let blocks = size.parse::<u64>().unwrap() / u64::from(sb.block_size());
+    let commands: String = (0..blocks).map(|b| format!("bmap <{JOURNAL_INODE}> {b}\n")).collect();
+    let runs = debugfs(image, &commands, false)
+        .lines()
+        .filter(|line| !line.starts_with("debugfs") && !line.is_empty())
+        .enumerate()
+        .map(|(i, line)| LogRun {
+            logical: i as u32,
+            physical: line.split_whitespace().next().unwrap().parse().unwrap(),
+            len: 1,
+        })
+        .collect::<Vec<_>>();
+    assert_eq!(runs.len() as u64, blocks);
+    runs
+}
+
+fn log(map: &[LogRun], storage: &dyn Storage) -> Log {
+    let sb = superblock(storage);
+    Log::open(storage, map.to_vec(), map.len() as u64, sb.block_size(), sb.blocks_count()).unwrap()
+}
+
+/// Work that leaves revocations, reused blocks and blocks that look like the journal's own.
+fn work(dir: &Path, rounds: usize) {
+    let mut magic = vec![0xC0, 0x3B, 0x39, 0x98];
+    magic.resize(4096, 7);
+    for round in 0..rounds {
+        let sub = dir.join(format!("d{round}"));
+        fs::create_dir(&sub).unwrap();
+        for i in 0..60 {
+            let path = sub.join(format!("a-rather-long-file-name-to-fill-the-directory-{i}"));
+            let mut file = File::create(&path).unwrap();
+            file.write_all(&magic).unwrap();
+            file.write_all(format!("{round} {i}").as_bytes()).unwrap();
+            if i % 20 == 0 {
+                file.sync_all().unwrap();
+            }
+        }
+        File::open(&sub).unwrap().sync_all().unwrap();
+        if round % 2 == 1 {
+            fs::remove_dir_all(dir.join(format!("d{}", round - 1))).unwrap();
+            fs::rename(&sub, dir.join(format!("renamed{round}"))).unwrap();
+            File::open(dir).unwrap().sync_all().unwrap();
+        }
+    }
+    // Whatever is still only in memory.
+    fs::write(dir.join("last"), b"not synced").unwrap();
+}
+
+struct Case {
+    name: &'static str,
+    size: u64,
+    mke2fs: &'static str,
+    mount: &'static str,
+    rounds: usize,
+}
+
+const MIB: u64 = 1 << 20;
+
+const CASES: &[Case] = &[
+    Case { name: "default", size: 64 * MIB, mke2fs: "-t ext4", mount: "rw", rounds: 6 },
+    Case { name: "1k", size: 32 * MIB, mke2fs: "-t ext4 -b 1024", mount: "rw", rounds: 6 },
+    Case {
+        name: "wraps",
+        size: 64 * MIB,
+        mke2fs: "-t ext4 -b 1024 -J size=1",
+        mount: "rw,data=journal",
+        rounds: 24,
+    },
+    Case { name: "ext3", size: 32 * MIB, mke2fs: "-t ext3 -b 1024 -J size=1", mount: "rw,data=journal", rounds: 20 },
+    Case {
+        name: "no checksums, 64bit",
+        size: 64 * MIB,
+        mke2fs: "-t ext4 -O ^metadata_csum,64bit",
+        mount: "rw,data=journal",
+        rounds: 6,
+    },
+    Case {
+        name: "version 1 checksums",
+        size: 64 * MIB,
+        mke2fs: "-t ext4 -O ^metadata_csum,^64bit",
+        mount: "rw,journal_checksum",
+        rounds: 6,
+    },
+    Case {
+        name: "asynchronous commits, version 1 checksums",
+        size: 64 * MIB,
+        mke2fs: "-t ext4 -O ^metadata_csum",
+        mount: "rw,journal_async_commit,data=writeback",
+        rounds: 6,
+    },
+    Case {
+        name: "asynchronous commits",
+        size: 64 * MIB,
+        mke2fs: "-t ext4",
+        mount: "rw,journal_async_commit,data=writeback",
+        rounds: 6,
+    },
+    Case {
+        name: "not 64bit",
+        size: 64 * MIB,
+        mke2fs: "-t ext4 -O ^64bit,orphan_file",
+        mount: "rw,data=journal",
+        rounds: 6,
+    },
+    Case {
+        name: "checksum seed",
+        size: 64 * MIB,
+        mke2fs: "-t ext4 -O metadata_csum_seed -U 11111111-2222-3333-4444-555555555555",
+        mount: "rw",
+        rounds: 6,
+    },
+];
+
+/// Clears `needs_recovery`, as whoever opens the filesystem does.
+fn clear_flag(storage: &dyn Storage) {
+    let mut bytes = read_vec(storage, 1024, 1024).unwrap();
+    let mut sb = Superblock::from_bytes(&bytes, 1024).unwrap();
+    sb.feature_incompat &= !4;
+    sb.seal_into(&mut bytes);
+    storage.write_at(1024, &bytes).unwrap();
+}
+
+/// Where two images differ, in blocks; times and counters of the superblock that only e2fsck changes are left out.
+fn differences(ours: &dyn Storage, theirs: &dyn Storage, log: &Log) -> Vec<u64> {
+    let block_size = u64::from(log.block_size());
+    let mut list = Vec::new();
+    for block in 0..ours.size() / block_size {
+        let mut a = read_vec(ours, block * block_size, block_size as usize).unwrap();
+        let mut b = read_vec(theirs, block * block_size, block_size as usize).unwrap();
+        if block == 1024 / block_size {
+            let at = (1024 % block_size) as usize;
+            let view = |bytes: &mut [u8]| {
+                for range in [0x2c..0x38, 0x40..0x44, 0x178..0x180, 0x274..0x278, 0x3fc..0x400] {
+                    bytes[at + range.start..at + range.end].fill(0);
+                }
+            };
+            view(&mut a);
+            view(&mut b);
+        }
+        if a != b {
+            list.push(block);
+        }
+    }
+    list
+}
+
+#[test]
+fn recovery_equals_that_of_e2fsck() {
+    if !can_mount() || !have("mke2fs") || !have("debugfs") || !have("python3") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for case in CASES {
+        for flush_log in [false, true] {
+            if flush_log && !long() && case.name != "default" {
+                continue;
+            }
+            let name = format!("{}, log {}flushed", case.name, if flush_log { "" } else { "not " });
+            let image = dir.path().join("dirty.img");
+            mke2fs(&image, case.size, case.mke2fs);
+            let map = journal_map(&image);
+            let mount = Mount::new(&image, case.mount);
+            work(mount.path(), case.rounds);
+            mount.shut_down(flush_log);
+
+            let theirs_path = dir.path().join("theirs.img");
+            copy_sparse(&image, &theirs_path);
+            let judged = run("e2fsck", &["-E", "journal_only", "-p", theirs_path.to_str().unwrap()]);
+            assert!(judged.status.code().is_some_and(|code| code <= 1), "{name}: {judged:?}");
+
+            let ours = open(&image, OpenMode::Write);
+            assert_ne!(superblock(&*ours).feature_incompat & 4, 0, "{name}: not dirty");
+            let recovery = Recovery::plan(log(&map, &*ours), &*ours, RecoveryLimits::default()).unwrap();
+            assert!(recovery.is_needed() && recovery.transactions() > 0 && recovery.blocks() > 0, "{name}");
+            eprintln!(
+                "{name}: {} transactions, {} blocks, {} revoked",
+                recovery.transactions(),
+                recovery.blocks(),
+                recovery.revoked()
+            );
+            let view = RecoveredView::new(ours.clone(), &recovery).unwrap();
+            clear_flag(&view);
+            recovery.apply(&*ours).unwrap();
+            clear_flag(&*ours);
+            let log = log(&map, &*ours);
+            assert_eq!(log.superblock().start(), 0);
+            let theirs = open(&theirs_path, OpenMode::Read);
+            assert_eq!(differences(&*ours, &*theirs, &log), Vec::<u64>::new(), "{name}");
+            assert_eq!(differences(&view, &*theirs, &log), Vec::<u64>::new(), "{name}, as a view");
+            drop((ours, view));
+            // Orphans are left on the list by a machine that lost power; that is for whoever opens it next.
+            let full = run("e2fsck", &["-fy", image.to_str().unwrap()]);
+            let theirs_full = run("e2fsck", &["-fy", theirs_path.to_str().unwrap()]);
+            assert_eq!(
+                String::from_utf8_lossy(&full.stdout).replace("dirty.img", "theirs.img"),
+                String::from_utf8_lossy(&theirs_full.stdout),
+                "{name}"
+            );
+            assert_clean(&image, &name);
+            drop(Mount::new(&image, "rw"));
+            assert_clean(&image, &name);
+        }
+    }
+}
