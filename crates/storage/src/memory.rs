@@ -4,13 +4,15 @@ use crate::error::Result;
 use crate::extent::{Extent, ExtentState};
 use crate::storage::{Alignment, Storage, ZeroMode, is_zero};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bytes per chunk; a chunk that was never written takes no memory.
 const CHUNK: u64 = 16 * 1024;
 
-type Chunks = BTreeMap<u64, Box<[u8]>>;
+/// Copies of a memory share chunks until one of them writes.
+type Chunks = BTreeMap<u64, Arc<[u8]>>;
 
 /// A storage held in memory. Sparse: what was never written, or was zeroed as a whole chunk, takes no memory, so
 /// its size may be anything.
@@ -50,7 +52,7 @@ impl Memory {
         bytes
     }
 
-    /// A copy that shares nothing with this one.
+    /// A copy that changes independently of this one. Cheap: what neither writes is held once.
     pub fn duplicate(&self) -> Self {
         Self {
             name: self.name.clone(),
@@ -105,7 +107,7 @@ impl Memory {
                 let chunk = chunks
                     .entry(index)
                     .or_insert_with(|| vec![0; CHUNK as usize].into());
-                chunk[within..within + n].copy_from_slice(head);
+                Arc::make_mut(chunk)[within..within + n].copy_from_slice(head);
             }
             at += n as u64;
             rest = tail;
@@ -129,7 +131,7 @@ impl Memory {
             if from == 0 && to == CHUNK {
                 chunks.remove(&index);
             } else if let Some(chunk) = chunks.get_mut(&index) {
-                chunk[from as usize..to as usize].fill(0);
+                Arc::make_mut(chunk)[from as usize..to as usize].fill(0);
             }
         }
     }
