@@ -1,1 +1,25 @@
 //! What is on a disk: GPT, MBR, or a bare filesystem.
+//!
+//! [`Disk::probe`] looks at any [`disksmith_storage::Storage`] and gives its partitions, each of which opens as a storage of
+//! its own. A disk without a partition table is one slice, the whole of it, so that nobody above has to care.
+//! [`GptLayout`] and [`MbrLayout`] write new tables.
+
+mod disk;
+mod error;
+mod gpt;
+mod mbr;
+mod notice;
+mod partition;
+mod partition_type;
+mod sector;
+mod whole_disk;
+
+pub use disk::{Disk, Table};
+pub use error::{Error, Result};
+pub use gpt::{GptEntry, GptHeader, GptLayout, GptPartition};
+pub use mbr::{BootRecord, Chs, MbrLayout, MbrPartition, PartitionRecord};
+pub use notice::Notice;
+pub use partition::Partition;
+pub use partition_type::{PartitionType, gpt_type};
+pub use sector::{Lba, SectorSize};
+pub use uuid::Uuid;

@@ -1,0 +1,13 @@
+//! Master boot records and the chains of logical partitions.
+
+mod boot_record;
+mod layout;
+mod logical;
+mod partition_record;
+
+pub use boot_record::BootRecord;
+pub use layout::{MbrLayout, MbrPartition};
+pub use partition_record::{Chs, PartitionRecord};
+
+pub(crate) use boot_record::BOOT_RECORD_LEN;
+pub(crate) use logical::{LogicalPartition, logical_partitions};

@@ -1,0 +1,6 @@
+//! Partition tables against sfdisk, sgdisk and blkid.
+
+mod hostile;
+mod judge;
+mod reading;
+mod writing;
