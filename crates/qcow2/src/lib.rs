@@ -1,1 +1,37 @@
 //! The qcow2 image format, version 2 and 3, read and written.
+//!
+//! [`Qcow2`] opens an image and is a [`disksmith_storage::Storage`]: its bytes are the guest's disk. [`create`] makes
+//! an image, [`build_image_bytes`] builds an empty one as a few pieces of bytes. Format errors are [`Error`].
+//!
+//! The format is specified in QEMU's `docs/interop/qcow2.rst`; comments name its sections.
+
+mod allocate;
+mod cache;
+mod compression;
+mod core;
+mod create;
+mod engine;
+mod entry;
+mod error;
+mod extension;
+mod feature;
+mod flush;
+mod header;
+mod image;
+mod io;
+mod refcount;
+mod resize;
+mod state;
+mod types;
+
+pub use compression::{compress_cluster, decompress_cluster};
+pub use create::{Backing, CreateOptions, ImageBytes, Preallocation, build_image_bytes, create};
+pub use error::{Error, Result};
+pub use extension::{BitmapsExtension, Extension};
+pub use feature::{Autoclear, Compatible, FeatureKind, FeatureName, Incompatible};
+pub use header::{CompressionType, Header, MAX_BACKING_NAME};
+pub use image::{OpenOptions, Qcow2};
+pub use types::{
+    Geometry, GuestCluster, GuestOffset, HostCluster, HostOffset, MAX_CLUSTER_BITS, MAX_L1_BYTES,
+    MAX_REFCOUNT_TABLE_BYTES, MIN_CLUSTER_BITS,
+};
