@@ -163,7 +163,10 @@ impl Storage for Staging {
         let mut overlay = self.overlay_mut();
         self.check_range(offset, buf.len() as u64)?;
         let unit = self.unit * PAGE;
-        let (start, end) = (offset.checked_next_multiple_of(unit).unwrap_or(u64::MAX), offset + buf.len() as u64);
+        let (start, end) = (
+            offset.checked_next_multiple_of(unit).unwrap_or(u64::MAX),
+            offset + buf.len() as u64,
+        );
         let end = end - end % unit;
         if end.saturating_sub(start) < LARGE_WRITE {
             return self.write_pages(&mut overlay, offset, buf);

@@ -54,7 +54,11 @@ fn unknown(number: usize) -> ! {
 
 impl fmt::Display for CrashState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "power cut after event {} of {}, {} (state {})", self.point, self.of, self.kind, self.number)
+        write!(
+            f,
+            "power cut after event {} of {}, {} (state {})",
+            self.point, self.of, self.kind, self.number
+        )
     }
 }
 
@@ -104,7 +108,9 @@ impl CrashStates {
         match event {
             Event::Mark(name) => self.marks.push(name.clone()),
             Event::Flush { storage } => {
-                if let (Some(durable), Some(latest)) = (self.durable.get_mut(*storage), self.latest.get(*storage)) {
+                if let (Some(durable), Some(latest)) =
+                    (self.durable.get_mut(*storage), self.latest.get(*storage))
+                {
                     *durable = latest.duplicate();
                 }
                 if let Some(pending) = self.pending.get_mut(*storage) {
@@ -156,8 +162,14 @@ impl Iterator for CrashStates {
             return None;
         }
         let (kind, storages) = match self.step {
-            0 => ("all of it on the disk", self.latest.iter().map(Memory::duplicate).collect()),
-            1 => ("only the flushed part on the disk", self.durable.iter().map(Memory::duplicate).collect()),
+            0 => (
+                "all of it on the disk",
+                self.latest.iter().map(Memory::duplicate).collect(),
+            ),
+            1 => (
+                "only the flushed part on the disk",
+                self.durable.iter().map(Memory::duplicate).collect(),
+            ),
             _ => ("the rest lost or torn at random", self.shuffled()),
         };
         self.step += 1;
@@ -252,7 +264,13 @@ mod tests {
         journal.mark("done");
         let seen: HashSet<(u8, u8, bool)> = journal
             .crash_states(100, 7)
-            .map(|s| (s.storage(0).to_vec()[0], s.storage(1).to_vec()[0], s.passed("done")))
+            .map(|s| {
+                (
+                    s.storage(0).to_vec()[0],
+                    s.storage(1).to_vec()[0],
+                    s.passed("done"),
+                )
+            })
             .collect();
         assert!(seen.contains(&(0, 2, true)));
         assert!(seen.contains(&(1, 2, true)));

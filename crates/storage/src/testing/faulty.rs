@@ -55,7 +55,11 @@ pub struct Faulty {
 impl Faulty {
     /// Lets `inner` fail as planned.
     pub fn new(inner: StorageRef, plan: Plan) -> Self {
-        Self { inner, plan, count: AtomicU64::new(0) }
+        Self {
+            inner,
+            plan,
+            count: AtomicU64::new(0),
+        }
     }
 
     /// Whether an operation failed by plan.
@@ -107,7 +111,8 @@ impl Storage for Faulty {
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
         if self.fails(Operation::Write) {
             if self.plan.failure == Failure::Io {
-                self.inner.write_at(offset, buf.get(..buf.len() / 2).unwrap_or(&[]))?;
+                self.inner
+                    .write_at(offset, buf.get(..buf.len() / 2).unwrap_or(&[]))?;
             }
             return Err(self.error("write", Some(offset)));
         }
@@ -161,7 +166,12 @@ mod tests {
     #[test]
     fn fails_when_told() {
         let memory = Arc::new(Memory::new(100));
-        let plan = Plan { operation: Operation::Write, nth: 1, failure: Failure::NoSpace, lasting: false };
+        let plan = Plan {
+            operation: Operation::Write,
+            nth: 1,
+            failure: Failure::NoSpace,
+            lasting: false,
+        };
         let faulty = Faulty::new(memory.clone(), plan);
         faulty.write_at(0, &[1; 10]).unwrap();
         faulty.flush().unwrap();
@@ -171,7 +181,12 @@ mod tests {
         assert!(faulty.triggered());
         faulty.write_at(20, &[1; 10]).unwrap();
         assert_eq!(memory.to_vec()[10..20], [0; 10]);
-        let plan = Plan { operation: Operation::Change, nth: 0, failure: Failure::Io, lasting: true };
+        let plan = Plan {
+            operation: Operation::Change,
+            nth: 0,
+            failure: Failure::Io,
+            lasting: true,
+        };
         let faulty = Faulty::new(memory, plan);
         faulty.read_at(0, &mut [0]).unwrap();
         assert!(faulty.flush().is_err());

@@ -9,10 +9,23 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// One thing that was done. Storages go by their number in the journal.
 #[derive(Debug, Clone)]
 pub(super) enum Event {
-    Write { storage: usize, offset: u64, bytes: Arc<[u8]> },
-    Zero { storage: usize, offset: u64, len: u64 },
-    SetSize { storage: usize, size: u64 },
-    Flush { storage: usize },
+    Write {
+        storage: usize,
+        offset: u64,
+        bytes: Arc<[u8]>,
+    },
+    Zero {
+        storage: usize,
+        offset: u64,
+        len: u64,
+    },
+    SetSize {
+        storage: usize,
+        size: u64,
+    },
+    Flush {
+        storage: usize,
+    },
     Mark(String),
 }
 

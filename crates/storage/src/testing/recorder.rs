@@ -22,8 +22,14 @@ impl Recorder {
     #[track_caller]
     #[allow(clippy::expect_used)]
     pub fn new(inner: StorageRef, journal: &Arc<Journal>) -> Self {
-        let number = journal.enrol(inner.as_ref()).expect("a storage to be recorded can be read");
-        Self { inner, journal: Arc::clone(journal), number }
+        let number = journal
+            .enrol(inner.as_ref())
+            .expect("a storage to be recorded can be read");
+        Self {
+            inner,
+            journal: Arc::clone(journal),
+            number,
+        }
     }
 
     /// Its number in the journal: how many recorders joined before it.
@@ -63,18 +69,30 @@ impl Storage for Recorder {
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
-        let event = Event::Write { storage: self.number, offset, bytes: buf.into() };
+        let event = Event::Write {
+            storage: self.number,
+            offset,
+            bytes: buf.into(),
+        };
         self.note(|| self.inner.write_at(offset, buf), event)
     }
 
     fn write_zeroes(&self, offset: u64, len: u64, mode: ZeroMode) -> Result<()> {
-        let event = Event::Zero { storage: self.number, offset, len };
+        let event = Event::Zero {
+            storage: self.number,
+            offset,
+            len,
+        };
         self.note(|| self.inner.write_zeroes(offset, len, mode), event)
     }
 
     /// Noted as zeroing: that is the most a discard can do.
     fn discard(&self, offset: u64, len: u64) -> Result<()> {
-        let event = Event::Zero { storage: self.number, offset, len };
+        let event = Event::Zero {
+            storage: self.number,
+            offset,
+            len,
+        };
         self.note(|| self.inner.discard(offset, len), event)
     }
 
@@ -83,7 +101,13 @@ impl Storage for Recorder {
     }
 
     fn set_size(&self, size: u64) -> Result<()> {
-        self.note(|| self.inner.set_size(size), Event::SetSize { storage: self.number, size })
+        self.note(
+            || self.inner.set_size(size),
+            Event::SetSize {
+                storage: self.number,
+                size,
+            },
+        )
     }
 
     fn extent_at(&self, offset: u64, limit: u64) -> Result<Extent> {
