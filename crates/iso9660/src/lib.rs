@@ -1,1 +1,31 @@
-//! ISO 9660 images with Joliet and Rock Ridge.
+//! ISO 9660 images with Joliet, Rock Ridge and El Torito.
+//!
+//! [`ImageTree`] takes the files, [`IsoImage::plan`] lays them out, [`IsoImage::write_to`] writes the image in one pass to
+//! anything that takes bytes. The same tree and options give the same bytes.
+
+mod boot_catalog;
+mod date;
+mod directory;
+mod directory_record;
+mod endian;
+mod error;
+mod hierarchy;
+mod image;
+mod joliet_names;
+mod options;
+mod output_file;
+mod path_table;
+mod plain_names;
+mod rock_ridge;
+mod source;
+mod susp;
+mod tree;
+mod volume_descriptor;
+
+pub use boot_catalog::{BootCatalog, BootEntry, Emulation, Platform};
+pub use error::{Error, Result};
+pub use image::IsoImage;
+pub use options::{Duplicates, Level, Options, VolumeTexts};
+pub use output_file::Existing;
+pub use source::Source;
+pub use tree::{Attributes, ImageTree, NodeId};

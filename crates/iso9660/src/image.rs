@@ -1,0 +1,562 @@
+//! An image that is planned to the last block, and written in one pass.
+
+use crate::boot_catalog::{self, BootCatalog, Emulation, ImagePlace, InfoChecksum};
+use crate::directory::{DirectoryEncoder, Placement};
+use crate::error::{Error, Result};
+use crate::hierarchy::{Hierarchy, Names};
+use crate::options::{Duplicates, Level, Options};
+use crate::path_table::PathTableRecord;
+use crate::source::Source;
+use crate::tree::{Attributes, Content, ImageTree, NodeId, NodeKind};
+use crate::volume_descriptor::{BLOCK, FIRST_BLOCK, Kind, VolumeDescriptor};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::Write;
+
+/// Bytes of the part before the descriptors (ECMA-119 6.2.1).
+const SYSTEM_AREA: usize = 32 * 1024;
+/// How much of a file is in memory at a time.
+const PIECE: usize = 256 * 1024;
+
+/// Blocks and lengths of one hierarchy's path tables.
+#[derive(Debug, Clone, Copy, Default)]
+struct PathTable {
+    len: u32,
+    little: u32,
+    big: u32,
+}
+
+/// An image that is planned to the last block: its size is known, and writing it reads every file once, in order.
+#[derive(Debug)]
+pub struct IsoImage {
+    tree: ImageTree,
+    options: Options,
+    plain: (Hierarchy, PathTable),
+    joliet: Option<(Hierarchy, PathTable)>,
+    layout: Layout,
+}
+
+/// Where everything lies, in blocks.
+#[derive(Debug, Default)]
+struct Layout {
+    /// For each content: its first block and its size. Contents with the same data have the same place.
+    places: Vec<(u32, u64)>,
+    /// The contents in the order of their data, each data once.
+    order: Vec<u32>,
+    catalog: Option<u32>,
+    /// Boot information tables by content.
+    patches: HashMap<u32, Vec<u8>>,
+    /// Blocks that only mark the places of relocated directories.
+    marks: u32,
+    data_start: u32,
+    end: u32,
+}
+
+impl Placement for Layout {
+    fn place(&self, content: u32) -> (u32, u64) {
+        self.places
+            .get(content as usize)
+            .copied()
+            .unwrap_or((self.data_start, 0))
+    }
+
+    fn empty(&self) -> u32 {
+        self.data_start
+    }
+
+    fn marks(&self) -> u32 {
+        self.marks
+    }
+}
+
+impl IsoImage {
+    /// Plans the image of a tree. Reads no file, except those that get a boot information table and those whose contents
+    /// are compared ([`Duplicates::Contents`]).
+    ///
+    /// # Errors
+    /// What the tree holds or the options say cannot be put in an image; see [`Error`].
+    pub fn plan(mut tree: ImageTree, options: Options) -> Result<Self> {
+        let catalog = match &options.boot {
+            Some(catalog) => Some(add_catalog(&mut tree, catalog, &options)?),
+            None => None,
+        };
+        if options.system_area.len() > SYSTEM_AREA {
+            return Err(Error::VolumeText {
+                field: "system area",
+                value: format!("{} bytes", options.system_area.len()),
+                reason: "more than 32 KiB".into(),
+            });
+        }
+        let mut plain = (
+            Hierarchy::new(&tree, Names::Plain, &options)?,
+            PathTable::default(),
+        );
+        let mut joliet = match options.joliet {
+            true => Some((
+                Hierarchy::new(&tree, Names::Joliet, &options)?,
+                PathTable::default(),
+            )),
+            false => None,
+        };
+        let mut layout = Layout {
+            catalog,
+            ..Layout::default()
+        };
+        layout.places = tree.contents.iter().map(|c| (0, c.source.size())).collect();
+
+        let mut counter = Counter {
+            next: u64::from(FIRST_BLOCK),
+        };
+        // The descriptors: primary, boot record, Joliet, enhanced, terminator.
+        let descriptors = 2
+            + u32::from(options.boot.is_some())
+            + u32::from(options.joliet)
+            + u32::from(options.level == Level::Four);
+        counter.take(u64::from(descriptors))?;
+        for (hierarchy, table) in std::iter::once(&mut plain).chain(joliet.iter_mut()) {
+            let len = path_table_records(hierarchy).map(|r| r.len()).sum::<u64>();
+            let blocks = len.div_ceil(BLOCK as u64);
+            table.len = u32::try_from(len).map_err(|_| Error::ImageTooLarge { blocks })?;
+            table.little = counter.take(blocks)?;
+            table.big = counter.take(blocks)?;
+        }
+        for (hierarchy, _) in std::iter::once(&mut plain).chain(joliet.iter_mut()) {
+            let sizes: Vec<(usize, usize)> = {
+                let encoder = DirectoryEncoder {
+                    tree: &tree,
+                    hierarchy,
+                    rock_ridge: options.rock_ridge,
+                    placement: &layout,
+                };
+                (0..hierarchy.directories.len() as u32)
+                    .map(|index| {
+                        let encoded = encoder.encode(index);
+                        (encoded.records.len() / BLOCK, encoded.continuations.len() / BLOCK)
+                    })
+                    .collect()
+            };
+            for (directory, (records, continuations)) in hierarchy.directories.iter_mut().zip(sizes) {
+                // A directory's length in bytes is a 32-bit number.
+                let too_large = || Error::ImageTooLarge {
+                    blocks: records as u64,
+                };
+                directory.blocks = u32::try_from(records)
+                    .ok()
+                    .filter(|b| *b < 1 << 21)
+                    .ok_or_else(too_large)?;
+                directory.continuation_blocks = u32::try_from(continuations).map_err(|_| too_large())?;
+                directory.extent = counter.take(records as u64)?;
+                counter.take(continuations as u64)?;
+            }
+        }
+        layout.marks = counter.take(u64::from(plain.0.max_nesting))?;
+        layout.place_data(&tree, &plain.0, &options, &mut counter)?;
+        counter.take(u64::from(options.padding_blocks))?;
+        layout.end = counter.block()?;
+        let mut image = Self {
+            tree,
+            options,
+            plain,
+            joliet,
+            layout,
+        };
+        image.make_patches()?;
+        // Faults of the texts show now, not in the middle of writing.
+        image.descriptors()?;
+        Ok(image)
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        u64::from(self.layout.end) * BLOCK as u64
+    }
+
+    /// The options that the image is made with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The files of the image.
+    pub fn tree(&self) -> &ImageTree {
+        &self.tree
+    }
+
+    /// Writes the whole image, front to back.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is not as long as it was, and when `out` fails.
+    pub fn write_to(&self, out: &mut dyn Write) -> Result<()> {
+        let mut out = Output { out, written: 0 };
+        let mut system_area = self.options.system_area.clone();
+        system_area.resize(SYSTEM_AREA, 0);
+        out.write(&system_area)?;
+        out.write(&self.descriptors()?)?;
+        for (hierarchy, _) in self.hierarchies() {
+            for big_endian in [false, true] {
+                let mut bytes = Vec::new();
+                for record in path_table_records(hierarchy) {
+                    record.encode(big_endian, &mut bytes);
+                }
+                out.write(&bytes)?;
+                out.fill()?;
+            }
+        }
+        for (hierarchy, _) in self.hierarchies() {
+            let encoder = DirectoryEncoder {
+                tree: &self.tree,
+                hierarchy,
+                rock_ridge: self.options.rock_ridge,
+                placement: &self.layout,
+            };
+            for index in 0..hierarchy.directories.len() as u32 {
+                let encoded = encoder.encode(index);
+                out.write(&encoded.records)?;
+                out.write(&encoded.continuations)?;
+            }
+        }
+        for _ in 0..self.plain.0.max_nesting {
+            out.write(&[0; BLOCK])?;
+        }
+        self.write_data(&mut out)?;
+        let zeroes = vec![0; PIECE];
+        while out.written < self.size() {
+            let left = self.size() - out.written;
+            let n = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            out.write(zeroes.get(..n).unwrap_or(&zeroes))?;
+        }
+        Ok(())
+    }
+
+    fn hierarchies(&self) -> impl Iterator<Item = &(Hierarchy, PathTable)> {
+        std::iter::once(&self.plain).chain(self.joliet.iter())
+    }
+
+    fn write_data(&self, out: &mut Output<'_>) -> Result<()> {
+        let mut buf = Vec::new();
+        for content in &self.layout.order {
+            let Some(Content { source, .. }) = self.tree.contents.get(*content as usize) else {
+                continue;
+            };
+            if source.is_boot_catalog() {
+                out.write(&self.catalog_bytes())?;
+                continue;
+            }
+            let wanted = usize::try_from(source.size())
+                .unwrap_or(PIECE)
+                .clamp(BLOCK, PIECE);
+            if buf.len() < wanted {
+                buf.resize(wanted, 0);
+            }
+            let patch = self.layout.patches.get(content);
+            let mut position = 0usize;
+            source.stream(&mut buf, &mut |piece| {
+                if let Some(patch) = patch {
+                    apply(patch, position, piece);
+                }
+                position = position.saturating_add(piece.len());
+                out.write(piece)
+            })?;
+            out.fill()?;
+        }
+        Ok(())
+    }
+
+    fn descriptors(&self) -> Result<Vec<u8>> {
+        let mut out = self.descriptor(Kind::Primary, &self.plain)?;
+        if let Some(catalog) = self.layout.catalog {
+            out.extend(boot_catalog::boot_record(self.layout.place(catalog).0));
+        }
+        if let Some(joliet) = &self.joliet {
+            out.extend(self.descriptor(Kind::Joliet, joliet)?);
+        }
+        if self.options.level == Level::Four {
+            out.extend(self.descriptor(Kind::Enhanced, &self.plain)?);
+        }
+        out.extend(VolumeDescriptor::terminator());
+        Ok(out)
+    }
+
+    fn descriptor(&self, kind: Kind, (hierarchy, table): &(Hierarchy, PathTable)) -> Result<Vec<u8>> {
+        let (root_extent, root_blocks) = hierarchy
+            .directories
+            .first()
+            .map_or((0, 0), |root| (root.extent, root.blocks));
+        let root = self.tree.node(self.tree.root());
+        VolumeDescriptor {
+            kind,
+            texts: &self.options.texts,
+            blocks: self.layout.end,
+            path_table_len: table.len,
+            path_table_little: table.little,
+            path_table_big: table.big,
+            root_extent,
+            root_len: root_blocks.saturating_mul(BLOCK as u32),
+            root_date: crate::date::encode_record(root.attributes.modified),
+            time: self.options.time,
+        }
+        .encode()
+    }
+
+    fn image_place(&self, image: NodeId) -> (u32, ImagePlace) {
+        match self.tree.node(image).kind {
+            NodeKind::File { content } => {
+                let (extent, size) = self.layout.place(content);
+                (content, ImagePlace { extent, size })
+            }
+            _ => (u32::MAX, ImagePlace { extent: 0, size: 0 }),
+        }
+    }
+
+    fn catalog_bytes(&self) -> Vec<u8> {
+        let Some(catalog) = &self.options.boot else {
+            return Vec::new();
+        };
+        let places: Vec<ImagePlace> = catalog
+            .entries
+            .iter()
+            .map(|e| self.image_place(e.image).1)
+            .collect();
+        boot_catalog::encode(catalog, &places)
+    }
+
+    fn make_patches(&mut self) -> Result<()> {
+        let images: Vec<NodeId> = self
+            .options
+            .boot
+            .iter()
+            .flat_map(|b| &b.entries)
+            .filter(|entry| entry.info_table)
+            .map(|entry| entry.image)
+            .collect();
+        for image in images {
+            let (content, place) = self.image_place(image);
+            let Some(Content { source, .. }) = self.tree.contents.get(content as usize) else {
+                continue;
+            };
+            let mut sum = InfoChecksum::default();
+            source.stream(&mut vec![0; PIECE], &mut |piece| {
+                sum.update(piece);
+                Ok(())
+            })?;
+            let table = boot_catalog::info_table(FIRST_BLOCK, place, sum.finish());
+            self.layout.patches.insert(content, table);
+        }
+        Ok(())
+    }
+}
+
+/// Lays a boot information table over the piece of an image that starts at `position`.
+fn apply(table: &[u8], position: usize, piece: &mut [u8]) {
+    for (at, byte) in boot_catalog::INFO_TABLE.zip(table) {
+        if let Some(to) = at.checked_sub(position).and_then(|i| piece.get_mut(i)) {
+            *to = *byte;
+        }
+    }
+}
+
+/// Hands out blocks in order.
+struct Counter {
+    next: u64,
+}
+
+impl Counter {
+    fn block(&self) -> Result<u32> {
+        u32::try_from(self.next).map_err(|_| Error::ImageTooLarge { blocks: self.next })
+    }
+
+    fn take(&mut self, blocks: u64) -> Result<u32> {
+        let first = self.block()?;
+        self.next = self.next.saturating_add(blocks);
+        self.block()?;
+        Ok(first)
+    }
+}
+
+/// Counts what was written, so that it can be filled up to whole blocks.
+struct Output<'a> {
+    out: &'a mut dyn Write,
+    written: u64,
+}
+
+impl Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out
+            .write_all(bytes)
+            .map_err(|e| Error::io("the image", "write", e))?;
+        self.written = self.written.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let over = (self.written % BLOCK as u64) as usize;
+        if over > 0 {
+            self.write([0; BLOCK].get(over..).unwrap_or(&[]))?;
+        }
+        Ok(())
+    }
+}
+
+fn path_table_records(hierarchy: &Hierarchy) -> impl Iterator<Item = PathTableRecord<'_>> {
+    hierarchy.directories.iter().map(|d| PathTableRecord {
+        identifier: &d.identifier,
+        extent: d.extent,
+        // Numbers start at 1; there are at most 65535 directories.
+        parent: (d.parent + 1).min(u32::from(u16::MAX)) as u16,
+    })
+}
+
+/// Checks the boot entries and gives the catalogue a content, with a name or without. Returns its number.
+fn add_catalog(tree: &mut ImageTree, catalog: &BootCatalog, options: &Options) -> Result<u32> {
+    let fault = |path: String, reason: String| Error::Boot { path, reason };
+    if catalog.entries.is_empty() || catalog.entries.len() > boot_catalog::MAX_ENTRIES {
+        let reason = format!("{} boot images; 1 to 30 can be", catalog.entries.len());
+        return Err(fault("-".into(), reason));
+    }
+    for entry in &catalog.entries {
+        let path = tree.path(entry.image);
+        let NodeKind::File { content } = tree.node(entry.image).kind else {
+            return Err(fault(path, "is no regular file".into()));
+        };
+        let size = tree.contents.get(content as usize).map_or(0, |c| c.source.size());
+        if size == 0 {
+            return Err(fault(path, "is empty".into()));
+        }
+        if entry.emulation == Emulation::Floppy && boot_catalog::floppy_type(size).is_none() {
+            return Err(fault(
+                path,
+                format!("{size} bytes are not the size of a floppy of 1.2, 1.44 or 2.88 MiB"),
+            ));
+        }
+        if entry.info_table && size < boot_catalog::INFO_TABLE.end as u64 {
+            return Err(fault(path, "is too short for a boot information table".into()));
+        }
+    }
+    let source = Source::boot_catalog(BLOCK as u64);
+    match &catalog.file {
+        Some((dir, name)) => {
+            let id = tree.add_file(*dir, name, Attributes::new(0o444, options.time), source)?;
+            match tree.node(id).kind {
+                NodeKind::File { content } => Ok(content),
+                _ => Err(fault(tree.path(id), "is no regular file".into())),
+            }
+        }
+        None => {
+            tree.contents.push(Content { source, weight: 0 });
+            Ok(tree.contents.len() as u32 - 1)
+        }
+    }
+}
+
+impl Layout {
+    /// Gives every content its blocks: by weight, then in the order of the directories.
+    fn place_data(
+        &mut self,
+        tree: &ImageTree,
+        plain: &Hierarchy,
+        options: &Options,
+        counter: &mut Counter,
+    ) -> Result<()> {
+        self.data_start = counter.block()?;
+        let mut seen = vec![false; tree.contents.len()];
+        let mut order: Vec<u32> = Vec::with_capacity(tree.contents.len());
+        let mut visit = |content: u32| {
+            if let Some(seen) = seen.get_mut(content as usize).filter(|seen| !**seen) {
+                *seen = true;
+                order.push(content);
+            }
+        };
+        self.catalog.into_iter().for_each(&mut visit);
+        for directory in &plain.directories {
+            for record in &directory.records {
+                if let crate::hierarchy::Target::File(id) = record.target {
+                    let node = tree.node(id);
+                    if let NodeKind::File { content } = node.kind {
+                        let size = self.places.get(content as usize).map_or(0, |p| p.1);
+                        if size > u64::from(u32::MAX) && options.level < Level::Three {
+                            let path = tree.path(id);
+                            return Err(Error::FileTooLarge {
+                                path,
+                                size,
+                                level: options.level.number(),
+                            });
+                        }
+                        visit(content);
+                    }
+                }
+            }
+        }
+        order.sort_by_key(|c| std::cmp::Reverse(tree.contents.get(*c as usize).map_or(0, |c| c.weight)));
+        let same_as = match options.duplicates {
+            Duplicates::Contents => equal_contents(tree, &order, options)?,
+            _ => HashMap::new(),
+        };
+        for content in &order {
+            if same_as.contains_key(content) {
+                continue;
+            }
+            if let Some((extent, size)) = self.places.get_mut(*content as usize) {
+                *extent = counter.take(size.div_ceil(BLOCK as u64))?;
+                if *size == 0 {
+                    *extent = self.data_start;
+                }
+            }
+        }
+        for (content, original) in &same_as {
+            let place = self.places.get(*original as usize).copied();
+            if let (Some(to), Some(place)) = (self.places.get_mut(*content as usize), place) {
+                *to = place;
+            }
+        }
+        order.retain(|c| !same_as.contains_key(c) && self.place(*c).1 > 0);
+        self.order = order;
+        Ok(())
+    }
+}
+
+/// For each content that equals an earlier one: that one. Only contents of one size are read.
+fn equal_contents(tree: &ImageTree, order: &[u32], options: &Options) -> Result<HashMap<u32, u32>> {
+    let mut sizes = HashMap::<u64, u32>::new();
+    // A boot image with a table patched in is not what its source is.
+    let patched: Vec<u32> = options
+        .boot
+        .iter()
+        .flat_map(|b| &b.entries)
+        .filter(|e| e.info_table)
+        .filter_map(|e| match tree.node(e.image).kind {
+            NodeKind::File { content } => Some(content),
+            _ => None,
+        })
+        .collect();
+    let candidates = || {
+        order.iter().filter_map(|c| {
+            let source = &tree.contents.get(*c as usize)?.source;
+            let eligible = source.size() > 0 && !source.is_boot_catalog() && !patched.contains(c);
+            eligible.then_some((*c, source))
+        })
+    };
+    for (_, source) in candidates() {
+        *sizes.entry(source.size()).or_insert(0) += 1;
+    }
+    let mut firsts = HashMap::<(u64, [u8; 32]), u32>::new();
+    let mut out = HashMap::new();
+    let mut buf = vec![0; PIECE];
+    for (content, source) in candidates() {
+        if sizes.get(&source.size()).is_none_or(|n| *n < 2) {
+            continue;
+        }
+        let mut hash = Sha256::new();
+        source.stream(&mut buf, &mut |piece| {
+            hash.update(&*piece);
+            Ok(())
+        })?;
+        match firsts.entry((source.size(), hash.finalize().into())) {
+            std::collections::hash_map::Entry::Occupied(first) => {
+                out.insert(content, *first.get());
+            }
+            std::collections::hash_map::Entry::Vacant(slot) => {
+                slot.insert(content);
+            }
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,112 @@
+//! How an image is to be made.
+
+use disksmith_vfs::Timestamp;
+
+/// The interchange level of the plain hierarchy (ECMA-119 10; level 4 is ISO 9660:1999).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    /// Names of 8 and 3 characters, files of one extent.
+    #[default]
+    One,
+    /// Names of 31 characters, files of one extent.
+    Two,
+    /// Names of 31 characters, files of several extents (over 4 GiB).
+    Three,
+    /// Names of up to 193 bytes as they are, any depth; an enhanced volume descriptor is written too.
+    Four,
+}
+
+impl Level {
+    /// The number of the level.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Three => 3,
+            Self::Four => 4,
+        }
+    }
+}
+
+/// Which files share their data in the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duplicates {
+    /// Every file has its own.
+    Keep,
+    /// Names of one file (hard links) do.
+    #[default]
+    Links,
+    /// All files of equal contents do. Files whose size another file has too are read twice.
+    Contents,
+}
+
+/// The texts of the volume descriptors. Case is kept as given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VolumeTexts {
+    /// Volume identifier, at most 32 bytes (16 characters in Joliet, which is cut).
+    pub volume_id: String,
+    /// System identifier, at most 32 bytes.
+    pub system_id: String,
+    /// Volume set identifier, at most 128 bytes.
+    pub volume_set_id: String,
+    /// Publisher, at most 128 bytes.
+    pub publisher: String,
+    /// Data preparer, at most 128 bytes.
+    pub preparer: String,
+    /// Application, at most 128 bytes.
+    pub application: String,
+    /// Name of the copyright file, at most 37 bytes.
+    pub copyright_file: String,
+    /// Name of the abstract file, at most 37 bytes.
+    pub abstract_file: String,
+    /// Name of the bibliographic file, at most 37 bytes.
+    pub bibliographic_file: String,
+}
+
+/// How an image is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Interchange level of the plain hierarchy.
+    pub level: Level,
+    /// Whether to write a Joliet hierarchy (for Windows).
+    pub joliet: bool,
+    /// Whether Joliet names may have 103 characters instead of the 64 of its specification.
+    pub joliet_long: bool,
+    /// Whether to write Rock Ridge (POSIX names and attributes).
+    pub rock_ridge: bool,
+    /// Texts of the volume descriptors.
+    pub texts: VolumeTexts,
+    /// The volume's time of creation and modification.
+    pub time: Timestamp,
+    /// Zero blocks of 2048 bytes at the end; some readers look ahead of the end of small images.
+    pub padding_blocks: u32,
+    /// Which files share their data.
+    pub duplicates: Duplicates,
+    /// El Torito boot images; the first is the default one.
+    pub boot: Option<crate::BootCatalog>,
+    /// The first 32 KiB of the image, for a master boot record; at most that long.
+    pub system_area: Vec<u8>,
+}
+
+impl Options {
+    /// Level 1 with 150 blocks of padding, as genisoimage's defaults are, with neither Joliet nor Rock Ridge.
+    pub fn new(volume_id: impl Into<String>, time: Timestamp) -> Self {
+        Self {
+            level: Level::One,
+            joliet: false,
+            joliet_long: false,
+            rock_ridge: false,
+            texts: VolumeTexts {
+                volume_id: volume_id.into(),
+                system_id: "LINUX".into(),
+                application: "DISKSMITH".into(),
+                ..VolumeTexts::default()
+            },
+            time,
+            padding_blocks: 150,
+            duplicates: Duplicates::Links,
+            boot: None,
+            system_area: Vec::new(),
+        }
+    }
+}
