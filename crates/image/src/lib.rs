@@ -1,1 +1,50 @@
 //! Disk images whatever their format: opening, backing chains, transactions, and the verbs over them.
+//!
+//! [`Image::open`] tells an image's format, follows its backing chain through a [`Gate`] and gives the guest's disk as a
+//! [`disksmith_storage::Storage`]. The verbs are functions: [`info()`], [`create()`], [`clone_linked`], [`clone_full`],
+//! [`convert()`], [`compare()`], [`map()`], [`measure()`]. Where qemu-img has the verb too, the results render
+//! as the very text that it prints.
+
+mod byte_size;
+mod check;
+mod clone;
+mod compare;
+mod convert;
+mod create;
+mod error;
+mod file_name;
+mod format;
+mod gate;
+mod guard;
+mod image;
+mod info;
+mod json;
+mod map;
+mod measure;
+mod name_pattern;
+mod open;
+mod rounded;
+mod worker;
+
+pub use byte_size::human_size;
+pub use check::{CheckReport, EXIT_NOT_CHECKABLE};
+pub use clone::{CloneOptions, clone_full, clone_linked};
+pub use compare::{Comparison, compare};
+pub use convert::{BackingFile, ConvertOptions, ConvertReport, DEFAULT_SPARSE_SIZE, convert, write_raw};
+pub use create::{CreateOptions, MAX_SIZE, create};
+pub use error::{CLONES_LISTED, Error, Result};
+pub use file_name::{FileName, MAX_BACKING_NAME, protocol_of, relative_name, resolve_beside};
+pub use format::{Detected, Format, PROBE_SIZE, Packing, detect, detect_in};
+pub use gate::Gate;
+pub use guard::{Clones, find_clones, refuse_if_cloned};
+pub use image::{Image, Layer};
+pub use info::{
+    BackingInfo, ChildInfo, FormatDate, FormatSpecific, ImageInfo, InfoOptions, SnapshotInfo, info,
+    snapshot_table,
+};
+pub use json::pretty_json;
+pub use map::{MapEntry, for_each_run, map, map_to_human, map_to_json};
+pub use measure::{Measurement, Qcow2Layout, measure, measure_empty};
+pub use name_pattern::NamePattern;
+pub use open::{MAX_CHAIN, OpenOptions};
+pub use worker::{NoProgress, Progress};

@@ -1,0 +1,212 @@
+//! Reads what `info` tells. No file is locked and only headers and tables are read.
+
+use super::{BackingInfo, ChildInfo, FormatSpecific, ImageInfo};
+use crate::error::{Error, Result};
+use crate::file_name::{FileName, resolve_beside};
+use crate::format::{Detected, Format, detect_in};
+use crate::gate::Gate;
+use crate::info::qcow2_data::{bitmaps, qcow2_data, snapshots};
+use crate::open::{MAX_CHAIN, path_of_name};
+use crate::rounded::RoundedUp;
+use disksmith_qcow2::{Header, Incompatible};
+use disksmith_storage::{FileId, HostFile, LockMode, Memory, OpenMode, Storage};
+use std::path::{Path, PathBuf};
+
+/// Which image `info` looks at, and how far down.
+#[derive(Debug, Clone, Default)]
+pub struct InfoOptions {
+    /// The image's format, instead of detecting it.
+    pub format: Option<Format>,
+    /// Looks at each image of the backing chain, not only at the top.
+    pub chain: bool,
+    /// Which backing files may be opened.
+    pub gate: Gate,
+}
+
+/// Tells what the image at `path` is: one entry, or one for each image of its chain. Takes no lock, so it works while a virtual
+/// machine runs on the image; what it tells may then be out of date.
+///
+/// # Errors
+/// Those of opening, and of a damaged header.
+pub fn info(path: &Path, options: &InfoOptions) -> Result<Vec<ImageInfo>> {
+    let top = path_of_name(path)?;
+    let mut chain = Vec::new();
+    let mut seen: Vec<FileId> = Vec::new();
+    let mut next = Some((top.clone(), options.format));
+    while let Some((path, format)) = next.take() {
+        if chain.len() >= MAX_CHAIN {
+            return Err(Error::ChainTooLong {
+                top,
+                limit: MAX_CHAIN,
+            });
+        }
+        let (image, id) = one(&path, format).map_err(|source| missing(&chain, &path, source))?;
+        if seen.contains(&id) {
+            return Err(Error::ChainLoop { top, again: path });
+        }
+        seen.push(id);
+        if options.chain
+            && let Some(backing) = &image.backing
+        {
+            next = Some(step(&path, backing, &options.gate)?);
+        }
+        chain.push(image);
+    }
+    Ok(chain)
+}
+
+/// The backing file as a path, and its format.
+fn step(overlay: &Path, backing: &BackingInfo, gate: &Gate) -> Result<(PathBuf, Option<Format>)> {
+    let path = match FileName::parse(backing.full_filename.as_bytes()) {
+        FileName::Path(path) => path,
+        FileName::Protocol(protocol) => {
+            return Err(Error::Protocol {
+                name: backing.filename.clone(),
+                protocol,
+                overlay: Some(overlay.into()),
+            });
+        }
+    };
+    if !gate.allows(&path) {
+        return Err(Error::Gated {
+            overlay: overlay.into(),
+            role: "backing file",
+            recorded: backing.filename.clone(),
+            resolved: path,
+        });
+    }
+    Ok((
+        path,
+        backing
+            .format
+            .as_ref()
+            .and_then(|f| Format::from_name(f.as_bytes())),
+    ))
+}
+
+fn missing(chain: &[ImageInfo], path: &Path, source: Error) -> Error {
+    match (chain.last(), source) {
+        (Some(overlay), source @ Error::Storage(_)) => Error::MissingMember {
+            overlay: overlay.filename.clone().into(),
+            role: "backing file",
+            recorded: overlay
+                .backing
+                .as_ref()
+                .map(|b| b.filename.clone())
+                .unwrap_or_default(),
+            resolved: path.into(),
+            source: Box::new(source),
+        },
+        (_, source) => source,
+    }
+}
+
+fn one(path: &Path, format: Option<Format>) -> Result<(ImageInfo, FileId)> {
+    let file = HostFile::open(path, OpenMode::Read, LockMode::None)?;
+    let filename = path.display().to_string();
+    let detected = match format {
+        Some(format) => Detected::Known(format),
+        None => detect_in(&file)?,
+    };
+    let child = ChildInfo {
+        name: "file".into(),
+        filename: filename.clone(),
+        driver: if file.is_block_device() {
+            "host_device"
+        } else {
+            "file"
+        }
+        .into(),
+        length: file.size().next_multiple_of(RoundedUp::SECTOR),
+        actual_size: Some(file.allocated()?),
+    };
+    let raw = ImageInfo {
+        filename,
+        format: Format::Raw.name().into(),
+        virtual_size: child.length,
+        actual_size: child.actual_size,
+        cluster_size: None,
+        encrypted: false,
+        dirty: false,
+        backing: None,
+        snapshots: Vec::new(),
+        format_specific: None,
+        children: vec![child],
+    };
+    let image = match detected {
+        Detected::Known(Format::Raw) => raw,
+        Detected::Known(Format::Qcow2) => qcow2(path, &file, raw)?,
+        Detected::Foreign(format) => {
+            return Err(Error::ForeignFormat {
+                path: path.into(),
+                format,
+            });
+        }
+        Detected::Packed(packing) => {
+            return Err(Error::Packed {
+                path: path.into(),
+                packing,
+            });
+        }
+    };
+    Ok((image, file.id()))
+}
+
+fn qcow2(path: &Path, file: &HostFile, raw: ImageInfo) -> Result<ImageInfo> {
+    let fail = Error::qcow2(path);
+    let encryption = encryption(file)?;
+    let header = match encryption {
+        None => Header::load(file),
+        Some(_) => Header::load(&without_encryption(file)?),
+    }
+    .map_err(fail)?;
+    let backing = header.backing_name.as_ref().map(|name| BackingInfo {
+        filename: String::from_utf8_lossy(name).into_owned(),
+        full_filename: String::from_utf8_lossy(&resolve_beside(path, name)).into_owned(),
+        format: header
+            .backing_format()
+            .map(|f| String::from_utf8_lossy(f).into_owned()),
+    });
+    Ok(ImageInfo {
+        format: Format::Qcow2.name().into(),
+        virtual_size: header.size,
+        cluster_size: Some(header.geometry.cluster_size()),
+        encrypted: encryption.is_some(),
+        dirty: header.incompatible.contains(Incompatible::DIRTY),
+        backing,
+        snapshots: snapshots(path, file, &header)?,
+        format_specific: Some(FormatSpecific {
+            kind: Format::Qcow2.name().into(),
+            data: qcow2_data(&header, encryption, bitmaps(path, file, &header)?),
+        }),
+        ..raw
+    })
+}
+
+/// Byte offset of `crypt_method` in the header.
+const CRYPT_METHOD: u64 = 32;
+
+/// The name of the encryption that a header asks for.
+fn encryption(file: &HostFile) -> Result<Option<&'static str>> {
+    if file.size() < CRYPT_METHOD + 4 {
+        return Ok(None);
+    }
+    let mut method = [0; 4];
+    file.read_at(CRYPT_METHOD, &mut method)?;
+    Ok(match u32::from_be_bytes(method) {
+        1 => Some("aes"),
+        2 => Some("luks"),
+        // Others are unknown; reading the header says so.
+        _ => None,
+    })
+}
+
+/// The header of an encrypted image as if it were not, in memory: all but its data can be told.
+fn without_encryption(file: &HostFile) -> Result<Memory> {
+    let len = file.size().min(1 << disksmith_qcow2::MAX_CLUSTER_BITS);
+    let bytes = disksmith_storage::read_vec(file, 0, len as usize)?;
+    let memory = Memory::new(len);
+    memory.write_at(0, &bytes)?;
+    memory.write_at(CRYPT_METHOD, &[0; 4])?;
+    Ok(memory)
+}
