@@ -14,6 +14,8 @@ pub(crate) struct Failure {
     kind: ErrorKind,
     /// What failed and why.
     message: String,
+    /// The least exit status that it may have.
+    least_status: u8,
     /// What was left as it was.
     unchanged: Option<String>,
     /// What to do next.
@@ -23,7 +25,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that no library knows: a wrong argument, a file that is in the way.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), unchanged: None, hint: None }
+        Self { kind, message: message.into(), least_status: 1, unchanged: None, hint: None }
     }
 
     /// A wrong argument.
@@ -59,9 +61,15 @@ impl Failure {
         self
     }
 
+    /// Raises the exit status, for a verb that gives a meaning of its own to the low ones.
+    pub(crate) fn status_at_least(mut self, status: u8) -> Self {
+        self.least_status = status;
+        self
+    }
+
     /// The exit status of this failure, as `docs/exit-status.md` lists them.
     pub(crate) fn exit_status(&self) -> u8 {
-        match self.kind {
+        let status = match self.kind {
             ErrorKind::Usage => 2,
             ErrorKind::Corrupt => 3,
             ErrorKind::Unsupported => 4,
@@ -69,7 +77,8 @@ impl Failure {
             ErrorKind::Refused => 6,
             ErrorKind::NoSpace => 7,
             _ => 1,
-        }
+        };
+        status.max(self.least_status)
     }
 
     /// Prints the failure on standard error and gives the exit status.
@@ -87,6 +96,6 @@ impl Failure {
 
 impl<E: Diagnose> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { kind: error.kind(), message: error.to_string(), unchanged: None, hint: error.hint() }
+        Self { kind: error.kind(), message: error.to_string(), least_status: 1, unchanged: None, hint: error.hint() }
     }
 }

@@ -1,2 +1,37 @@
-//! The disksmith program.
-fn main() {}
+//! The `disksmith` program: it parses, calls one function of a library, and prints.
+//!
+//! A verb is one file in `commands/`: its arguments and its `run`. Results go to standard output, everything else to
+//! standard error; the exit status follows `docs/exit-status.md`.
+
+mod clock;
+mod commands;
+mod failure;
+mod log_output;
+mod output;
+mod progress;
+
+use clap::{CommandFactory, FromArgMatches};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = match commands::Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return wrong_use(&error),
+    };
+    let cli = match commands::Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return wrong_use(&error),
+    };
+    log_output::start(cli.globals.verbose);
+    match commands::run(cli, &matches) {
+        Ok(status) => status,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Prints help or a message about the arguments; both come from clap.
+fn wrong_use(error: &clap::Error) -> ExitCode {
+    // a closed pipe is nobody's failure: `disksmith --help | head -1`
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}

@@ -1,0 +1,154 @@
+//! The verbs, one file each, and what their arguments share.
+
+mod clone;
+mod compare;
+mod convert;
+mod create;
+mod create_options;
+mod info;
+mod map;
+
+use crate::failure::{Failure, Outcome};
+use crate::progress::{self, ProgressMode};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Everything that is done to a virtual machine's disk while the machine is off
+///
+/// No root, no daemon, no helper VM: disksmith works on the images' own bytes. Every edit of an image is a transaction.
+#[derive(Debug, Parser)]
+#[command(name = "disksmith", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options that every verb takes.
+#[derive(Debug, Args)]
+pub(crate) struct Globals {
+    /// Say nothing but the result
+    #[arg(short = 'q', long, global = true, help_heading = "Everywhere")]
+    pub(crate) quiet: bool,
+    /// Say what is done; twice: in detail
+    #[arg(short = 'v', long, global = true, action = clap::ArgAction::Count, help_heading = "Everywhere")]
+    pub(crate) verbose: u8,
+    /// How to show progress, on standard error
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto", help_heading = "Everywhere")]
+    pub(crate) progress: ProgressMode,
+}
+
+impl Globals {
+    /// Says in a line what was done, unless it shall be quiet. Standard error: it is no result.
+    pub(crate) fn say(&self, line: impl FnOnce() -> String) {
+        if !self.quiet {
+            eprintln!("{}", line());
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Info(info::InfoArgs),
+    Create(create::CreateArgs),
+    Clone(clone::CloneArgs),
+    Convert(convert::ConvertArgs),
+    Compare(compare::CompareArgs),
+    Map(map::MapArgs),
+}
+
+/// Runs the verb.
+pub(crate) fn run(cli: Cli, matches: &clap::ArgMatches) -> Outcome {
+    let globals = &cli.globals;
+    let _ = matches;
+    match cli.verb {
+        Verb::Info(args) => info::run(&args),
+        Verb::Create(args) => create::run(&args, globals),
+        Verb::Clone(args) => clone::run(&args, globals),
+        Verb::Convert(args) => convert::run(&args, globals),
+        Verb::Compare(args) => compare::run(&args, globals),
+        Verb::Map(args) => map::run(&args),
+    }
+}
+
+/// An image format, as it is named on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImageFormat {
+    /// The disk's bytes as they are
+    Raw,
+    /// QEMU's own format
+    Qcow2,
+}
+
+impl From<ImageFormat> for disksmith_image::Format {
+    fn from(format: ImageFormat) -> Self {
+        match format {
+            ImageFormat::Raw => Self::Raw,
+            ImageFormat::Qcow2 => Self::Qcow2,
+        }
+    }
+}
+
+/// Reads a size: a number with an optional suffix b, k, M, G, T, P, E (powers of 1024), as qemu-img has them.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("'{text}' is no size; write it like 512M or 20G");
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(split);
+    let shift = match suffix.trim_end_matches("iB") {
+        "" | "b" | "B" => 0,
+        "k" | "K" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        "T" | "t" => 40,
+        "P" | "p" => 50,
+        "E" | "e" => 60,
+        _ => return Err(wrong()),
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(1 << shift).ok_or_else(wrong);
+    }
+    let fraction: f64 = number.parse().map_err(|_| wrong())?;
+    let bytes = fraction * (1u64 << shift) as f64;
+    if bytes.is_finite() && (0.0..9.2e18).contains(&bytes) { Ok(bytes as u64) } else { Err(wrong()) }
+}
+
+/// The progress of a long operation, and the user's wish to stop it.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    progress: progress::Progress,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// Starts to watch; from here on Ctrl-C stops the operation tidily.
+    pub(crate) fn start(phase: &'static str, globals: &Globals) -> Self {
+        let mode = if globals.quiet { ProgressMode::None } else { globals.progress };
+        Self { progress: progress::Progress::start(phase, mode), cancelled: progress::cancel_on_signal() }
+    }
+
+    /// Ends the watch.
+    pub(crate) fn finish(self) {
+        self.progress.finish();
+    }
+}
+
+impl disksmith_image::Progress for Watch {
+    fn advance(&self, done: u64, total: u64) {
+        self.progress.advance(done, total);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        progress::is_cancelled(&self.cancelled)
+    }
+}
+
+/// Failures of an edit leave the image as it was; says so.
+pub(crate) fn image_unchanged(images: &[std::path::PathBuf]) -> impl Fn(Failure) -> Failure {
+    let names: Vec<String> = images.iter().map(|i| i.display().to_string()).collect();
+    let verb = if names.len() == 1 { "is as it was" } else { "are as they were" };
+    let text = format!("{} {verb}", names.join(", "));
+    move |failure| failure.unchanged(text.clone())
+}

@@ -1,0 +1,56 @@
+//! `disksmith info`.
+
+use super::ImageFormat;
+use crate::failure::Outcome;
+use crate::output::{OutputFormat, print};
+use clap::Args;
+use disksmith_image::{Gate, ImageInfo, InfoOptions, info};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Tell what an image is: format, sizes, backing file, snapshots
+///
+/// Reads headers only and takes no lock, so it works on an image that a virtual machine has open. The text and the JSON
+/// are those of `qemu-img info`.
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// The image
+    image: PathBuf,
+    /// Its format, instead of detecting it
+    #[arg(short = 'f', long = "format", value_name = "FORMAT")]
+    format: Option<ImageFormat>,
+    /// Every image of the backing chain
+    #[arg(long, visible_alias = "chain")]
+    backing_chain: bool,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    output: OutputFormat,
+}
+
+pub(crate) fn run(args: &InfoArgs) -> Outcome {
+    let options = InfoOptions {
+        format: args.format.map(Into::into),
+        chain: args.backing_chain,
+        gate: Gate::FollowAll,
+    };
+    let images = info(&args.image, &options)?;
+    let text = match (args.output, args.backing_chain, images.first()) {
+        (OutputFormat::Json, true, _) => ImageInfo::chain_to_json(&images),
+        (OutputFormat::Human, true, _) => ImageInfo::chain_to_human(&images, &local_date),
+        (OutputFormat::Json, false, Some(image)) => image.to_json(),
+        (OutputFormat::Human, false, Some(image)) => image.to_human(&local_date),
+        (_, false, None) => String::new(),
+    };
+    print(text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Seconds since 1970 as a date in this machine's time zone.
+fn local_date(seconds: i64) -> String {
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(time) => {
+            time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+        }
+        Err(_) => seconds.to_string(),
+    }
+}

@@ -1,0 +1,37 @@
+//! Results on standard output.
+
+use crate::failure::{Failure, Outcome};
+use disksmith_storage::ErrorKind;
+use std::io::{ErrorKind as IoKind, Write};
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON document, with a stable schema.
+    Json,
+}
+
+/// Writes to standard output. A reader that went away (`| head`) ends the program quietly.
+pub(crate) fn print(text: impl AsRef<[u8]>) -> Outcome<()> {
+    let mut out = std::io::stdout().lock();
+    finish(out.write_all(text.as_ref()).and_then(|()| out.flush()))
+}
+
+/// Turns what writing to standard output gave into a command's outcome.
+pub(crate) fn finish(result: std::io::Result<()>) -> Outcome<()> {
+    match result {
+        Err(error) if error.kind() == IoKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            Err(Failure::new(ErrorKind::Failed, format!("cannot write to standard output: {error}")))
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Prints a JSON document the way all verbs do: indented, with a line end.
+pub(crate) fn print_json(value: &serde_json::Value) -> Outcome<()> {
+    print(format!("{value:#}\n"))
+}
