@@ -1,1 +1,22 @@
-//! The FAT12, FAT16 and FAT32 filesystems.
+//! The FAT12, FAT16 and FAT32 filesystems, as Microsoft's "FAT32 File System Specification" 1.03 describes them, with
+//! long names. Reading only.
+//!
+//! FAT has no inodes: an inode number here is where the file's directory entry lies (its byte offset in the storage divided by 32);
+//! the root directory, which has no entry, is 1. It has no owners and modes either: everything belongs to root with mode 0755,
+//! or 0555 where the read-only attribute is set, as Linux mounts it. Times are stored without zone and taken as UTC.
+
+mod boot_sector;
+mod chain;
+mod code_page;
+mod date_time;
+mod directory;
+mod directory_entry;
+mod fat_table;
+mod file_system;
+mod fragments;
+mod identity;
+mod long_name;
+
+pub use boot_sector::{BootSector, FatKind};
+pub use file_system::Fat;
+pub use identity::{Identity, identify};

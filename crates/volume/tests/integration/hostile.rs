@@ -1,4 +1,4 @@
-use disksmith_storage::{Memory, Storage};
+use disksmith_storage::Memory;
 use disksmith_volume::{Disk, GptLayout, GptPartition, MbrLayout, MbrPartition, SectorSize, Uuid, gpt_type};
 use proptest::prelude::*;
 use std::sync::Arc;

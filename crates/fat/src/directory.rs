@@ -1,0 +1,125 @@
+//! Reading a directory.
+
+use crate::boot_sector::{BootSector, FatKind};
+use crate::chain::Chain;
+use crate::directory_entry::{ENTRY_LEN, ShortEntry, Slot};
+use crate::fat_table::FatTable;
+use crate::long_name::LongName;
+use disksmith_storage::{Storage, read_vec};
+use disksmith_vfs::{Result, check_name};
+
+/// Bytes that a directory can have, as the specification says.
+const MAX_LEN: u64 = 65_536 * ENTRY_LEN;
+
+/// Where a directory's entries lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DirectoryPlace {
+    /// The fixed area of a FAT12 or FAT16.
+    FixedRoot,
+    /// A chain of clusters.
+    Chain(u32),
+}
+
+/// A file or directory in a directory.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedEntry {
+    /// The long name, or the short one where there is no long one.
+    pub(crate) name: Vec<u8>,
+    /// Where the short entry lies in the storage.
+    pub(crate) offset: u64,
+    pub(crate) short: ShortEntry,
+}
+
+/// What a reader of a directory is given.
+pub(crate) enum Found {
+    Label([u8; 11]),
+    Entry(NamedEntry),
+}
+
+/// Gives all entries of a directory to `sink`, but `.` and `..`, until it says `false`. An entry whose name cannot be one is left out.
+pub(crate) fn read_entries(
+    storage: &dyn Storage,
+    boot: &BootSector,
+    table: &FatTable,
+    place: DirectoryPlace,
+    sink: &mut dyn FnMut(Found) -> Result<bool>,
+) -> Result<()> {
+    let mut long = LongName::default();
+    let mut scan =
+        |offset: u64, len: u64| -> Result<bool> { scan(storage, boot.kind, offset, len, &mut long, sink) };
+    match place {
+        DirectoryPlace::FixedRoot => {
+            scan(boot.root_offset, boot.root_len)?;
+        }
+        DirectoryPlace::Chain(first) => {
+            let mut chain = Chain::new(table, boot, first)?;
+            let mut len = 0;
+            while let Some(cluster) = chain.next_cluster()? {
+                len += u64::from(boot.cluster_len);
+                if len > MAX_LEN.max(u64::from(boot.cluster_len)) {
+                    return Err(crate::boot_sector::corrupt(format!(
+                        "the directory at cluster {first} is larger than {MAX_LEN} bytes"
+                    )));
+                }
+                if !scan(boot.cluster_offset(cluster), u64::from(boot.cluster_len))? {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads one contiguous piece of a directory; `false` where the reading ends.
+fn scan(
+    storage: &dyn Storage,
+    kind: FatKind,
+    offset: u64,
+    len: u64,
+    long: &mut LongName,
+    sink: &mut dyn FnMut(Found) -> Result<bool>,
+) -> Result<bool> {
+    // At most 512 KiB: a cluster, or 65,535 entries of a fixed root, which is 2 MiB.
+    let bytes = read_vec(storage, offset, len as usize)?;
+    for (bytes, at) in bytes
+        .chunks_exact(ENTRY_LEN as usize)
+        .zip((offset..).step_by(ENTRY_LEN as usize))
+    {
+        let Some(bytes) = bytes.first_chunk::<32>() else {
+            continue;
+        };
+        let go_on = match Slot::parse(bytes, kind) {
+            Slot::End => false,
+            Slot::LongName => {
+                long.push(bytes);
+                continue;
+            }
+            Slot::Deleted => true,
+            Slot::Label(label) => sink(Found::Label(label))?,
+            Slot::Entry(short) if short.is_dot() => true,
+            Slot::Entry(short) => {
+                let long_name = long.take(&short.raw_name).filter(|name| check_name(name).is_ok());
+                let name = long_name.unwrap_or_else(|| short.name());
+                match check_name(&name) {
+                    Ok(()) => sink(Found::Entry(NamedEntry {
+                        name,
+                        offset: at,
+                        short,
+                    }))?,
+                    Err(error) => {
+                        log::warn!(
+                            "{}: directory entry at offset {at} left out: {error}",
+                            storage.name()
+                        );
+                        true
+                    }
+                }
+            }
+        };
+        long.clear();
+        if !go_on {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,144 @@
+//! A short directory entry, FAT specification 1.03, "FAT Directory Structure".
+
+use crate::boot_sector::FatKind;
+use crate::code_page;
+use crate::date_time::to_timestamp;
+use byteorder::{ByteOrder, LittleEndian};
+use disksmith_vfs::Timestamp;
+
+/// Bytes of an entry.
+pub(crate) const ENTRY_LEN: u64 = 32;
+const READ_ONLY: u8 = 0x01;
+const VOLUME_LABEL: u8 = 0x08;
+const DIRECTORY: u8 = 0x10;
+/// Read-only, hidden, system and label together mark a part of a long name.
+const LONG_NAME: u8 = 0x0f;
+const LONG_NAME_MASK: u8 = 0x3f;
+/// Bits of byte 12, as Windows NT and Linux use them: the name's base, its extension, is in lower case.
+const LOWER_BASE: u8 = 0x08;
+const LOWER_EXTENSION: u8 = 0x10;
+
+/// What 32 bytes of a directory are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// No entry is here or after.
+    End,
+    /// An entry that was deleted.
+    Deleted,
+    /// A part of a long name.
+    LongName,
+    /// The volume's label, padded with blanks.
+    Label([u8; 11]),
+    /// A file or a directory.
+    Entry(ShortEntry),
+}
+
+/// A file or a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShortEntry {
+    /// The name as it is stored: eight and three characters, padded with blanks. Bytes 0 to 10.
+    pub(crate) raw_name: [u8; 11],
+    /// Attribute bits. Byte 11.
+    attributes: u8,
+    /// Case bits. Byte 12.
+    case: u8,
+    /// The first cluster; 0 where there is none. Bytes 20-21 (FAT32 only) and 26-27.
+    pub(crate) first_cluster: u32,
+    /// Size in bytes; 0 for a directory. Bytes 28 to 31.
+    pub(crate) size: u32,
+    /// When it was made. Bytes 13 to 17.
+    pub(crate) created: Timestamp,
+    /// The day of the last access. Bytes 18 and 19.
+    pub(crate) accessed: Timestamp,
+    /// When it was written last. Bytes 22 to 25.
+    pub(crate) modified: Timestamp,
+}
+
+impl Slot {
+    pub(crate) fn parse(bytes: &[u8; 32], kind: FatKind) -> Self {
+        let attributes = bytes[11];
+        match bytes[0] {
+            0 => return Self::End,
+            0xe5 => return Self::Deleted,
+            _ if attributes & LONG_NAME_MASK == LONG_NAME => return Self::LongName,
+            _ => {}
+        }
+        let u16_at = |at: usize| LittleEndian::read_u16(&bytes[at..at + 2]);
+        let mut raw_name = [0; 11];
+        raw_name.copy_from_slice(&bytes[..11]);
+        if attributes & VOLUME_LABEL != 0 {
+            return Self::Label(raw_name);
+        }
+        let high = match kind {
+            FatKind::Fat32 => u32::from(u16_at(20)) << 16,
+            _ => 0,
+        };
+        Self::Entry(ShortEntry {
+            raw_name,
+            attributes,
+            case: bytes[12],
+            first_cluster: high | u32::from(u16_at(26)),
+            size: LittleEndian::read_u32(&bytes[28..32]),
+            created: to_timestamp(u16_at(16), u16_at(14), bytes[13]),
+            accessed: to_timestamp(u16_at(18), 0, 0),
+            modified: to_timestamp(u16_at(24), u16_at(22), 0),
+        })
+    }
+}
+
+impl ShortEntry {
+    pub(crate) fn is_dir(&self) -> bool {
+        self.attributes & DIRECTORY != 0
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.attributes & READ_ONLY != 0
+    }
+
+    /// Whether it is `.` or `..`.
+    pub(crate) fn is_dot(&self) -> bool {
+        matches!(&self.raw_name, b".          " | b"..         ")
+    }
+
+    /// The short name as people see it.
+    pub(crate) fn name(&self) -> Vec<u8> {
+        let (base, extension) = self.raw_name.split_at(8);
+        let mut name = decode(base, self.case & LOWER_BASE != 0);
+        let extension = decode(extension, self.case & LOWER_EXTENSION != 0);
+        if !extension.is_empty() {
+            name.push('.');
+            name.push_str(&extension);
+        }
+        name.into_bytes()
+    }
+}
+
+/// Decodes a padded part of a name. A first byte 0x05 stands for 0xe5, which would mean a deleted entry.
+fn decode(padded: &[u8], lower: bool) -> String {
+    let len = padded.iter().rposition(|b| *b != b' ').map_or(0, |last| last + 1);
+    let characters = padded
+        .iter()
+        .take(len)
+        .enumerate()
+        .map(|(at, byte)| match (at, byte) {
+            (0, 0x05) if padded.len() == 8 => code_page::to_char(0xe5),
+            _ => code_page::to_char(*byte),
+        });
+    let text: String = characters.collect();
+    if lower { text.to_lowercase() } else { text }
+}
+
+/// A label without its padding; `None` where it is empty.
+pub(crate) fn label_text(padded: &[u8; 11]) -> Option<Vec<u8>> {
+    let text = decode_label(padded);
+    (!text.is_empty()).then(|| text.into_bytes())
+}
+
+fn decode_label(padded: &[u8; 11]) -> String {
+    let text: String = padded
+        .iter()
+        .take_while(|b| **b != 0)
+        .map(|b| code_page::to_char(*b))
+        .collect();
+    text.trim_end_matches(' ').to_owned()
+}

@@ -1,0 +1,124 @@
+//! The file allocation table, FAT specification 1.03, "FAT Data Structure".
+
+use crate::boot_sector::{BootSector, FatKind, corrupt};
+use byteorder::{ByteOrder, LittleEndian};
+use disksmith_storage::StorageRef;
+use disksmith_vfs::Result;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Bytes read at a time.
+const PAGE: u64 = 4096;
+/// Pages that are kept: 2 MiB.
+const MAX_PAGES: usize = 512;
+
+/// What an entry of the table says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FatEntry {
+    /// The cluster is free.
+    Free,
+    /// The next cluster of the chain; the number exists.
+    Next(u32),
+    /// The last cluster of its chain.
+    End,
+    /// Not to be used.
+    Bad,
+    /// A number that no cluster has.
+    Invalid(u32),
+}
+
+/// The table, through a cache of bounded size.
+#[derive(Debug)]
+pub(crate) struct FatTable {
+    storage: StorageRef,
+    boot: BootSector,
+    offset: u64,
+    pages: Mutex<HashMap<u64, Box<[u8]>>>,
+}
+
+impl FatTable {
+    pub(crate) fn new(storage: StorageRef, boot: &BootSector) -> Self {
+        let offset = boot.fat_offset + u64::from(boot.active_fat) * boot.fat_len;
+        Self {
+            storage,
+            boot: boot.clone(),
+            offset,
+            pages: Mutex::default(),
+        }
+    }
+
+    /// What the table says of a cluster.
+    pub(crate) fn get(&self, cluster: u32) -> Result<FatEntry> {
+        let value = self.raw(cluster)?;
+        let (bad, end) = match self.boot.kind {
+            FatKind::Fat12 => (0xff7, 0xff8),
+            FatKind::Fat16 => (0xfff7, 0xfff8),
+            FatKind::Fat32 => (0x0fff_fff7, 0x0fff_fff8),
+        };
+        Ok(match value {
+            0 => FatEntry::Free,
+            _ if value >= end => FatEntry::End,
+            _ if value == bad => FatEntry::Bad,
+            _ if self.boot.has_cluster(value) => FatEntry::Next(value),
+            _ => FatEntry::Invalid(value),
+        })
+    }
+
+    /// Whether entry 1 says that the filesystem was not unmounted. A FAT12 has no such bit.
+    pub(crate) fn is_dirty(&self) -> Result<bool> {
+        Ok(match self.boot.kind {
+            FatKind::Fat12 => false,
+            FatKind::Fat16 => self.raw(1)? & 0x8000 == 0,
+            FatKind::Fat32 => self.raw(1)? & 0x0800_0000 == 0,
+        })
+    }
+
+    /// An entry as it is, the unused bits taken off.
+    fn raw(&self, cluster: u32) -> Result<u32> {
+        let at = u64::from(cluster);
+        let (offset, len) = match self.boot.kind {
+            FatKind::Fat12 => (at + at / 2, 2),
+            FatKind::Fat16 => (at * 2, 2),
+            FatKind::Fat32 => (at * 4, 4),
+        };
+        let mut bytes = [0; 4];
+        self.read(offset, bytes.get_mut(..len).unwrap_or_default())?;
+        let value = LittleEndian::read_u32(&bytes);
+        Ok(match self.boot.kind {
+            FatKind::Fat12 if cluster % 2 == 1 => value >> 4 & 0xfff,
+            FatKind::Fat12 => value & 0xfff,
+            FatKind::Fat16 => value,
+            FatKind::Fat32 => value & 0x0fff_ffff,
+        })
+    }
+
+    /// Reads bytes of the table through the cache.
+    fn read(&self, mut at: u64, mut buf: &mut [u8]) -> Result<()> {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        while !buf.is_empty() {
+            let (number, within) = (at / PAGE, (at % PAGE) as usize);
+            if !pages.contains_key(&number) {
+                let start = number * PAGE;
+                let mut page = vec![0; self.boot.fat_len.saturating_sub(start).min(PAGE) as usize];
+                self.storage.read_at(self.offset + start, &mut page)?;
+                if pages.len() >= MAX_PAGES {
+                    pages.clear();
+                }
+                pages.insert(number, page.into_boxed_slice());
+            }
+            let held = pages
+                .get(&number)
+                .and_then(|page| page.get(within..))
+                .unwrap_or_default();
+            if held.is_empty() {
+                return Err(corrupt(format!("the FAT ends before byte {at}")));
+            }
+            let n = held.len().min(buf.len());
+            let (part, rest) = buf.split_at_mut(n);
+            part.copy_from_slice(held.get(..n).unwrap_or_default());
+            buf = rest;
+            at += n as u64;
+        }
+        Ok(())
+    }
+}
