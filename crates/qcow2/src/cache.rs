@@ -184,10 +184,4 @@ impl SliceCache {
             at += self.slice;
         }
     }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.slices.clear();
-        self.dirty = 0;
-    }
 }

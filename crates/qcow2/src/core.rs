@@ -20,8 +20,8 @@ pub(crate) struct Core {
     pub(crate) data_file_raw: bool,
     /// Whether writes are ordered by flushes (not needed while nobody else can have seen the image).
     pub(crate) ordered: bool,
-    /// The host file that holds guest data, where it is one file from its first byte.
-    pub(crate) host: Option<Arc<Path>>,
+    /// The host file that holds guest data, where it is one file, and the offset of its first byte there.
+    pub(crate) host: Option<(Arc<Path>, u64)>,
 }
 
 impl Core {

@@ -73,10 +73,6 @@ impl Engine {
         self.io.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn into_state(self) -> State {
-        self.state.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Reads guest bytes; the range lies inside the disk.
     pub(crate) fn read(&self, pos: u64, buf: &mut [u8]) -> Result<()> {
         let _io = self.shared();

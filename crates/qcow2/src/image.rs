@@ -9,7 +9,9 @@ use crate::feature::{Autoclear, Incompatible};
 use crate::header::{CompressionType, Header};
 use crate::state::State;
 use crate::types::{Geometry, GuestCluster};
-use disksmith_storage::{self as storage, Alignment, Extent, HostLocation, Storage, StorageRef, ZeroMode};
+use disksmith_storage::{
+    self as storage, Alignment, Extent, HostLocation, HostSpan, Storage, StorageRef, ZeroMode,
+};
 use std::sync::Arc;
 
 /// How to open an image.
@@ -96,13 +98,14 @@ impl Qcow2 {
 
     pub(crate) fn core(file: StorageRef, header: &Header, options: OpenOptions) -> Core {
         let data = options.data_file.as_ref().unwrap_or(&file);
-        let plain = (data.size() > 0)
-            .then(|| data.extent_at(0, 1).ok())
-            .flatten()
-            .and_then(|e| e.host);
+        let len = data.size();
+        let host = data
+            .host_span(0, len)
+            .filter(|span| span.len == len)
+            .map(|span| (Arc::clone(span.file.path()), span.offset));
         Core {
             name: file.name(),
-            host: plain.filter(|h| h.offset == 0).map(|h| h.file),
+            host,
             file,
             data_file: options.data_file,
             backing: options.backing,
@@ -211,10 +214,11 @@ impl Engine {
         let run = self.lock().map(offset, limit)?;
         let len = run.len;
         let host = |at: u64| {
-            self.core
-                .host
-                .clone()
-                .map(|file| HostLocation { file, offset: at })
+            let (file, base) = self.core.host.as_ref()?;
+            Some(HostLocation {
+                file: Arc::clone(file),
+                offset: base.checked_add(at)?,
+            })
         };
         Ok(match run.held {
             Held::Data(at) => Extent {
@@ -255,6 +259,32 @@ impl Engine {
                 }
             }
         })
+    }
+}
+
+impl Engine {
+    /// [`Storage::host_span`]: where uncompressed data lies.
+    pub(crate) fn host_span(&self, offset: u64, len: u64) -> Option<HostSpan<'_>> {
+        let run = {
+            let mut state = self.lock();
+            if len == 0 || offset >= state.size {
+                return None;
+            }
+            state.map(offset, len).ok()?
+        };
+        let len = run.len.min(len);
+        match run.held {
+            Held::Data(at) => self.core.data().host_span(at, len),
+            Held::Nowhere => {
+                let backed = self.core.backed(offset).min(len);
+                self.core
+                    .backing
+                    .as_ref()
+                    .filter(|_| backed > 0)?
+                    .host_span(offset, backed)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -306,6 +336,10 @@ impl Storage for Qcow2 {
     fn extent_at(&self, offset: u64, limit: u64) -> storage::Result<Extent> {
         self.check_range(offset, 1)?;
         self.engine.extent_at(offset, limit.max(1))
+    }
+
+    fn host_span(&self, offset: u64, len: u64) -> Option<HostSpan<'_>> {
+        self.engine.host_span(offset, len)
     }
 
     fn alignment(&self) -> Alignment {
@@ -369,7 +403,7 @@ impl State {
                 .core
                 .corrupt(what, at, 0, "its refcount says that it is free"));
         }
-        self.protected.insert(cluster);
+        Arc::make_mut(&mut self.protected).insert(cluster);
         Ok(())
     }
 }

@@ -19,8 +19,11 @@ mod flush;
 mod header;
 mod image;
 mod io;
+mod prepared;
+mod record;
 mod refcount;
 mod resize;
+mod shadow;
 mod state;
 mod types;
 
@@ -31,6 +34,8 @@ pub use extension::{BitmapsExtension, Extension};
 pub use feature::{Autoclear, Compatible, FeatureKind, FeatureName, Incompatible};
 pub use header::{CompressionType, Header, MAX_BACKING_NAME};
 pub use image::{OpenOptions, Qcow2};
+pub use record::{Recovered, recover_switch};
+pub use shadow::Qcow2Shadow;
 pub use types::{
     Geometry, GuestCluster, GuestOffset, HostCluster, HostOffset, MAX_CLUSTER_BITS, MAX_L1_BYTES,
     MAX_REFCOUNT_TABLE_BYTES, MIN_CLUSTER_BITS,

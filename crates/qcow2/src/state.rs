@@ -11,9 +11,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Memory for L2 slices, in bytes.
-pub(crate) const L2_CACHE: u64 = 24 << 20;
+pub(crate) const L2_CACHE: u64 = 8 << 20;
 /// Memory for slices of refcount blocks, in bytes.
-pub(crate) const REFCOUNT_CACHE: u64 = 8 << 20;
+pub(crate) const REFCOUNT_CACHE: u64 = 4 << 20;
 
 /// How changes reach the file.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub(crate) struct State {
     /// References to drop once the tables that held them are safe: first cluster, number of clusters.
     pub(crate) releases: Vec<(u64, u64)>,
     /// Clusters of metadata that no entry of the image may rightly point to.
-    pub(crate) protected: HashSet<u64>,
+    pub(crate) protected: Arc<HashSet<u64>>,
     /// Guest clusters that some thread is filling: first, one past the last.
     pub(crate) in_flight: Vec<(u64, u64)>,
     /// Whether anything was changed.
@@ -123,7 +123,7 @@ impl State {
             virgin: file_len.next_multiple_of(cluster_size),
             compressed_end: 0,
             releases: Vec::new(),
-            protected: HashSet::new(),
+            protected: Arc::default(),
             in_flight: Vec::new(),
             modified: false,
             shadowed: false,

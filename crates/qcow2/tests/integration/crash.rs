@@ -1,0 +1,1 @@
+//! Power cuts: every state that a cut can leave is judged.

@@ -1,0 +1,7 @@
+//! The format against its judges: qemu-img and qemu-io.
+
+mod crash;
+mod create;
+mod judge;
+mod model;
+mod random;
