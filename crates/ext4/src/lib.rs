@@ -4,6 +4,7 @@ mod checksum;
 mod error;
 mod extent_record;
 mod features;
+mod format;
 mod group_descriptor;
 mod inode;
 mod journal;
@@ -16,6 +17,9 @@ pub use extent_record::{ExtentHeader, ExtentIndex, ExtentLeaf};
 pub use features::{Compat, Features, Incompat, RoCompat};
 pub use group_descriptor::GroupDescriptor;
 pub use inode::{Inode, InodeFlags};
+pub use format::{
+    FeatureList, FormatJournal, FormatKind, FormatOptions, Formatted, Usage, make as format,
+};
 pub use journal::{
     FastCommitName, FastCommitRecord, JournalCompat, JournalError, JournalIncompat, JournalSuperblock, Log, LogRun,
     RecoveredView, Recovery, RecoveryLimits, Sequence,

@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub, missing_docs)]
 
+mod format;
 mod journal;
 mod judges;
 mod kernel;
+mod options;

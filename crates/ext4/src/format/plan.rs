@@ -1,0 +1,160 @@
+//! The files of a new filesystem: which inodes there are, and their blocks.
+
+use super::content::{Content, InodePlan};
+use super::defaults::journal_blocks;
+use super::file_blocks::FileBlocks;
+use super::groups::Groups;
+use super::options::FormatOptions;
+use crate::checksum::Checksums;
+use crate::error::{Error, Result};
+use crate::features::{Compat, Incompat};
+
+const ROOT: u32 = 2;
+const RESIZE: u32 = 7;
+const JOURNAL: u32 = 8;
+const LOST_AND_FOUND: u32 = 11;
+const ORPHAN_FILE: u32 = 12;
+/// `lost+found` is made this large where 12 blocks suffice for it.
+const LOST_AND_FOUND_SIZE: u32 = 16 * 1024;
+/// Smallest journal in blocks.
+const MIN_JOURNAL: u64 = 1024;
+const MAX_JOURNAL: u64 = 10_240_000;
+/// One block of 65 is for fast commits.
+const FAST_COMMIT_RATIO: u32 = 64;
+
+/// All that is to be written besides the groups' own structures.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) inodes: Vec<InodePlan>,
+    pub(super) contents: Vec<Content>,
+    pub(super) journal_blocks: u32,
+    /// Blocks that hold structures and the journal, not files.
+    pub(super) overhead: u64,
+}
+
+impl Plan {
+    /// Gives every file its blocks, in the order in which mke2fs does.
+    pub(super) fn new(groups: &mut Groups, options: &FormatOptions, checksums: &Checksums) -> Result<Self> {
+        let mut this = Self::default();
+        let sizes = groups.sizes;
+        this.overhead = sizes.blocks - (0..sizes.groups).map(|g| u64::from(groups.free_in(g))).sum::<u64>();
+        let extents = sizes.features.incompat.contains(Incompat::EXTENTS);
+        let files = |groups: &mut Groups, inode: u32, goal: u64, len: u32| {
+            if extents {
+                FileBlocks::extents(groups, goal, len, checksums.inode_seed(inode, 0))
+            } else {
+                FileBlocks::block_map(groups, goal, len)
+            }
+        };
+        let start = sizes.group_start(0);
+        let root = files(groups, ROOT, start, 1)?;
+        let mut blocks = LOST_AND_FOUND_SIZE.div_ceil(sizes.block_size).clamp(2, 12);
+        if sizes.features.incompat.contains(Incompat::INLINE_DATA) {
+            // There the first of the steps by which mke2fs enlarges it only moves it out of the inode.
+            blocks -= 1;
+        }
+        let lost_and_found = files(groups, LOST_AND_FOUND, start, blocks)?;
+        this.contents.push(Content::Directory {
+            inode: ROOT,
+            blocks: root.clone(),
+            entries: vec![(ROOT, b".".to_vec()), (ROOT, b"..".to_vec()), (LOST_AND_FOUND, b"lost+found".to_vec())],
+        });
+        this.contents.push(Content::Directory {
+            inode: LOST_AND_FOUND,
+            blocks: lost_and_found.clone(),
+            entries: vec![(LOST_AND_FOUND, b".".to_vec()), (ROOT, b"..".to_vec())],
+        });
+        this.inodes.push(InodePlan::bad_blocks());
+        this.inodes.push(InodePlan::directory(ROOT, 0o755, 3, root, &sizes, options.root_owner));
+        if sizes.features.compat.contains(Compat::RESIZE_INODE) {
+            this.resize_inode(groups)?;
+        }
+        let directory = InodePlan::directory(LOST_AND_FOUND, 0o700, 2, lost_and_found, &sizes, (0, 0));
+        if sizes.features.compat.contains(Compat::HAS_JOURNAL) {
+            let (blocks, fast_commits) = this.journal_size(groups, options)?;
+            let goal = options.journal.location.unwrap_or_else(|| groups.journal_goal());
+            let file = files(groups, JOURNAL, goal, blocks + fast_commits)?;
+            this.journal_blocks = blocks + fast_commits;
+            this.overhead += u64::from(this.journal_blocks);
+            this.contents.push(Content::Journal {
+                blocks: file.clone(),
+                log: blocks,
+                fast_commits,
+            });
+            this.inodes.push(InodePlan::file(JOURNAL, this.journal_blocks, file, &sizes));
+        }
+        this.inodes.push(directory);
+        if sizes.features.compat.contains(Compat::ORPHAN_FILE) {
+            let blocks = orphan_blocks(sizes.blocks);
+            let file = files(groups, ORPHAN_FILE, start, blocks)?;
+            this.contents.push(Content::OrphanFile {
+                inode: ORPHAN_FILE,
+                blocks: file.clone(),
+            });
+            this.inodes.push(InodePlan::file(ORPHAN_FILE, blocks, file, &sizes));
+        }
+        Ok(this)
+    }
+
+    /// The inode that owns the blocks reserved for descriptors: each of those in group 0 is an indirect block that
+    /// points to its copies.
+    fn resize_inode(&mut self, groups: &mut Groups) -> Result<()> {
+        let sizes = groups.sizes;
+        let goal = u64::from(sizes.first_data_block + sizes.descriptor_blocks + sizes.reserved_gdt_blocks + 2);
+        let (double, _) = groups.allocate(goal, 1)?;
+        let per_block = sizes.block_size / 4;
+        let backups: Vec<u32> = (1..sizes.groups).filter(|group| sizes.has_super(*group)).collect();
+        let first = u64::from(sizes.first_data_block + 1 + sizes.descriptor_blocks);
+        let mut map = vec![0; sizes.block_size as usize];
+        for i in 0..sizes.reserved_gdt_blocks {
+            let block = first + u64::from(i);
+            let slot = ((sizes.descriptor_blocks + i) % per_block) as usize;
+            crate::record::put32(&mut map, 4 * slot, block as u32);
+            let mut copies = vec![0; sizes.block_size as usize];
+            for (slot, group) in backups.iter().enumerate() {
+                let copy = block + u64::from(*group) * u64::from(sizes.blocks_per_group);
+                crate::record::put32(&mut copies, 4 * slot, copy as u32);
+            }
+            self.contents.push(Content::Block { block, bytes: copies });
+        }
+        self.contents.push(Content::Block { block: double, bytes: map });
+        let blocks = 1 + u64::from(sizes.reserved_gdt_blocks) * (1 + backups.len() as u64);
+        self.inodes.push(InodePlan::resize(RESIZE, double, blocks, &sizes));
+        Ok(())
+    }
+
+    fn journal_size(&self, groups: &Groups, options: &FormatOptions) -> Result<(u32, u32)> {
+        let sizes = &groups.sizes;
+        let invalid = |reason: String| Error::InvalidOption {
+            what: "journal size",
+            reason,
+        };
+        let total = match options.journal.size_mib {
+            Some(mib) => {
+                let blocks = (u64::from(mib) << 20) / u64::from(sizes.block_size);
+                if !(MIN_JOURNAL..=MAX_JOURNAL.min(sizes.blocks / 2)).contains(&blocks) {
+                    return Err(invalid(format!(
+                        "{blocks} blocks are not within 1024 and half of the filesystem"
+                    )));
+                }
+                blocks as u32
+            }
+            None => journal_blocks(sizes.blocks)
+                .ok_or_else(|| invalid("the filesystem is too small for a journal".into()))?,
+        };
+        if !sizes.features.compat.contains(Compat::FAST_COMMIT) {
+            return Ok((total, 0));
+        }
+        let log = (u64::from(total) * u64::from(FAST_COMMIT_RATIO) / u64::from(FAST_COMMIT_RATIO + 1)) as u32;
+        Ok((log, total - log))
+    }
+}
+
+/// Blocks of the orphan file of a filesystem with so many blocks.
+fn orphan_blocks(fs_blocks: u64) -> u32 {
+    match fs_blocks {
+        n if n < 128 << 10 => 32,
+        n if n < 2 << 20 => (n / 4096) as u32,
+        _ => 512,
+    }
+}

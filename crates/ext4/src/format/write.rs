@@ -1,0 +1,408 @@
+//! Writes a new filesystem.
+
+use super::content::{Content, EXTRA_ISIZE};
+use super::directory;
+use super::groups::Groups;
+use super::options::FormatOptions;
+use super::plan::Plan;
+use super::sizes::Sizes;
+use crate::checksum::{self, Checksums};
+use crate::error::{Error, Result};
+use crate::features::{Compat, Features, Incompat};
+use crate::group_descriptor::{
+    GROUP_BLOCK_UNINIT, GROUP_INODE_UNINIT, GROUP_INODE_ZEROED, GroupDescriptor,
+};
+use crate::journal::JournalSuperblock;
+use crate::record::put32;
+use crate::superblock::{FLAG_SIGNED_HASH, MAGIC, STATE_VALID, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
+use disksmith_storage::{Storage, ZeroMode};
+use disksmith_vfs::Timestamp;
+
+/// `s_default_mount_opts`: user attributes and ACLs.
+const DEFAULT_MOUNT_OPTIONS: u32 = 0x0C;
+/// `s_def_hash_version`: half of MD4.
+const HASH_HALF_MD4: u8 = 1;
+/// The last word but one of each block of the orphan file.
+const ORPHAN_MAGIC: u32 = 0x0B10_CA04;
+/// What may hold superblocks of something else (RAID) at both ends.
+const WIPED: u64 = 64 << 10;
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Formatted {
+    /// Block size in bytes.
+    pub block_size: u32,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Number of inodes.
+    pub inodes: u32,
+    /// Length of the journal in blocks; 0 where there is none.
+    pub journal_blocks: u32,
+    /// The features.
+    pub features: Features,
+}
+
+/// Makes a filesystem on a storage, which loses what it held.
+///
+/// The same options on a storage of the same size give the same bytes. What must read as zeroes (inode tables, the journal)
+/// is not written where the storage knows that it does.
+///
+/// # Errors
+/// [`Error::InvalidOption`] names the option that cannot be, before anything is written; [`Error::Unsupported`] a
+/// feature that cannot be made; and whatever the storage says.
+pub fn make(storage: &dyn Storage, options: &FormatOptions) -> Result<Formatted> {
+    if options.label.len() > 16 || options.last_mounted.len() > 64 {
+        return Err(Error::InvalidOption {
+            what: "label",
+            reason: "longer than 16 bytes (64 for the last mount point)".into(),
+        });
+    }
+    let sizes = Sizes::new(options, storage.size())?;
+    let mut superblock = superblock(options, &sizes);
+    let checksums = superblock.checksums();
+    let mut groups = Groups::new(sizes)?;
+    let plan = Plan::new(&mut groups, options, &checksums)?;
+    let mut maker = Maker {
+        storage,
+        sizes,
+        groups: &groups,
+        checksums,
+        time: Timestamp {
+            seconds: options.time,
+            nanoseconds: 0,
+        },
+        written: 0,
+    };
+    maker.wipe()?;
+    maker.contents(&plan, options)?;
+    maker.inodes(&plan)?;
+    let table = maker.groups(&plan, &mut superblock)?;
+    maker.superblocks(&plan, superblock, &table)?;
+    Ok(Formatted {
+        block_size: sizes.block_size,
+        blocks: sizes.blocks,
+        inodes: sizes.inodes_per_group * sizes.groups,
+        journal_blocks: plan.journal_blocks,
+        features: sizes.features,
+    })
+}
+
+fn superblock(options: &FormatOptions, sizes: &Sizes) -> Superblock {
+    let mut sb = Superblock {
+        inodes_count: sizes.inodes_per_group * sizes.groups,
+        first_data_block: sizes.first_data_block,
+        log_block_size: sizes.block_size.trailing_zeros() - 10,
+        log_cluster_size: sizes.block_size.trailing_zeros() - 10,
+        blocks_per_group: sizes.blocks_per_group,
+        clusters_per_group: sizes.blocks_per_group,
+        inodes_per_group: sizes.inodes_per_group,
+        max_mount_count: u16::MAX,
+        magic: MAGIC,
+        state: STATE_VALID,
+        errors: options.errors,
+        revision: 1,
+        first_inode: 11,
+        inode_size: sizes.inode_size,
+        uuid: options.uuid,
+        reserved_gdt_blocks: sizes.reserved_gdt_blocks as u16,
+        default_hash_version: HASH_HALF_MD4,
+        default_mount_options: DEFAULT_MOUNT_OPTIONS,
+        flags: FLAG_SIGNED_HASH,
+        raid_stride: options.stride,
+        raid_stripe_width: options.stripe_width,
+        log_groups_per_flex: sizes.flex_groups.trailing_zeros() as u8,
+        backup_groups: sizes.backup_groups,
+        ..Superblock::default()
+    };
+    crate::record::put_array(&mut sb.volume_name, 0, &options.label);
+    crate::record::put_array(&mut sb.last_mounted, 0, &options.last_mounted);
+    for (word, bytes) in sb.hash_seed.iter_mut().zip(options.hash_seed.chunks_exact(4)) {
+        *word = crate::record::le32(bytes, 0);
+    }
+    sb.set_features(sizes.features);
+    sb.set_blocks_count(sizes.blocks);
+    sb.set_reserved_blocks(sizes.reserved_blocks);
+    let seconds = options.time.clamp(0, (1 << 40) - 1) as u64;
+    (sb.mkfs_time, sb.mkfs_time_hi) = (seconds as u32, (seconds >> 32) as u8);
+    (sb.write_time, sb.write_time_hi) = (sb.mkfs_time, sb.mkfs_time_hi);
+    (sb.last_check, sb.last_check_hi) = (sb.mkfs_time, sb.mkfs_time_hi);
+    if sizes.inode_size > 128 {
+        sb.min_extra_isize = EXTRA_ISIZE;
+        sb.want_extra_isize = EXTRA_ISIZE;
+    }
+    if sizes.descriptor_size > 32 {
+        sb.descriptor_size = sizes.descriptor_size as u16;
+    }
+    if sizes.features.has_metadata_csum() {
+        sb.checksum_type = 1;
+    }
+    if sizes.features.incompat.contains(Incompat::CSUM_SEED) {
+        sb.checksum_seed = checksum::crc32c(!0, &options.uuid);
+    }
+    sb
+}
+
+struct Maker<'a> {
+    storage: &'a dyn Storage,
+    sizes: Sizes,
+    groups: &'a Groups,
+    checksums: Checksums,
+    time: Timestamp,
+    /// Bytes written.
+    written: u64,
+}
+
+impl Maker<'_> {
+    fn offset(&self, block: u64) -> u64 {
+        block * u64::from(self.sizes.block_size)
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.written += bytes.len() as u64;
+        self.storage.write_at(offset, bytes)?;
+        Ok(())
+    }
+
+    fn write_block(&mut self, block: u64, bytes: &[u8]) -> Result<()> {
+        self.write(self.offset(block), bytes)
+    }
+
+    /// Makes a range read as zeroes, as far as it does not already.
+    fn clear(&mut self, offset: u64, len: u64) -> Result<()> {
+        let mut at = offset;
+        let end = offset.saturating_add(len).min(self.storage.size());
+        while at < end {
+            let extent = self.storage.extent_at(at, end - at)?;
+            let run = extent.len.min(end - at);
+            if !extent.reads_as_zero() {
+                self.storage.write_zeroes(at, run, ZeroMode::Unmap)?;
+            }
+            at += run.max(1);
+        }
+        Ok(())
+    }
+
+    /// Clears what has to be zero, and traces of what was there before; says that the rest no longer matters.
+    fn wipe(&mut self) -> Result<()> {
+        let sizes = self.sizes;
+        let end = self.offset(sizes.blocks);
+        self.storage.discard(0, end)?;
+        self.clear(0, WIPED.min(end))?;
+        let tail = end.saturating_sub(2 * WIPED);
+        self.clear(tail, self.storage.size() - tail)?;
+        for group in 0..sizes.groups {
+            if let Some(placed) = self.groups.list.get(group as usize) {
+                let table = u64::from(sizes.inode_blocks_per_group) * u64::from(sizes.block_size);
+                self.clear(self.offset(placed.inode_table), table)?;
+            }
+            if let Some(copy) = sizes.descriptors_in(group) {
+                let blocks = u64::from(copy.len + sizes.reserved_gdt_blocks);
+                self.clear(self.offset(copy.block), self.offset(blocks))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn contents(&mut self, plan: &Plan, options: &FormatOptions) -> Result<()> {
+        let block_size = self.sizes.block_size;
+        let filetype = self.sizes.features.incompat.contains(Incompat::FILETYPE);
+        for content in &plan.contents {
+            match content {
+                Content::Block { block, bytes } => self.write_block(*block, bytes)?,
+                Content::Directory { inode, blocks, entries } => {
+                    let seed = self.checksums.inode_seed(*inode, 0);
+                    let entries: Vec<(u32, &[u8])> =
+                        entries.iter().map(|(inode, name)| (*inode, name.as_slice())).collect();
+                    let full = directory::block(block_size, &entries, filetype, seed);
+                    let empty = directory::block(block_size, &[], filetype, seed);
+                    for (i, block) in all_blocks(&blocks.runs).enumerate() {
+                        self.write_block(block, if i == 0 { &full } else { &empty })?;
+                    }
+                    self.map(&blocks.map)?;
+                }
+                Content::Journal {
+                    blocks,
+                    log,
+                    fast_commits,
+                } => {
+                    for (_, block, len) in &blocks.runs {
+                        self.clear(self.offset(*block), self.offset((*len).into()))?;
+                    }
+                    let superblock = JournalSuperblock::new(block_size, *log, *fast_commits, options.uuid);
+                    if let Some(block) = blocks.physical(0) {
+                        let mut bytes = superblock.to_bytes();
+                        bytes.resize(block_size as usize, 0);
+                        self.write_block(block, &bytes)?;
+                    }
+                    self.map(&blocks.map)?;
+                }
+                Content::OrphanFile { inode, blocks } => {
+                    let seed = self.checksums.inode_seed(*inode, 0);
+                    for block in all_blocks(&blocks.runs) {
+                        let mut bytes = vec![0; block_size as usize];
+                        let tail = bytes.len() - 8;
+                        put32(&mut bytes, tail, ORPHAN_MAGIC);
+                        if let Some(seed) = seed {
+                            let sum = seed.orphan_block(block, &bytes);
+                            put32(&mut bytes, tail + 4, sum);
+                        }
+                        self.write_block(block, &bytes)?;
+                    }
+                    self.map(&blocks.map)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, map: &[(u64, Vec<u8>)]) -> Result<()> {
+        for (block, bytes) in map {
+            self.write_block(*block, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the first inodes, the reserved ones that are not used with their checksums.
+    fn inodes(&mut self, plan: &Plan) -> Result<()> {
+        let size = usize::from(self.sizes.inode_size);
+        let last = plan.inodes.iter().map(|plan| plan.number).max().unwrap_or(0);
+        let mut bytes = vec![0; size * last as usize];
+        for (number, raw) in (1..=last).zip(bytes.chunks_exact_mut(size)) {
+            if let Some(plan) = plan.inodes.iter().find(|plan| plan.number == number) {
+                raw.copy_from_slice(&plan.to_raw(self.sizes.inode_size, self.time));
+            }
+            self.checksums.seal_inode(number, 0, raw);
+        }
+        let table = self.groups.list.first().map_or(0, |group| group.inode_table);
+        self.write(self.offset(table), &bytes)
+    }
+
+    /// Writes the bitmaps that are in use; returns the descriptor table.
+    fn groups(&mut self, plan: &Plan, superblock: &mut Superblock) -> Result<Vec<u8>> {
+        let sizes = self.sizes;
+        let used_inodes = plan.inodes.iter().map(|plan| plan.number).max().unwrap_or(0);
+        let lazy = sizes.features.has_group_checksums();
+        let width = sizes.descriptor_size as usize;
+        let mut table = vec![0; sizes.descriptor_blocks as usize * sizes.block_size as usize];
+        let mut free_blocks = 0;
+        for (number, raw) in (0..sizes.groups).zip(table.chunks_exact_mut(width)) {
+            let Some(group) = self.groups.list.get(number as usize).copied() else { continue };
+            let used = if number == 0 { used_inodes } else { 0 };
+            let free = self.groups.free_in(number);
+            free_blocks += u64::from(free);
+            let mut descriptor = GroupDescriptor::default();
+            descriptor.set_block_bitmap(group.block_bitmap);
+            descriptor.set_inode_bitmap(group.inode_bitmap);
+            descriptor.set_inode_table(group.inode_table);
+            descriptor.set_free_clusters(free);
+            descriptor.set_free_inodes(sizes.inodes_per_group - used);
+            descriptor.set_used_dirs(if number == 0 { 2 } else { 0 });
+            // The descriptors' zeroed flag is set without checksums too, as mke2fs does on files.
+            descriptor.flags |= GROUP_INODE_ZEROED;
+            if lazy {
+                descriptor.set_itable_unused(sizes.inodes_per_group - used);
+            }
+            if lazy && used == 0 {
+                descriptor.flags |= GROUP_INODE_UNINIT;
+            } else {
+                let bitmap = inode_bitmap(&sizes, used);
+                let part = bitmap.get(..sizes.inodes_per_group as usize / 8).unwrap_or(&[]);
+                if let Some(sum) = self.checksums.bitmap(part) {
+                    descriptor.set_inode_bitmap_csum(sum);
+                }
+                self.write_block(group.inode_bitmap, &bitmap)?;
+            }
+            if lazy && !group.touched && number + 1 != sizes.groups {
+                descriptor.flags |= GROUP_BLOCK_UNINIT;
+            } else {
+                let bitmap = self.block_bitmap(number);
+                let part = bitmap.get(..sizes.blocks_per_group as usize / 8).unwrap_or(&[]);
+                if let Some(sum) = self.checksums.bitmap(part) {
+                    descriptor.set_block_bitmap_csum(sum);
+                }
+                self.write_block(group.block_bitmap, &bitmap)?;
+            }
+            descriptor.seal_into(raw, number, &self.checksums);
+        }
+        superblock.set_free_blocks(free_blocks);
+        superblock.free_inodes = superblock.inodes_count - used_inodes;
+        Ok(table)
+    }
+
+    fn block_bitmap(&self, group: u32) -> Vec<u8> {
+        let sizes = &self.sizes;
+        let start = sizes.group_start(group);
+        let end = sizes.group_end(group);
+        let mut bitmap = vec![0; sizes.block_size as usize];
+        for range in self.groups.taken.within(start..end) {
+            set_bits(&mut bitmap, (range.start - start) as usize, (range.end - start) as usize);
+        }
+        let bits = bitmap.len() * 8;
+        set_bits(&mut bitmap, (end - start) as usize, bits);
+        bitmap
+    }
+
+    /// Writes the descriptors and superblocks with all their copies, the first superblock last.
+    fn superblocks(&mut self, plan: &Plan, mut superblock: Superblock, table: &[u8]) -> Result<()> {
+        let sizes = self.sizes;
+        let block_size = sizes.block_size as usize;
+        superblock.overhead = plan.overhead as u32;
+        if let Some(journal) = plan.inodes.iter().find(|plan| plan.number == 8) {
+            superblock.journal_inode = 8;
+            superblock.journal_backup_type = 1;
+            let words = journal.inode.block.chunks_exact(4).map(|b| crate::record::le32(b, 0));
+            for (slot, word) in superblock.journal_backup.iter_mut().zip(words) {
+                *slot = word;
+            }
+            let [.., high, low] = &mut superblock.journal_backup;
+            (*high, *low) = (journal.inode.size_hi, journal.inode.size_lo);
+        }
+        if sizes.features.compat.contains(Compat::ORPHAN_FILE) {
+            superblock.orphan_file_inode = 12;
+        }
+        for group in 0..sizes.groups {
+            if let Some(copy) = sizes.descriptors_in(group) {
+                let first = copy.first as usize * block_size;
+                let part = table.get(first..first + copy.len as usize * block_size).unwrap_or(&[]);
+                self.write_block(copy.block, part)?;
+            }
+            if group > 0 && sizes.has_super(group) {
+                let mut copy = superblock.clone();
+                copy.block_group_nr = group as u16;
+                // Copies never say that all is well.
+                copy.state = 0;
+                let mut bytes = vec![0; SUPERBLOCK_SIZE];
+                copy.seal_into(&mut bytes);
+                bytes.resize(block_size, 0);
+                self.write_block(sizes.group_start(group), &bytes)?;
+            }
+        }
+        superblock.kbytes_written = self.written / 1024 + 1;
+        let mut bytes = vec![0; SUPERBLOCK_SIZE];
+        superblock.seal_into(&mut bytes);
+        self.write(SUPERBLOCK_OFFSET, &bytes)
+    }
+}
+
+/// The inode bitmap of a group whose first `used` inodes are in use.
+fn inode_bitmap(sizes: &Sizes, used: u32) -> Vec<u8> {
+    let mut bitmap = vec![0; sizes.block_size as usize];
+    let bits = bitmap.len() * 8;
+    set_bits(&mut bitmap, 0, used as usize);
+    set_bits(&mut bitmap, sizes.inodes_per_group as usize, bits);
+    bitmap
+}
+
+fn set_bits(bitmap: &mut [u8], from: usize, to: usize) {
+    for (i, byte) in bitmap.iter_mut().enumerate().take(to.div_ceil(8)).skip(from / 8) {
+        let low = from.saturating_sub(8 * i).min(8);
+        let high = to.saturating_sub(8 * i).min(8);
+        if low < high {
+            *byte |= ((1u16 << high) - (1u16 << low)) as u8;
+        }
+    }
+}
+
+fn all_blocks(runs: &[(u32, u64, u32)]) -> impl Iterator<Item = u64> + '_ {
+    runs.iter().flat_map(|(_, block, len)| *block..block + u64::from(*len))
+}
