@@ -2,16 +2,29 @@
 
 mod context;
 mod crypt;
+mod customize;
 mod editor;
 mod error;
 mod files;
+mod inspect;
+mod operation;
 mod perl;
 mod report;
+mod selector;
 mod selinux;
 
 pub use context::{Context, CopyOwner, RandomSource, SeededRandom, SystemRandom};
 pub use crypt::{Scheme, hash_password};
+pub use customize::customize;
 pub use error::{Error, Result};
 pub use files::{FstabEntry, Group, User, parse_fstab, parse_group, parse_os_release, parse_passwd};
+pub use inspect::{
+    Distribution, Family, Guest, Init, MountSpec, Mounted, Volume, VolumeContent, canonical_device_name,
+    parse_device_name,
+};
+pub use operation::{
+    Dialect, OPERATION_OPTIONS, Operation, OptionSpec, UNSUPPORTED_OPTIONS, operations_from_file, refusal,
+};
 pub use perl::{EditError, EditExpression};
 pub use report::{Action, Change, GeneratedPassword, Report, SelinuxOutcome, Step};
+pub use selector::{PasswordSelector, PasswordSource, SshKeySelector};

@@ -1,0 +1,122 @@
+//! One edit of a guest, from the first operation to the report.
+
+use super::{file_operations, firstboot, hostname, password, ssh_key, timezone};
+use crate::context::Context;
+use crate::editor::{Editor, NewFile};
+use crate::error::{Error, Result};
+use crate::inspect::Guest;
+use crate::operation::Operation;
+use crate::report::{Report, SelinuxOutcome, Step};
+use crate::selector::{PasswordSource, SshKeySelector};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// An edit under way.
+#[derive(Debug)]
+pub(crate) struct Session<'s, 'c> {
+    pub(crate) guest: &'s Guest,
+    pub(crate) editor: Editor<'s>,
+    pub(crate) context: &'s mut Context<'c>,
+    pub(crate) report: Report,
+}
+
+impl<'s, 'c> Session<'s, 'c> {
+    pub(crate) fn new(guest: &'s Guest, context: &'s mut Context<'c>) -> Self {
+        let report = Report { warnings: guest.warnings().to_vec(), ..Report::default() };
+        Self { guest, editor: Editor::new(guest.tree()), context, report }
+    }
+
+    /// Does one thing and writes its changes down under a name.
+    pub(crate) fn step(&mut self, name: String, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.editor.step = Step { operation: name.clone(), ..Step::default() };
+        let result = work(self);
+        let step = std::mem::take(&mut self.editor.step);
+        self.report.steps.push(step);
+        result.map_err(|error| error.in_operation(name))
+    }
+
+    pub(crate) fn customize(&mut self, operations: &[Operation]) -> Result<()> {
+        check(operations, self.context)?;
+        let is_password = |o: &&Operation| matches!(o, Operation::Password { .. });
+        for operation in operations.iter().filter(|o| !is_password(o)).chain(operations.iter().filter(is_password)) {
+            self.step(operation.describe(), |session| session.apply(operation))?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, operation: &Operation) -> Result<()> {
+        match operation {
+            Operation::Hostname { name } => hostname::set(self, name),
+            Operation::Timezone { zone } => timezone::set(self, zone),
+            Operation::Password { user, selector } => password::set(self, user, selector),
+            Operation::SshInject { user, selector } => ssh_key::inject(self, user, selector),
+            Operation::Firstboot { script } => firstboot::add_script(self, script),
+            Operation::FirstbootCommand { command } => firstboot::add_firstboot_command(self, command),
+            Operation::FirstbootInstall { packages } => firstboot::add_install(self, packages),
+            other => file_operations::apply(self, other),
+        }
+    }
+
+    /// Sees to the labels, and gives the report.
+    pub(crate) fn finish(mut self) -> Result<Report> {
+        let labels = &self.editor.labels;
+        self.report.selinux = match (labels.in_use, labels.guesses) {
+            (false, _) => SelinuxOutcome::NotUsed,
+            (true, 0) => SelinuxOutcome::LabelsKept,
+            (true, _) if self.context.selinux_relabel => SelinuxOutcome::RelabelAtBoot,
+            (true, _) => SelinuxOutcome::RelabelDeclined,
+        };
+        if self.report.selinux == SelinuxOutcome::RelabelAtBoot {
+            self.step("relabel at the next boot".into(), |session| {
+                if session.editor.link_metadata(b"/.autorelabel")?.is_none() {
+                    session.editor.write(b"/.autorelabel", b"", NewFile::root(0o644))?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(self.report)
+    }
+}
+
+/// Checks what can be checked without the guest.
+fn check(operations: &[Operation], context: &Context<'_>) -> Result<()> {
+    let mut users = BTreeSet::new();
+    for operation in operations {
+        let checked = match operation {
+            Operation::Password { user, selector } => {
+                if users.insert(user) {
+                    match &selector.source {
+                        PasswordSource::File(file) => password::from_file(file).map(|_| ()),
+                        _ => Ok(()),
+                    }
+                } else {
+                    Err(Error::usage("--password", format!("the password of {user} is set twice")))
+                }
+            }
+            Operation::SshInject { selector, .. } => match selector {
+                SshKeySelector::Newest | SshKeySelector::File(_) | SshKeySelector::Literal(_) => {
+                    ssh_key::keys(selector, context.host_home.as_deref()).map(|_| ())
+                }
+            },
+            Operation::Firstboot { script } => firstboot::read_script(script).map(|_| ()),
+            Operation::Upload { local, .. } => {
+                host_file(local).and_then(|is_dir| match is_dir {
+                    true => Err(Error::HostContent {
+                        path: local.clone(),
+                        reason: "is a directory; --copy-in copies directories".into(),
+                    }),
+                    false => Ok(()),
+                })
+            }
+            Operation::CopyIn { local, .. } => host_file(local).map(|_| ()),
+            _ => Ok(()),
+        };
+        checked.map_err(|error| error.in_operation(operation.describe()))?;
+    }
+    Ok(())
+}
+
+/// Whether a file of the host, which must be there, is a directory.
+fn host_file(path: &Path) -> Result<bool> {
+    std::fs::metadata(path).map(|m| m.is_dir()).map_err(|e| Error::host("read", path, e))
+}

@@ -1,0 +1,604 @@
+//! The operations of `customize`, in the words of virt-customize.
+
+use crate::error::{Error, Result};
+use crate::files::text;
+use crate::perl::EditExpression;
+use crate::selector::{PasswordSelector, SshKeySelector};
+use std::path::{Path, PathBuf};
+
+/// One operation on a guest.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Operation {
+    /// `--append-line FILE:LINE`.
+    AppendLine {
+        /// The file.
+        path: Vec<u8>,
+        /// The line, without newline.
+        line: Vec<u8>,
+    },
+    /// `--chmod MODE:FILE`.
+    Chmod {
+        /// Permission bits.
+        permissions: u16,
+        /// The file.
+        path: Vec<u8>,
+    },
+    /// `--chown USER[:GROUP]:PATH`, by number or by name.
+    Chown {
+        /// User.
+        user: String,
+        /// Group; the user's own where none was given.
+        group: Option<String>,
+        /// The file.
+        path: Vec<u8>,
+    },
+    /// `--copy SOURCE:DEST`, within the guest.
+    Copy {
+        /// What is copied.
+        from: Vec<u8>,
+        /// Where to.
+        to: Vec<u8>,
+    },
+    /// `--copy-in LOCALPATH:REMOTEDIR`.
+    CopyIn {
+        /// File or directory of the host.
+        local: PathBuf,
+        /// Directory of the guest.
+        dir: Vec<u8>,
+    },
+    /// `--delete PATTERN`.
+    Delete {
+        /// A shell pattern.
+        pattern: Vec<u8>,
+    },
+    /// `--edit FILE:EXPR`.
+    Edit {
+        /// The file.
+        path: Vec<u8>,
+        /// The expression.
+        expression: EditExpression,
+    },
+    /// `--firstboot SCRIPT`.
+    Firstboot {
+        /// Script of the host.
+        script: PathBuf,
+    },
+    /// `--firstboot-command COMMAND`.
+    FirstbootCommand {
+        /// A shell command.
+        command: String,
+    },
+    /// `--firstboot-install PKG,PKG`.
+    FirstbootInstall {
+        /// Names of packages.
+        packages: Vec<String>,
+    },
+    /// `--hostname NAME`.
+    Hostname {
+        /// The name.
+        name: String,
+    },
+    /// `--link TARGET:LINK[:LINK…]`.
+    Link {
+        /// What the links point to.
+        target: Vec<u8>,
+        /// The links.
+        links: Vec<Vec<u8>>,
+    },
+    /// `--mkdir DIR`, with those above it.
+    Mkdir {
+        /// The directory.
+        path: Vec<u8>,
+    },
+    /// `--move SOURCE:DEST`.
+    Move {
+        /// The old name.
+        from: Vec<u8>,
+        /// The new name, or a directory to move into.
+        to: Vec<u8>,
+    },
+    /// `--password USER:SELECTOR` and `--root-password SELECTOR`.
+    Password {
+        /// The user.
+        user: String,
+        /// What becomes of the password.
+        selector: PasswordSelector,
+    },
+    /// `--scrub FILE`.
+    Scrub {
+        /// The file.
+        path: Vec<u8>,
+    },
+    /// `--ssh-inject USER[:SELECTOR]`.
+    SshInject {
+        /// The user.
+        user: String,
+        /// Where the key comes from.
+        selector: SshKeySelector,
+    },
+    /// `--timezone ZONE`.
+    Timezone {
+        /// The zone.
+        zone: String,
+    },
+    /// `--touch FILE`.
+    Touch {
+        /// The file.
+        path: Vec<u8>,
+    },
+    /// `--truncate FILE`.
+    Truncate {
+        /// The file.
+        path: Vec<u8>,
+    },
+    /// `--truncate-recursive PATH`.
+    TruncateRecursive {
+        /// The directory.
+        path: Vec<u8>,
+    },
+    /// `--upload FILE:DEST`.
+    Upload {
+        /// File of the host.
+        local: PathBuf,
+        /// File or directory of the guest.
+        path: Vec<u8>,
+    },
+    /// `--write FILE:CONTENT`.
+    Write {
+        /// The file.
+        path: Vec<u8>,
+        /// Its contents.
+        content: Vec<u8>,
+    },
+}
+
+/// How arguments are read where disksmith and virt-customize differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// Modes are octal.
+    #[default]
+    Disksmith,
+    /// Modes are decimal unless they begin with 0.
+    VirtCustomize,
+}
+
+/// An option and its argument, for parsers and help texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OptionSpec {
+    /// Its name without dashes.
+    pub name: &'static str,
+    /// How its argument is written.
+    pub argument: &'static str,
+    /// What it does, as one sentence without full stop.
+    pub help: &'static str,
+}
+
+const fn option(name: &'static str, argument: &'static str, help: &'static str) -> OptionSpec {
+    OptionSpec { name, argument, help }
+}
+
+/// Every operation that [`Operation::parse`] knows and does.
+pub const OPERATION_OPTIONS: &[OptionSpec] = &[
+    option("append-line", "FILE:LINE", "Append a line to a file, which is made where it is missing"),
+    option("chmod", "MODE:FILE", "Set the permission bits (octal)"),
+    option("chown", "USER[:GROUP]:PATH", "Set the owner, by number or by a name of the guest"),
+    option("copy", "SOURCE:DEST", "Copy files or directories within the guest"),
+    option("copy-in", "LOCALPATH:REMOTEDIR", "Copy a file or directory of the host into a directory"),
+    option("delete", "PATTERN", "Delete what matches a shell pattern, directories with all that is in them"),
+    option("edit", "FILE:EXPR", "Edit a file by a Perl expression, line by line"),
+    option("firstboot", "SCRIPT", "Run a script of the host once, at the first boot"),
+    option("firstboot-command", "COMMAND", "Run a shell command once, at the first boot"),
+    option("firstboot-install", "PKG,PKG..", "Install packages at the first boot"),
+    option("hostname", "HOSTNAME", "Set the host name"),
+    option("link", "TARGET:LINK[:LINK..]", "Make symbolic links"),
+    option("mkdir", "DIR", "Make a directory and those above it"),
+    option("move", "SOURCE:DEST", "Move files or directories within the guest"),
+    option("password", "USER:SELECTOR", "Set or disable a user's password"),
+    option("root-password", "SELECTOR", "Set or disable root's password"),
+    option("scrub", "FILE", "Overwrite a file, then delete it"),
+    option("ssh-inject", "USER[:SELECTOR]", "Add a public key to a user's authorized_keys"),
+    option("timezone", "TIMEZONE", "Set the time zone"),
+    option("touch", "FILE", "Make an empty file, or set its times"),
+    option("truncate", "FILE", "Empty a file"),
+    option("truncate-recursive", "PATH", "Empty all files below a directory"),
+    option("upload", "FILE:DEST", "Copy a file of the host to a file or into a directory"),
+    option("write", "FILE:CONTENT", "Set a file's contents"),
+];
+
+/// Options of virt-customize that need code to run in the guest, or that are not done yet: (name, whether it takes an argument, why).
+pub const UNSUPPORTED_OPTIONS: &[(&str, bool, &str)] = &[
+    ("run", true, "it runs a program of the guest"),
+    ("run-command", true, "it runs a program of the guest"),
+    ("install", true, "it runs the guest's package manager"),
+    ("uninstall", true, "it runs the guest's package manager"),
+    ("update", false, "it runs the guest's package manager"),
+    ("tar-in", true, ""),
+    ("inject-qemu-ga", true, "it is for Windows guests"),
+    ("inject-virtio-win", true, "it is for Windows guests"),
+    ("inject-blnsvr", true, "it is for Windows guests"),
+    ("sm-attach", true, "it runs a program of the guest"),
+    ("sm-credentials", true, "it runs a program of the guest"),
+    ("sm-register", false, "it runs a program of the guest"),
+    ("sm-remove", false, "it runs a program of the guest"),
+    ("sm-unregister", false, "it runs a program of the guest"),
+];
+
+impl Operation {
+    /// Parses an option (without dashes) and its argument.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a wrong argument or an unknown option, [`Error::Unsupported`] for [`UNSUPPORTED_OPTIONS`],
+    /// [`Error::Expression`] for an edit expression.
+    pub fn parse(option: &str, argument: &str, dialect: Dialect) -> Result<Self> {
+        let wrong = |reason: String| Error::usage(format!("--{option}"), reason);
+        let pair = |form: &str| {
+            argument.split_once(':').ok_or_else(|| wrong(format!("{argument:?} is not of the form {form}")))
+        };
+        let path = |text: &str| guest_path(option, text);
+        let local = |text: &str| -> Result<PathBuf> {
+            if text.is_empty() { Err(wrong("the local file is missing".into())) } else { Ok(PathBuf::from(text)) }
+        };
+        Ok(match option {
+            "append-line" => {
+                let (file, line) = pair("FILE:LINE")?;
+                if line.contains('\n') {
+                    return Err(wrong("the line holds a newline; use the option once for each line".into()));
+                }
+                Self::AppendLine { path: path(file)?, line: line.into() }
+            }
+            "chmod" => {
+                let (mode, file) = pair("MODE:FILE")?;
+                let permissions = parse_mode(mode, dialect).ok_or_else(|| {
+                    wrong(format!("{mode:?} is no mode: octal digits up to 7777 (as 0644)"))
+                })?;
+                Self::Chmod { permissions, path: path(file)? }
+            }
+            "chown" => {
+                let mut fields: Vec<&str> = argument.splitn(3, ':').collect();
+                // USER:PATH, where the second field is a path already.
+                if fields.get(1).is_some_and(|second| second.starts_with('/')) {
+                    fields = argument.splitn(2, ':').collect();
+                }
+                match fields.as_slice() {
+                    [user, group, file] if !user.is_empty() && !group.is_empty() => Self::Chown {
+                        user: (*user).into(),
+                        group: Some((*group).into()),
+                        path: path(file)?,
+                    },
+                    [user, file] if !user.is_empty() => {
+                        Self::Chown { user: (*user).into(), group: None, path: path(file)? }
+                    }
+                    _ => return Err(wrong(format!("{argument:?} is not of the form USER:GROUP:PATH"))),
+                }
+            }
+            "copy" => {
+                let (from, to) = pair("SOURCE:DEST")?;
+                Self::Copy { from: path(from)?, to: path(to)? }
+            }
+            "copy-in" => {
+                let (from, dir) = pair("LOCALPATH:REMOTEDIR")?;
+                Self::CopyIn { local: local(from)?, dir: path(dir)? }
+            }
+            "delete" => Self::Delete { pattern: path(argument)? },
+            "edit" => {
+                let (file, source) = pair("FILE:EXPR")?;
+                let expression = EditExpression::parse(source)
+                    .map_err(|error| Error::Expression { expression: source.into(), source: error })?;
+                Self::Edit { path: path(file)?, expression }
+            }
+            "firstboot" => Self::Firstboot { script: local(argument)? },
+            "firstboot-command" if argument.trim().is_empty() => return Err(wrong("the command is empty".into())),
+            "firstboot-command" => Self::FirstbootCommand { command: argument.into() },
+            "firstboot-install" => {
+                let packages: Vec<String> =
+                    argument.split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned).collect();
+                let plain = |c: char| c.is_ascii_alphanumeric() || "+-._:=/@~*".contains(c);
+                match packages.iter().find(|p| p.starts_with('-') || !p.chars().all(plain)) {
+                    Some(bad) => return Err(wrong(format!("{bad:?} is no name of a package"))),
+                    None if packages.is_empty() => return Err(wrong("no package is named".into())),
+                    None => Self::FirstbootInstall { packages },
+                }
+            }
+            "hostname" => {
+                check_hostname(argument).map_err(|reason| wrong(format!("{argument:?} {reason}")))?;
+                Self::Hostname { name: argument.into() }
+            }
+            "link" => {
+                let (target, links) = pair("TARGET:LINK[:LINK..]")?;
+                if target.is_empty() {
+                    return Err(wrong("the target is empty".into()));
+                }
+                let links = links.split(':').map(path).collect::<Result<_>>()?;
+                Self::Link { target: target.into(), links }
+            }
+            "mkdir" => Self::Mkdir { path: path(argument)? },
+            "move" => {
+                let (from, to) = pair("SOURCE:DEST")?;
+                Self::Move { from: path(from)?, to: path(to)? }
+            }
+            "password" => {
+                let (user, selector) = pair("USER:SELECTOR")?;
+                if user.is_empty() {
+                    return Err(wrong("the user is missing".into()));
+                }
+                Self::Password { user: user.into(), selector: PasswordSelector::parse(selector).map_err(wrong)? }
+            }
+            "root-password" => {
+                Self::Password { user: "root".into(), selector: PasswordSelector::parse(argument).map_err(wrong)? }
+            }
+            "scrub" => Self::Scrub { path: path(argument)? },
+            "ssh-inject" => {
+                let (user, selector) = match argument.split_once(':') {
+                    Some((user, selector)) => (user, SshKeySelector::parse(selector).map_err(wrong)?),
+                    None => (argument, SshKeySelector::Newest),
+                };
+                if user.is_empty() {
+                    return Err(wrong("the user is missing".into()));
+                }
+                Self::SshInject { user: user.into(), selector }
+            }
+            "timezone" => {
+                let sane = !argument.is_empty()
+                    && !argument.starts_with('/')
+                    && argument.split('/').all(|part| !matches!(part, "" | "." | ".."))
+                    && argument.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-.".contains(c));
+                if !sane {
+                    return Err(wrong(format!("{argument:?} is no name of a time zone (as Europe/Berlin)")));
+                }
+                Self::Timezone { zone: argument.into() }
+            }
+            "touch" => Self::Touch { path: path(argument)? },
+            "truncate" => Self::Truncate { path: path(argument)? },
+            "truncate-recursive" => Self::TruncateRecursive { path: path(argument)? },
+            "upload" => {
+                let (from, to) = pair("FILE:DEST")?;
+                Self::Upload { local: local(from)?, path: path(to)? }
+            }
+            "write" => {
+                let (file, content) = pair("FILE:CONTENT")?;
+                Self::Write { path: path(file)?, content: content.into() }
+            }
+            other => return Err(refusal(other)),
+        })
+    }
+
+    /// The operation as the user would write it; passwords are left out.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::AppendLine { path, line } => format!("--append-line {}:{}", text(path), text(line)),
+            Self::Chmod { permissions, path } => format!("--chmod {permissions:04o}:{}", text(path)),
+            Self::Chown { user, group: Some(group), path } => format!("--chown {user}:{group}:{}", text(path)),
+            Self::Chown { user, group: None, path } => format!("--chown {user}:{}", text(path)),
+            Self::Copy { from, to } => format!("--copy {}:{}", text(from), text(to)),
+            Self::CopyIn { local, dir } => format!("--copy-in {}:{}", local.display(), text(dir)),
+            Self::Delete { pattern } => format!("--delete {}", text(pattern)),
+            Self::Edit { path, expression } => format!("--edit {}:{}", text(path), expression.source()),
+            Self::Firstboot { script } => format!("--firstboot {}", script.display()),
+            Self::FirstbootCommand { command } => format!("--firstboot-command {command}"),
+            Self::FirstbootInstall { packages } => format!("--firstboot-install {}", packages.join(",")),
+            Self::Hostname { name } => format!("--hostname {name}"),
+            Self::Link { target, links } => {
+                let links: Vec<String> = links.iter().map(|l| text(l)).collect();
+                format!("--link {}:{}", text(target), links.join(":"))
+            }
+            Self::Mkdir { path } => format!("--mkdir {}", text(path)),
+            Self::Move { from, to } => format!("--move {}:{}", text(from), text(to)),
+            Self::Password { user, selector } => format!("--password {user}:{selector}"),
+            Self::Scrub { path } => format!("--scrub {}", text(path)),
+            Self::SshInject { user, selector: SshKeySelector::Newest } => format!("--ssh-inject {user}"),
+            Self::SshInject { user, selector } => format!("--ssh-inject {user}:{selector}"),
+            Self::Timezone { zone } => format!("--timezone {zone}"),
+            Self::Touch { path } => format!("--touch {}", text(path)),
+            Self::Truncate { path } => format!("--truncate {}", text(path)),
+            Self::TruncateRecursive { path } => format!("--truncate-recursive {}", text(path)),
+            Self::Upload { local, path } => format!("--upload {}:{}", local.display(), text(path)),
+            Self::Write { path, content } => format!("--write {}:({} bytes)", text(path), content.len()),
+        }
+    }
+}
+
+/// Operations from a file: a name and its argument on each line, `#` comments, a backslash at the end of a line goes on
+/// with the next. The file may name others with `commands-from-file`.
+///
+/// # Errors
+/// [`Error::Host`], and the errors of [`Operation::parse`] with file and line.
+pub fn operations_from_file(path: &Path, dialect: Dialect) -> Result<Vec<Operation>> {
+    let mut operations = Vec::new();
+    read_commands(path, dialect, 0, &mut operations)?;
+    Ok(operations)
+}
+
+fn read_commands(path: &Path, dialect: Dialect, depth: usize, operations: &mut Vec<Operation>) -> Result<()> {
+    let contents = std::fs::read_to_string(path).map_err(|e| Error::host("read", path, e))?;
+    let mut lines = contents.lines().enumerate();
+    while let Some((index, line)) = lines.next() {
+        let place = format!("{}, line {}", path.display(), index + 1);
+        let mut command = line.trim_start().to_owned();
+        if command.is_empty() || command.starts_with('#') {
+            continue;
+        }
+        while let Some(shorter) = command.strip_suffix('\\') {
+            let Some((_, next)) = lines.next() else {
+                return Err(Error::usage(place, "the last line ends in a backslash"));
+            };
+            command = format!("{shorter}{next}");
+        }
+        let (name, argument) = match command.split_once(char::is_whitespace) {
+            Some((name, argument)) => (name, argument.trim_start()),
+            None => (command.as_str(), ""),
+        };
+        if name == "commands-from-file" {
+            if depth > 10 {
+                return Err(Error::usage(place, "command files name each other"));
+            }
+            read_commands(Path::new(argument), dialect, depth + 1, operations)?;
+            continue;
+        }
+        let operation = Operation::parse(name, argument, dialect).map_err(|e| e.in_operation(&place))?;
+        operations.push(operation);
+    }
+    Ok(())
+}
+
+/// The error for an option that is not an operation here.
+pub fn refusal(option: &str) -> Error {
+    match UNSUPPORTED_OPTIONS.iter().find(|(name, _, _)| *name == option) {
+        Some((name, _, reason)) => Error::Unsupported {
+            what: format!("--{name}"),
+            reason: (*reason).into(),
+            hint: match *name {
+                "install" => Some("--firstboot-install PKG,.. installs them at the first boot".into()),
+                "run" | "run-command" | "uninstall" | "update" => {
+                    Some("--firstboot SCRIPT and --firstboot-command COMMAND run it at the first boot".into())
+                }
+                "tar-in" => Some("unpack it and use --copy-in".into()),
+                _ => None,
+            },
+        },
+        None => Error::usage(format!("--{option}"), "there is no such operation"),
+    }
+}
+
+fn guest_path(option: &str, text: &str) -> Result<Vec<u8>> {
+    if !text.starts_with('/') {
+        return Err(Error::usage(format!("--{option}"), format!("{text:?} is not an absolute path in the guest")));
+    }
+    if text.contains('\0') {
+        return Err(Error::usage(format!("--{option}"), "a path holds a NUL"));
+    }
+    Ok(text.into())
+}
+
+fn parse_mode(text: &str, dialect: Dialect) -> Option<u16> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let decimal = dialect == Dialect::VirtCustomize && !text.starts_with('0');
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let mode = u16::from_str_radix(digits, if decimal { 10 } else { 8 }).ok()?;
+    (mode <= 0o7777).then_some(mode)
+}
+
+/// What Linux and DNS take as a host name.
+fn check_hostname(name: &str) -> std::result::Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("is empty");
+    }
+    if name.len() > 64 {
+        return Err("is longer than 64 bytes, Linux's limit for a host name");
+    }
+    for label in name.split('.') {
+        if label.is_empty() {
+            return Err("has an empty part between dots");
+        }
+        if label.len() > 63 {
+            return Err("has a part of more than 63 characters");
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err("has a part that begins or ends with a hyphen");
+        }
+        if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+            return Err("holds characters that a host name cannot have");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disksmith_storage::{Diagnose, ErrorKind};
+
+    fn parse(option: &str, argument: &str) -> Result<Operation> {
+        Operation::parse(option, argument, Dialect::Disksmith)
+    }
+
+    #[test]
+    fn arguments_are_read_as_virt_customize_reads_them() {
+        for (option, argument, described) in [
+            ("write", "/etc/motd:a:b", "--write /etc/motd:(3 bytes)"),
+            ("append-line", "/etc/hosts:::1 x", "--append-line /etc/hosts:::1 x"),
+            ("chmod", "0755:/a", "--chmod 0755:/a"),
+            ("chmod", "755:/a", "--chmod 0755:/a"),
+            ("chmod", "0o4711:/a", "--chmod 4711:/a"),
+            ("chown", "1000:100:/a:b", "--chown 1000:100:/a:b"),
+            ("chown", "alice:/a", "--chown alice:/a"),
+            ("link", "../x:/a:/b", "--link ../x:/a:/b"),
+            ("root-password", "password:a:b", "--password root:password:(hidden)"),
+            ("password", "bob:locked:random", "--password bob:locked:random"),
+            ("password", "bob:locked", "--password bob:locked"),
+            ("ssh-inject", "root", "--ssh-inject root"),
+            ("ssh-inject", "root:string:ssh-ed25519 AAAA a:b", "--ssh-inject root:string:ssh-ed25519 AAAA a:b"),
+            ("edit", "/a:s:x:y:", "--edit /a:s:x:y:"),
+            ("firstboot-install", "vim, git", "--firstboot-install vim,git"),
+        ] {
+            assert_eq!(parse(option, argument).unwrap().describe(), described);
+        }
+        assert!(matches!(
+            Operation::parse("chmod", "755:/a", Dialect::VirtCustomize).unwrap(),
+            Operation::Chmod { permissions: 0o1363, .. }
+        ));
+        assert!(matches!(
+            Operation::parse("chmod", "0755:/a", Dialect::VirtCustomize).unwrap(),
+            Operation::Chmod { permissions: 0o755, .. }
+        ));
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        for (option, argument) in [
+            ("write", "/etc/motd"), ("write", "etc/motd:x"), ("append-line", "/a:b\nc"), ("chmod", "u+x:/a"),
+            ("chmod", "888:/a"), ("chmod", "17777:/a"), ("chown", "a"), ("chown", ":1:/a"), ("hostname", ""),
+            ("hostname", "a b"), ("hostname", "-a"), ("hostname", "a..b"), ("timezone", "../../etc/passwd"),
+            ("timezone", "/etc"), ("timezone", ""), ("password", "root"), ("password", "root:pass:x"),
+            ("password", ":random"), ("root-password", ""), ("ssh-inject", ":string:x"), ("ssh-inject", "root:key"),
+            ("link", "/a"), ("mkdir", "a"), ("nonsense", "x"), ("firstboot-install", "a;b"), ("firstboot-install", ","),
+            ("copy-in", ":/x"), ("edit", "/a:s/x"),
+        ] {
+            let error = parse(option, argument).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{option} {argument}: {error}");
+        }
+        for (option, _, _) in UNSUPPORTED_OPTIONS {
+            let error = parse(option, "x").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains(&format!("--{option} is not supported")), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_option_in_the_table_is_parsed() {
+        for spec in OPERATION_OPTIONS {
+            let argument = match spec.name {
+                "chmod" => "0644:/a".to_owned(),
+                "edit" => "/a:s/a/b/".to_owned(),
+                "hostname" | "timezone" | "firstboot" | "firstboot-command" | "firstboot-install" | "ssh-inject" => "x".into(),
+                "root-password" => "random".into(),
+                "password" => "a:random".into(),
+                "chown" => "0:0:/a".into(),
+                _ => "/a:/b".to_owned(),
+            };
+            parse(spec.name, &argument).unwrap();
+        }
+    }
+
+    #[test]
+    fn command_files_are_read_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("inner");
+        std::fs::write(&inner, "touch /b\n").unwrap();
+        let file = dir.path().join("commands");
+        std::fs::write(
+            &file,
+            format!("# a comment\n\n  touch /a\nwrite /x:one\\\ntwo\ncommands-from-file {}\nroot-password disabled\n", inner.display()),
+        )
+        .unwrap();
+        let described: Vec<String> =
+            operations_from_file(&file, Dialect::Disksmith).unwrap().iter().map(Operation::describe).collect();
+        assert_eq!(described, ["--touch /a", "--write /x:(6 bytes)", "--touch /b", "--password root:disabled"]);
+        std::fs::write(&file, "touch /a\nrun x\n").unwrap();
+        let error = operations_from_file(&file, Dialect::Disksmith).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+}
