@@ -66,6 +66,63 @@ pub enum Error {
         /// Who holds it, as far as can be told.
         holders: Vec<LockHolder>,
     },
+    /// There is no place for the redo log that a change of a raw image needs.
+    #[error("no redo log can be written for {}: {reason}", .image.display())]
+    NoPlaceForLog {
+        /// The image.
+        image: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A change of the image was interrupted and is not completed yet.
+    #[error("a change of {} was interrupted and waits in {}", .image.display(), .log.display())]
+    Pending {
+        /// The image.
+        image: PathBuf,
+        /// The redo log or intent file that holds the change.
+        log: PathBuf,
+    },
+    /// A change is complete and durable in its log, but could not be carried over to the image.
+    #[error("the change of {image} is complete in {}, but could not be carried over: {source}", .log.display())]
+    Interrupted {
+        /// The image.
+        image: String,
+        /// The log.
+        log: PathBuf,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// A redo log or intent file that is damaged.
+    #[error("{}: {field} at offset {offset} is {value:#x}, which is not valid", .log.display())]
+    LogDamaged {
+        /// The file.
+        log: PathBuf,
+        /// Structure and field.
+        field: &'static str,
+        /// Byte offset of the field.
+        offset: u64,
+        /// What it holds.
+        value: u64,
+    },
+    /// A redo log that was written for another file than the one that has its name now.
+    #[error("{} was written for another file than {image}", .log.display())]
+    LogOfAnotherFile {
+        /// The image.
+        image: String,
+        /// The log.
+        log: PathBuf,
+    },
+    /// The image is neither as it was before the interrupted change, nor as the change makes it.
+    #[error("{image} was written to after its change was interrupted (at offset {offset}); {} is not applied",
+        .log.display())]
+    ChangedSince {
+        /// The image.
+        image: String,
+        /// The log.
+        log: PathBuf,
+        /// Byte offset of the first block that is neither.
+        offset: u64,
+    },
     /// An error of the format that this storage is an image of (a damaged qcow2 table, say).
     #[error("{0}")]
     Format(Box<dyn Diagnose>),
@@ -122,6 +179,12 @@ impl Diagnose for Error {
             Self::ReadOnly { .. } => ErrorKind::Failed,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Locked { .. } => ErrorKind::InUse,
+            Self::NoPlaceForLog { .. } => ErrorKind::Failed,
+            Self::LogDamaged { .. } => ErrorKind::Corrupt,
+            Self::Pending { .. } | Self::LogOfAnotherFile { .. } | Self::ChangedSince { .. } => {
+                ErrorKind::Refused
+            }
+            Self::Interrupted { source, .. } => source.kind(),
             Self::Format(inner) => inner.kind(),
         }
     }
@@ -135,6 +198,17 @@ impl Diagnose for Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("check the file's permissions".into())
             }
+            Self::NoPlaceForLog { .. } => Some("name a folder on a local disk for it with --log-dir".into()),
+            Self::Pending { image, .. } => Some(format!("run: disksmith recover {}", image.display())),
+            Self::Interrupted { image, .. } => {
+                Some(format!("remove the cause, then run: disksmith recover {image}"))
+            }
+            Self::LogDamaged { log, .. }
+            | Self::LogOfAnotherFile { log, .. }
+            | Self::ChangedSince { log, .. } => Some(format!(
+                "to keep the image as it is now, and give the interrupted change up, delete {}",
+                log.display()
+            )),
             Self::Format(inner) => inner.hint(),
             _ => None,
         }

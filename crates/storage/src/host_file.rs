@@ -202,6 +202,32 @@ impl HostFile {
         Ok(())
     }
 
+    /// Takes space for a range that may reach beyond the end, which does not move. Where the filesystem cannot do
+    /// that, holes inside the size are filled, and nothing is done beyond it.
+    pub(crate) fn preallocate_beyond(&self, offset: u64, len: u64) -> Result<()> {
+        match system::allocate(&self.file, offset, len) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let inside = self.size().saturating_sub(offset).min(len);
+                if inside == 0 {
+                    Ok(())
+                } else {
+                    self.preallocate(offset, inside)
+                }
+            }
+            Err(error) => Err(self.error("take space in", Some(offset), error)),
+        }
+    }
+
+    /// Gives space back that [`preallocate_beyond`](Self::preallocate_beyond) took and that was not used.
+    pub(crate) fn release(&self, offset: u64, len: u64) -> Result<()> {
+        if offset.saturating_add(len) > self.size() {
+            // Cutting a file at its own end frees what lies beyond.
+            self.set_size(self.size())?;
+        }
+        self.punch(offset, len).map(drop)
+    }
+
     /// Makes the whole of this file a copy of `source` that shares its blocks. `false`, and nothing done, where
     /// the filesystem cannot do that.
     pub fn reflink_from(&self, source: &HostFile) -> Result<bool> {
@@ -218,10 +244,6 @@ impl HostFile {
     /// Makes everything durable, with the file's times and mode too.
     pub fn sync_all(&self) -> Result<()> {
         self.file.sync_all().map_err(|e| self.error("flush", None, e))
-    }
-
-    pub(crate) fn file(&self) -> &File {
-        &self.file
     }
 
     fn error(&self, operation: &'static str, offset: Option<u64>, source: io::Error) -> Error {

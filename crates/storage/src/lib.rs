@@ -12,9 +12,12 @@ mod diagnose;
 mod error;
 mod extent;
 mod host_file;
+mod intent;
 mod lock;
 mod memory;
 mod new_file;
+mod record;
+mod redo_log;
 mod run_map;
 mod scratch;
 mod shadow;
@@ -27,9 +30,13 @@ pub use diagnose::{Diagnose, ErrorKind};
 pub use error::{Error, LockHolder, Result};
 pub use extent::{Extent, ExtentState, HostLocation};
 pub use host_file::{FileId, HostFile, OpenMode};
+pub use intent::{Decided, Intent, Member};
 pub use lock::LockMode;
 pub use memory::Memory;
 pub use new_file::{Durability, Existing, NewFile, sync_directory};
+pub use redo_log::{
+    LogView, PendingLog, RawShadow, Recovery, finish_prepared, open_for_change, pending_log, recover,
+};
 pub use scratch::Scratch;
 pub use shadow::{Prepared, Shadow};
 pub use staging::Staging;
