@@ -124,32 +124,78 @@ pub fn convert(
         check_not_a_source(&images, target)?;
         check_replaceable(target, options.force)?;
     }
-    let size = source.size();
     let new = start_output(target, options.existing)?;
     let mut create = options.create.clone();
     let backing = open_backing(target, options, &mut create)?;
-    fill_empty(new.file(), None, target, options.format, size, &create)?;
-    let shared = reflinked(&images, new.file(), options)?;
-    let data = if shared {
-        size
-    } else {
-        let opened = open_target(target, new.file().clone(), options, backing)?;
-        let data = carry_over(&*source, &opened, options, progress)?;
-        if let Some(image) = &opened.qcow2 {
-            image.write_back().map_err(Error::qcow2(target))?;
-        }
-        data
-    };
+    let report = fill(
+        &images,
+        &source,
+        new.file(),
+        backing,
+        &create,
+        target,
+        options,
+        progress,
+    )?;
     let durability = if replaces {
         Durability::Sync
     } else {
         options.durability
     };
     new.commit(options.existing, durability)?;
-    Ok(ConvertReport {
-        virtual_size: size,
-        data,
-    })
+    Ok(report)
+}
+
+/// Lays an image out in a new file and copies the sources into it.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "two callers, each with its own way to these"
+)]
+fn fill(
+    images: &[Image],
+    source: &StorageRef,
+    file: &Arc<HostFile>,
+    backing: Option<StorageRef>,
+    create: &CreateOptions,
+    target: &Path,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<ConvertReport> {
+    let virtual_size = source.size();
+    fill_empty(file, None, target, options.format, virtual_size, create)?;
+    if reflinked(images, file, options)? {
+        return Ok(ConvertReport {
+            virtual_size,
+            data: virtual_size,
+        });
+    }
+    let opened = open_target(target, file.clone(), options, backing)?;
+    let data = carry_over(&**source, &opened, options, progress)?;
+    if let Some(image) = &opened.qcow2 {
+        image.write_back().map_err(Error::qcow2(target))?;
+    }
+    Ok(ConvertReport { virtual_size, data })
+}
+
+/// Copies an image that is open already into a new file.
+pub(crate) fn copy_image(
+    image: &Image,
+    file: &Arc<HostFile>,
+    target: &Path,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<ConvertReport> {
+    let images = std::slice::from_ref(image);
+    fill(
+        images,
+        image.storage(),
+        file,
+        None,
+        &options.create,
+        target,
+        options,
+        progress,
+    )
 }
 
 /// Writes the disk at `source`, raw, to something that can only be written in order. Zeroes are written out.

@@ -1,7 +1,6 @@
 //! An open image: its layers, from the top of the backing chain to its bottom.
 
 use crate::format::Format;
-use crate::open::raw_for_reading;
 use disksmith_qcow2::Qcow2;
 use disksmith_storage::{HostFile, StorageRef};
 use std::path::{Path, PathBuf};
@@ -32,8 +31,7 @@ enum Content {
 }
 
 impl Image {
-    /// # Panics
-    /// Never: an image has at least one layer, which the only caller has seen to.
+    /// There is at least one layer, which the only caller has seen to.
     pub(crate) fn from_layers(layers: Vec<Layer>) -> Self {
         let storage: StorageRef = match layers.first() {
             Some(top) => top.storage(),
@@ -68,12 +66,7 @@ impl Image {
 }
 
 impl Layer {
-    pub(crate) fn raw(path: PathBuf, file: Arc<HostFile>, probed: bool, writable: bool) -> Self {
-        let storage: StorageRef = if writable {
-            file.clone()
-        } else {
-            raw_for_reading(file.clone())
-        };
+    pub(crate) fn raw(path: PathBuf, file: Arc<HostFile>, probed: bool, storage: StorageRef) -> Self {
         Self {
             path,
             format: Format::Raw,

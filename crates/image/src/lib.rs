@@ -2,7 +2,8 @@
 //!
 //! [`Image::open`] tells an image's format, follows its backing chain through a [`Gate`] and gives the guest's disk as a
 //! [`disksmith_storage::Storage`]. The verbs are functions: [`info()`], [`create()`], [`clone_linked`], [`clone_full`],
-//! [`convert()`], [`compare()`], [`map()`], [`measure()`]. Where qemu-img has the verb too, the results render
+//! [`convert()`], [`compare()`], [`map()`], [`measure()`], [`recover()`]. A
+//! [`Transaction`] edits images. Where qemu-img has the verb too, the results render
 //! as the very text that it prints.
 
 mod byte_size;
@@ -23,7 +24,9 @@ mod map;
 mod measure;
 mod name_pattern;
 mod open;
+mod recover;
 mod rounded;
+mod transaction;
 mod worker;
 
 pub use byte_size::human_size;
@@ -47,4 +50,6 @@ pub use map::{MapEntry, for_each_run, map, map_to_human, map_to_json};
 pub use measure::{Measurement, Qcow2Layout, measure, measure_empty};
 pub use name_pattern::NamePattern;
 pub use open::{MAX_CHAIN, OpenOptions};
+pub use recover::{Recovered, recover};
+pub use transaction::{CommitReport, DiskSpec, Output, Transaction, TransactionOptions};
 pub use worker::{NoProgress, Progress};

@@ -5,9 +5,10 @@ use crate::file_name::{FileName, resolve_beside};
 use crate::format::{Detected, Format, detect_in};
 use crate::gate::Gate;
 use crate::image::{Image, Layer};
+use crate::recover::open_recovered;
 use crate::rounded::RoundedUp;
 use disksmith_qcow2::{Header, Qcow2};
-use disksmith_storage::{FileId, HostFile, LockMode, OpenMode, Storage, StorageRef};
+use disksmith_storage::{FileId, HostFile, Intent, LockMode, OpenMode, StorageRef, pending_log};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub struct OpenOptions {
     pub(crate) gate: Gate,
     pub(crate) lock: LockMode,
     pub(crate) backing: bool,
+    pub(crate) log_dir: Option<PathBuf>,
 }
 
 impl OpenOptions {
@@ -34,7 +36,22 @@ impl OpenOptions {
             gate: Gate::FollowAll,
             lock: LockMode::Lock,
             backing: true,
+            log_dir: None,
         }
+    }
+
+    /// The top for writing, everything else as said already.
+    #[must_use]
+    pub fn writable(mut self) -> Self {
+        self.writable = true;
+        self
+    }
+
+    /// Where logs of raw images are, if not beside them.
+    #[must_use]
+    pub fn log_dir(mut self, log_dir: Option<PathBuf>) -> Self {
+        self.log_dir = log_dir;
+        self
     }
 
     /// As [`read`](Self::read), the top for writing. What is below it stays read-only.
@@ -132,7 +149,7 @@ pub(crate) fn find_chain(path: &Path, options: &OpenOptions) -> Result<Vec<Found
     } else {
         OpenMode::Read
     };
-    let mut chain: Vec<Found> = vec![find(&top, mode, options.lock, options.format)?];
+    let mut chain: Vec<Found> = vec![find(&top, mode, options, options.format)?];
     let mut seen: Vec<FileId> = chain.iter().map(|f| f.file.id()).collect();
     while options.backing {
         let Some(overlay) = chain.last() else { break };
@@ -145,7 +162,7 @@ pub(crate) fn find_chain(path: &Path, options: &OpenOptions) -> Result<Vec<Found
                 limit: MAX_CHAIN,
             });
         }
-        let found = find(&member.path, OpenMode::Read, options.lock, member.format)
+        let found = find(&member.path, OpenMode::Read, options, member.format)
             .map_err(|source| member.missing(source))?;
         if seen.contains(&found.file.id()) {
             return Err(Error::ChainLoop {
@@ -162,8 +179,12 @@ pub(crate) fn find_chain(path: &Path, options: &OpenOptions) -> Result<Vec<Found
     Ok(chain)
 }
 
-fn find(path: &Path, mode: OpenMode, lock: LockMode, format: Option<Format>) -> Result<Found> {
-    let file = Arc::new(HostFile::open(path, mode, lock)?);
+fn find(path: &Path, mode: OpenMode, options: &OpenOptions, format: Option<Format>) -> Result<Found> {
+    let log_dir = options.log_dir.as_deref();
+    let file = Arc::new(match mode {
+        OpenMode::Read => HostFile::open(path, mode, options.lock)?,
+        OpenMode::Write => open_recovered(path, options.lock, log_dir, format)?,
+    });
     let detected = detect_in(&*file)?;
     let chosen = match (format, detected) {
         (Some(Format::Raw), _) => Format::Raw,
@@ -188,6 +209,14 @@ fn find(path: &Path, mode: OpenMode, lock: LockMode, format: Option<Format>) -> 
             });
         }
     };
+    if mode == OpenMode::Read
+        && chosen != Format::Raw
+        && let Some(intent) = Intent::find(path, file.id(), log_dir)?
+    {
+        // The old state is still what the file shows, but it does not count any more.
+        let (image, log) = (path.to_owned(), intent.path().to_owned());
+        return Err(disksmith_storage::Error::Pending { image, log }.into());
+    }
     let header = match chosen {
         Format::Raw => None,
         Format::Qcow2 => Some(Box::new(Header::load(&*file).map_err(Error::qcow2(path))?)),
@@ -307,7 +336,18 @@ fn open_layer(
         header,
     } = found;
     let Some(header) = header else {
-        return Ok(Layer::raw(path, file, probed, writable));
+        // What is in the file of an edit that was interrupted while it was carried over is neither old nor new.
+        let pending = if writable {
+            None
+        } else {
+            pending_log(&file, options.log_dir.as_deref())?
+        };
+        let storage: StorageRef = match pending {
+            Some(log) => Arc::new(log.view(file.clone())?),
+            None => file.clone(),
+        };
+        let storage = if writable { storage } else { in_sectors(storage) };
+        return Ok(Layer::raw(path, file, probed, storage));
     };
     let data_file: Option<StorageRef> = match header.data_file_name() {
         Some(name)
@@ -335,11 +375,11 @@ fn open_layer(
     Ok(Layer::qcow2(path, file, probed, Arc::new(image), backing_present))
 }
 
-/// A raw file as readers see it: in whole sectors.
-pub(crate) fn raw_for_reading(file: Arc<HostFile>) -> StorageRef {
-    if file.size().is_multiple_of(RoundedUp::SECTOR) {
-        file
+/// A raw disk as readers see it: in whole sectors.
+fn in_sectors(storage: StorageRef) -> StorageRef {
+    if storage.size().is_multiple_of(RoundedUp::SECTOR) {
+        storage
     } else {
-        Arc::new(RoundedUp::new(file))
+        Arc::new(RoundedUp::new(storage))
     }
 }

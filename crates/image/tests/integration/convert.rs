@@ -212,7 +212,7 @@ fn into_an_image_that_is_there() {
     let dir = directory();
     let dir = dir.path();
     let top = chain(dir);
-    qemu_img(dir, "create -q -f qcow2 there.qcow2 21M");
+    qemu_img(dir, "create -q -f qcow2 there.qcow2 20971008");
     qemu_io(dir, "qcow2", "there.qcow2", &["write -P 99 0 20M"]);
     let options = ConvertOptions {
         into_existing: true,

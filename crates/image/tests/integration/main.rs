@@ -6,3 +6,4 @@ mod convert;
 mod info;
 mod judge;
 mod map_check_compare;
+mod transaction;
