@@ -27,6 +27,10 @@ pub enum LockMode {
     None,
 }
 
+/// How often a lock is tried that nobody seems to hold, and how long the pause in between is.
+const ATTEMPTS: u32 = 20;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// Byte at which the locks of used permissions start.
 const USED_BASE: u64 = 100;
 /// Byte at which the locks of permissions that are not shared start.
@@ -67,41 +71,50 @@ pub(crate) fn take(file: &File, path: &Path, mode: OpenMode, lock: LockMode) -> 
         LockMode::Lock => &[Write, Resize],
     };
     let fail = |source| Error::io(path.display().to_string(), "lock", None, source);
-    let mine = used
-        .iter()
-        .map(|p| p.used())
-        .chain(unshared.iter().map(|p| p.unshared()));
-    for at in mine {
-        match byte::lock(file, at) {
-            Ok(()) => {}
-            Err(error) if is_unsupported(&error) => {
-                log::warn!(
-                    "{}: this filesystem has no byte-range locks ({error}); not locked",
-                    path.display()
-                );
-                return Ok(());
-            }
-            Err(error) => return Err(fail(error)),
-        }
-    }
     let opposite: Vec<u64> = used
         .iter()
         .map(|p| p.unshared())
         .chain(unshared.iter().map(|p| p.used()))
         .collect();
-    let mut refused = false;
-    for at in &opposite {
-        refused |= byte::is_held_by_other(file, *at).map_err(fail)?;
+    for attempt in 1.. {
+        let mine = used
+            .iter()
+            .map(|p| p.used())
+            .chain(unshared.iter().map(|p| p.unshared()));
+        for at in mine {
+            match byte::lock(file, at) {
+                Ok(()) => {}
+                Err(error) if is_unsupported(&error) => {
+                    log::warn!(
+                        "{}: this filesystem has no byte-range locks ({error}); not locked",
+                        path.display()
+                    );
+                    return Ok(());
+                }
+                Err(error) => return Err(fail(error)),
+            }
+        }
+        let mut refused = false;
+        for at in &opposite {
+            refused |= byte::is_held_by_other(file, *at).map_err(fail)?;
+        }
+        if !refused {
+            return Ok(());
+        }
+        byte::unlock_all(file).map_err(fail)?;
+        let id = FileId::of(&file.metadata().map_err(fail)?);
+        let holders = holders::find(file, id, &opposite);
+        // A process that another thread of this one is starting holds our own old descriptors until it runs its program.
+        if holders.is_empty() && attempt < ATTEMPTS {
+            std::thread::sleep(PAUSE);
+            continue;
+        }
+        return Err(Error::Locked {
+            path: path.into(),
+            holders,
+        });
     }
-    if !refused {
-        return Ok(());
-    }
-    byte::unlock_all(file).map_err(fail)?;
-    let id = FileId::of(&file.metadata().map_err(fail)?);
-    Err(Error::Locked {
-        path: path.into(),
-        holders: holders::find(file, id, &opposite),
-    })
+    Ok(())
 }
 
 /// Whether the error says that locks of this kind do not exist here (some network filesystems, old kernels).
