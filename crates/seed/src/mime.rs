@@ -1,0 +1,281 @@
+//! MIME archives of several documents: reading them to check, and making them.
+
+use crate::cloud_config;
+use crate::diagnostic::Findings;
+use crate::user_data::{self, UserDataKind};
+
+/// The types of parts that cloud-init handles.
+const TYPES: [&str; 14] = [
+    "text/cloud-config",
+    "text/cloud-config-archive",
+    "text/cloud-config-jsonp",
+    "text/cloud-boothook",
+    "text/jinja2",
+    "text/part-handler",
+    "text/x-include-once-url",
+    "text/x-include-url",
+    "text/x-shellscript",
+    "text/x-shellscript-per-boot",
+    "text/x-shellscript-per-instance",
+    "text/x-shellscript-per-once",
+    "text/plain",
+    "text/x-not-multipart",
+];
+
+/// The head of a message or part: names in lower case, values unfolded.
+struct Head {
+    fields: Vec<(String, String)>,
+    /// Lines that the head takes, the empty one after it among them.
+    lines: usize,
+}
+
+impl Head {
+    fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
+        let mut fields: Vec<(String, String)> = Vec::new();
+        let mut count = 0;
+        for line in lines {
+            count += 1;
+            let line = line.trim_end_matches('\r');
+            if line.is_empty() {
+                break;
+            }
+            if line.starts_with([' ', '\t']) {
+                if let Some((_, value)) = fields.last_mut() {
+                    value.push(' ');
+                    value.push_str(line.trim());
+                }
+            } else if let Some((name, value)) = line.split_once(':') {
+                fields.push((name.trim().to_ascii_lowercase(), value.trim().to_string()));
+            }
+        }
+        Self { fields, lines: count }
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.fields
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+    }
+
+    /// The type without parameters, in lower case.
+    fn content_type(&self) -> Option<String> {
+        let value = self.get("content-type")?;
+        Some(
+            value
+                .split(';')
+                .next()
+                .unwrap_or(value)
+                .trim()
+                .to_ascii_lowercase(),
+        )
+    }
+
+    fn boundary(&self) -> Option<String> {
+        self.get("content-type")?
+            .split(';')
+            .skip(1)
+            .find_map(|parameter| {
+                let (name, value) = parameter.split_once('=')?;
+                (name.trim().eq_ignore_ascii_case("boundary"))
+                    .then(|| value.trim().trim_matches('"').to_string())
+                    .filter(|b| !b.is_empty())
+            })
+    }
+}
+
+/// Checks a MIME archive and the parts that are not encoded.
+pub(crate) fn check(text: &str, findings: &mut Findings) {
+    let head = Head::parse(text.split('\n'));
+    let multipart = head.content_type().is_some_and(|t| t.starts_with("multipart/"));
+    if !multipart {
+        check_part(&head, text, 0, findings);
+        return;
+    }
+    let Some(boundary) = head.boundary() else {
+        findings.error(
+            "mime-boundary",
+            (1, 1),
+            "a multipart archive whose Content-Type names no boundary",
+            None,
+        );
+        return;
+    };
+    let (open, close) = (format!("--{boundary}"), format!("--{boundary}--"));
+    let lines: Vec<&str> = text.split('\n').collect();
+    let marks: Vec<(usize, bool)> = lines
+        .iter()
+        .enumerate()
+        .filter_map(|(index, line)| match line.trim_end() {
+            l if l == open => Some((index, false)),
+            l if l == close => Some((index, true)),
+            _ => None,
+        })
+        .collect();
+    if !marks.iter().any(|(_, closing)| !closing) {
+        let message =
+            format!("no part starts with the boundary {open:?}; cloud-init would ignore the document");
+        findings.error("mime-boundary", (1, 1), message, None);
+        return;
+    }
+    if !marks.iter().any(|(_, closing)| *closing) {
+        let message = format!("the archive does not end in {close:?}");
+        findings.warning("mime-end", (lines.len(), 1), message, None);
+    }
+    for (at, (start, closing)) in marks.iter().enumerate() {
+        if *closing {
+            break;
+        }
+        let end = marks.get(at + 1).map_or(lines.len(), |(next, _)| *next);
+        let part = lines.get(start + 1..end).unwrap_or(&[]).join("\n");
+        check_part(&Head::parse(part.split('\n')), &part, start + 1, findings);
+    }
+}
+
+/// Checks one part, which starts after `line_offset` lines.
+fn check_part(head: &Head, part: &str, line_offset: usize, findings: &mut Findings) {
+    let saved = findings.line_offset;
+    findings.line_offset = saved.saturating_add(line_offset);
+    let content_type = head.content_type().unwrap_or_else(|| "text/plain".into());
+    if !TYPES.contains(&content_type.as_str()) && !content_type.starts_with("multipart/") {
+        let message = format!("a part of type {content_type:?}, which cloud-init does not handle");
+        let fix = crate::suggest::nearest(&content_type, TYPES).map(|t| format!("did you mean {t}?"));
+        findings.warning("mime-type", (1, 1), message, fix);
+    }
+    let encoding = head
+        .get("content-transfer-encoding")
+        .unwrap_or("7bit")
+        .to_ascii_lowercase();
+    if matches!(encoding.as_str(), "7bit" | "8bit" | "binary") {
+        let body: Vec<&str> = part.split('\n').skip(head.lines).collect();
+        findings.line_offset = findings.line_offset.saturating_add(head.lines);
+        let body = body.join("\n");
+        match content_type.as_str() {
+            "text/cloud-config" => cloud_config::check(&body, findings),
+            "text/plain"
+            | "text/x-not-multipart"
+            | "text/x-shellscript"
+            | "text/cloud-config-archive"
+            | "text/jinja2" => {
+                user_data::check_text(&body, findings);
+            }
+            _ => {}
+        }
+    }
+    findings.line_offset = saved;
+}
+
+/// One document of a MIME archive that is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The file name that the part gets.
+    pub name: String,
+    /// The document.
+    pub bytes: Vec<u8>,
+    /// Its MIME type; `None` takes it from the document's header.
+    pub mime_type: Option<String>,
+}
+
+/// Joins documents to one MIME archive. The boundary follows from the contents, so that the same parts give the same bytes.
+/// Text goes in as it is, anything else in base64.
+///
+/// # Errors
+/// The name of a part that has no type and no header which cloud-init knows.
+pub fn archive(parts: &[Part]) -> Result<Vec<u8>, String> {
+    let boundary = boundary(parts);
+    let mut out =
+        format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n").into_bytes();
+    for part in parts {
+        let mime_type = match &part.mime_type {
+            Some(given) if given.contains('/') => given.clone(),
+            Some(given) => format!("text/{given}"),
+            None => UserDataKind::of(&part.bytes)
+                .and_then(UserDataKind::mime_type)
+                .ok_or_else(|| part.name.clone())?
+                .to_string(),
+        };
+        let name: String = part
+            .name
+            .chars()
+            .map(|c| {
+                if c == '"' || c == '\\' || c.is_control() {
+                    '_'
+                } else {
+                    c
+                }
+            })
+            .collect();
+        let text = std::str::from_utf8(&part.bytes)
+            .ok()
+            .filter(|t| !t.lines().any(|l| l.len() > 990));
+        let encoding = match text {
+            Some(text) if text.is_ascii() => "7bit",
+            Some(_) => "8bit",
+            None => "base64",
+        };
+        let charset = if text.is_some() { "; charset=\"utf-8\"" } else { "" };
+        out.extend_from_slice(
+            format!(
+                "--{boundary}\nContent-Type: {mime_type}{charset}\nMIME-Version: 1.0\nContent-Transfer-Encoding: {encoding}\nContent-Disposition: attachment; filename=\"{name}\"\n\n"
+            )
+            .as_bytes(),
+        );
+        match text {
+            Some(text) => out.extend_from_slice(text.as_bytes()),
+            None => out.extend_from_slice(base64_lines(&part.bytes).as_bytes()),
+        }
+        out.push(b'\n');
+    }
+    out.extend_from_slice(format!("--{boundary}--\n").as_bytes());
+    Ok(out)
+}
+
+/// A boundary that no part contains.
+fn boundary(parts: &[Part]) -> String {
+    use sha2::{Digest, Sha256};
+    let mut round = 0u32;
+    loop {
+        let mut hash = Sha256::new();
+        hash.update(round.to_le_bytes());
+        for part in parts {
+            hash.update((part.bytes.len() as u64).to_le_bytes());
+            hash.update(&part.bytes);
+        }
+        let hex: String = hash
+            .finalize()
+            .iter()
+            .take(12)
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        let candidate = format!("==============={hex}==");
+        let taken = parts.iter().any(|p| {
+            p.bytes
+                .windows(candidate.len())
+                .any(|w| w == candidate.as_bytes())
+        });
+        if !taken {
+            return candidate;
+        }
+        round = round.wrapping_add(1);
+    }
+}
+
+/// Base64 (RFC 4648) in lines of 76 characters.
+fn base64_lines(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for line in bytes.chunks(57) {
+        for group in line.chunks(3) {
+            let word = group.iter().fold(0u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - group.len()));
+            for i in 0..4usize {
+                let digit = ALPHABET
+                    .get((word >> (18 - 6 * i) & 63) as usize)
+                    .copied()
+                    .unwrap_or(b'=');
+                out.push(char::from(if i <= group.len() { digit } else { b'=' }));
+            }
+        }
+        out.push('\n');
+    }
+    out
+}

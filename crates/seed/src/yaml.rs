@@ -1,0 +1,346 @@
+//! YAML with positions: what PyYAML, which cloud-init uses, would make of a document, and where it would stop.
+
+use crate::diagnostic::Findings;
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+/// Deeper nesting than this is refused.
+const MAX_DEPTH: usize = 128;
+
+/// A value and where it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Yaml {
+    pub(crate) value: Value,
+    /// Line and column, both from 1.
+    pub(crate) at: (usize, usize),
+    /// Offset in characters from the start of the text.
+    pub(crate) index: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    Sequence(Vec<Yaml>),
+    Mapping(Vec<(Yaml, Yaml)>),
+    /// A reference to an anchor, or something tagged: nothing is known of it.
+    Opaque,
+}
+
+/// The type that PyYAML gives a value (YAML 1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    Null,
+    Boolean,
+    Integer,
+    Number,
+    Text,
+    Sequence,
+    Mapping,
+    Unknown,
+}
+
+impl Type {
+    /// As it is said in a message.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Null => "empty",
+            Self::Boolean => "a boolean",
+            Self::Integer => "a whole number",
+            Self::Number => "a number",
+            Self::Text => "a text",
+            Self::Sequence => "a list",
+            Self::Mapping => "a mapping",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Yaml {
+    pub(crate) fn value_type(&self) -> Type {
+        match &self.value {
+            Value::Sequence(_) => Type::Sequence,
+            Value::Mapping(_) => Type::Mapping,
+            Value::Opaque => Type::Unknown,
+            Value::Scalar { plain: false, .. } => Type::Text,
+            Value::Scalar { text, plain: true } => match text.as_str() {
+                "" | "~" | "null" | "Null" | "NULL" => Type::Null,
+                "yes" | "Yes" | "YES" | "no" | "No" | "NO" | "true" | "True" | "TRUE" | "false" | "False"
+                | "FALSE" | "on" | "On" | "ON" | "off" | "Off" | "OFF" => Type::Boolean,
+                number if is_integer(number) => Type::Integer,
+                number
+                    if number.contains('.')
+                        && number.parse::<f64>().is_ok()
+                        && !number.contains(char::is_alphabetic) =>
+                {
+                    Type::Number
+                }
+                _ => Type::Text,
+            },
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn items(&self) -> &[Yaml] {
+        match &self.value {
+            Value::Sequence(items) => items,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn entries(&self) -> &[(Yaml, Yaml)] {
+        match &self.value {
+            Value::Mapping(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The value of a key; of several the last, as PyYAML takes it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Yaml> {
+        self.entry(key).map(|(_, value)| value)
+    }
+
+    /// A key and its value.
+    pub(crate) fn entry(&self, key: &str) -> Option<&(Yaml, Yaml)> {
+        self.entries().iter().rev().find(|(k, _)| k.text() == Some(key))
+    }
+
+    /// Whether PyYAML reads a true boolean.
+    pub(crate) fn is_true(&self) -> bool {
+        self.value_type() == Type::Boolean
+            && self
+                .text()
+                .is_some_and(|t| matches!(t.to_ascii_lowercase().as_str(), "yes" | "true" | "on"))
+    }
+}
+
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if let Some(hex) = digits.strip_prefix("0x") {
+        return !hex.is_empty() && hex.chars().all(|c| c.is_ascii_hexdigit());
+    }
+    !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == '_') && !digits.starts_with('_')
+}
+
+/// A collection that is not closed yet.
+enum Open {
+    Sequence {
+        at: (usize, usize),
+        index: usize,
+        items: Vec<Yaml>,
+    },
+    Mapping {
+        at: (usize, usize),
+        index: usize,
+        entries: Vec<(Yaml, Yaml)>,
+        key: Option<Yaml>,
+    },
+}
+
+/// Reads one document. Faults go to `findings`; after an error there is no value. A document without content is
+/// `Ok(None)`.
+pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>, ()> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut parser = Parser::new_from_str(text);
+    let mut stack: Vec<Open> = Vec::new();
+    let mut root = None;
+    let mut documents = 0usize;
+    let mut tab_told = false;
+    while let Some(event) = parser.next_event() {
+        let (event, span) = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let marker = error.marker();
+                if !tab_told {
+                    syntax_error(&lines, (marker.line(), marker.col() + 1), error.info(), findings);
+                }
+                return Err(());
+            }
+        };
+        let at = position(&span);
+        if !tab_told && !span.is_empty_span() {
+            if let Some(column) = tab_before(&lines, at) {
+                tab(at.0, column, findings);
+                tab_told = true;
+            }
+        }
+        let index = span.start.index();
+        let done = match event {
+            Event::StreamStart | Event::StreamEnd | Event::Nothing | Event::DocumentEnd => None,
+            Event::DocumentStart(_) => {
+                documents += 1;
+                if documents > 1 {
+                    let fix = "join the documents to one, or make each a part of its own".to_string();
+                    findings.error(
+                        "yaml-documents",
+                        at,
+                        "a second YAML document starts here; cloud-init takes only one",
+                        fix,
+                    );
+                    return Err(());
+                }
+                None
+            }
+            Event::Alias(_) => Some(Yaml {
+                value: Value::Opaque,
+                at,
+                index,
+            }),
+            Event::Scalar(text, style, _, tag) => {
+                let value = match tag {
+                    Some(tag) if !tag.is_yaml_core_schema() => Value::Opaque,
+                    Some(_) => Value::Scalar {
+                        text: text.into_owned(),
+                        plain: false,
+                    },
+                    None => Value::Scalar {
+                        text: text.into_owned(),
+                        plain: style == ScalarStyle::Plain,
+                    },
+                };
+                Some(Yaml { value, at, index })
+            }
+            Event::SequenceStart(..) | Event::MappingStart(..) if stack.len() >= MAX_DEPTH => {
+                findings.error(
+                    "yaml-depth",
+                    at,
+                    format!("nested deeper than {MAX_DEPTH} levels"),
+                    None,
+                );
+                return Err(());
+            }
+            Event::SequenceStart(..) => {
+                stack.push(Open::Sequence {
+                    at,
+                    index,
+                    items: Vec::new(),
+                });
+                None
+            }
+            Event::MappingStart(..) => {
+                stack.push(Open::Mapping {
+                    at,
+                    index,
+                    entries: Vec::new(),
+                    key: None,
+                });
+                None
+            }
+            Event::SequenceEnd | Event::MappingEnd => match stack.pop() {
+                Some(Open::Sequence { at, index, items }) => Some(Yaml {
+                    value: Value::Sequence(items),
+                    at,
+                    index,
+                }),
+                Some(Open::Mapping {
+                    at, index, entries, ..
+                }) => {
+                    duplicate_keys(&entries, findings);
+                    Some(Yaml {
+                        value: Value::Mapping(entries),
+                        at,
+                        index,
+                    })
+                }
+                None => None,
+            },
+        };
+        let Some(node) = done else { continue };
+        match stack.last_mut() {
+            None => root = Some(node),
+            Some(Open::Sequence { items, .. }) => items.push(node),
+            Some(Open::Mapping { entries, key, .. }) => match key.take() {
+                None => *key = Some(node),
+                Some(key) => entries.push((key, node)),
+            },
+        }
+    }
+    if tab_told {
+        return Err(());
+    }
+    Ok(root.filter(|r: &Yaml| r.value_type() != Type::Null))
+}
+
+trait EmptySpan {
+    fn is_empty_span(&self) -> bool;
+}
+
+impl EmptySpan for Span {
+    fn is_empty_span(&self) -> bool {
+        self.start.index() == self.end.index()
+    }
+}
+
+fn position(span: &Span) -> (usize, usize) {
+    (span.start.line(), span.start.col() + 1)
+}
+
+/// The column of a tab in the white space before a position; PyYAML takes none there.
+fn tab_before(lines: &[&str], (line, column): (usize, usize)) -> Option<usize> {
+    let text = lines.get(line.checked_sub(1)?)?;
+    let before: Vec<char> = text.chars().take(column.checked_sub(1)?).collect();
+    let run = before
+        .iter()
+        .rev()
+        .take_while(|c| matches!(c, ' ' | '\t'))
+        .count();
+    let start = before.len() - run;
+    before
+        .iter()
+        .skip(start)
+        .position(|c| *c == '\t')
+        .map(|at| start + at + 1)
+}
+
+fn tab(line: usize, column: usize, findings: &mut Findings) {
+    findings.error(
+        "yaml-tab",
+        (line, column),
+        "a tab stands where YAML allows only spaces; cloud-init would ignore the whole document",
+        "replace the tab by spaces".to_string(),
+    );
+}
+
+fn syntax_error(lines: &[&str], at: (usize, usize), info: &str, findings: &mut Findings) {
+    if let Some(column) = tab_before(lines, at) {
+        return tab(at.0, column, findings);
+    }
+    // The fault that a tab causes shows up at the tab, or on the line before or after.
+    for line in [at.0, at.0.saturating_add(1), at.0.saturating_sub(1)] {
+        let Some(text) = line.checked_sub(1).and_then(|i| lines.get(i)) else {
+            continue;
+        };
+        let indent = text.chars().take_while(|c| matches!(c, ' ' | '\t'));
+        if let Some(column) = indent.clone().position(|c| c == '\t') {
+            return tab(line, column + 1, findings);
+        }
+    }
+    let message = format!("not valid YAML: {info}; cloud-init would ignore the whole document");
+    findings.error("yaml-syntax", at, message, None);
+}
+
+fn duplicate_keys(entries: &[(Yaml, Yaml)], findings: &mut Findings) {
+    let mut seen = std::collections::HashMap::<&str, usize>::new();
+    for (key, _) in entries {
+        let Some(text) = key.text() else { continue };
+        if text == "<<" {
+            continue;
+        }
+        if let Some(first) = seen.insert(text, key.at.0) {
+            let first = first.saturating_add(findings.line_offset);
+            findings.error(
+                "yaml-duplicate-key",
+                key.at,
+                format!("the key {text:?} stands twice; cloud-init would drop the one of line {first} without a word"),
+                "join the two".to_string(),
+            );
+        }
+    }
+}
