@@ -1,27 +1,48 @@
 //! The ext2, ext3 and ext4 filesystems, read and written.
 
+mod attributes;
+mod bitmap;
+mod block_allocator;
+mod block_map;
+mod cache;
 mod checksum;
+mod core;
+mod directory;
 mod error;
 mod extent_record;
+mod extents;
 mod features;
+mod file;
+mod filesystem;
 mod format;
+mod geometry;
 mod group_descriptor;
+mod inline_data;
 mod inode;
+mod inode_table;
 mod journal;
+mod mapping;
+mod mmp;
+mod namespace;
+mod open;
+mod orphans;
 mod record;
+mod statistics;
 mod superblock;
+mod xattr;
 
 pub use checksum::{Checksums, InodeSeed};
+pub use core::Clock;
+pub use directory::{HashKind, NameHasher};
 pub use error::{Error, Result};
 pub use extent_record::{ExtentHeader, ExtentIndex, ExtentLeaf};
 pub use features::{Compat, Features, Incompat, RoCompat};
+pub use filesystem::{Ext4, OpenOptions};
+pub use format::{FeatureList, FormatJournal, FormatKind, FormatOptions, Formatted, Usage, make as format};
 pub use group_descriptor::GroupDescriptor;
 pub use inode::{Inode, InodeFlags};
-pub use format::{
-    FeatureList, FormatJournal, FormatKind, FormatOptions, Formatted, Usage, make as format,
-};
 pub use journal::{
-    FastCommitName, FastCommitRecord, JournalCompat, JournalError, JournalIncompat, JournalSuperblock, Log, LogRun,
-    RecoveredView, Recovery, RecoveryLimits, Sequence,
+    FastCommitName, FastCommitRecord, JournalCompat, JournalError, JournalIncompat, JournalSuperblock, Log,
+    LogRun, RecoveredView, Recovery, RecoveryLimits, Sequence,
 };
 pub use superblock::Superblock;

@@ -23,10 +23,18 @@ pub(super) fn block(
     let mut bytes = vec![0; size];
     let mut at = 0;
     for (i, (inode, name)) in entries.iter().enumerate() {
-        let len = if i + 1 == entries.len() { end - at } else { 8 + name.len().next_multiple_of(4) };
+        let len = if i + 1 == entries.len() {
+            end - at
+        } else {
+            8 + name.len().next_multiple_of(4)
+        };
         put32(&mut bytes, at, *inode);
         put16(&mut bytes, at + 4, record_len(len, size));
-        let kind = if filetype { TYPE_DIRECTORY } else { 0 };
+        let kind = if filetype && *inode != 0 {
+            TYPE_DIRECTORY
+        } else {
+            0
+        };
         put_array(&mut bytes, at + 6, &[name.len() as u8, kind]);
         put_array(&mut bytes, at + 8, name);
         at += len;

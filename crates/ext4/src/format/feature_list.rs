@@ -109,7 +109,11 @@ impl FromStr for FeatureList {
                     reason: format!("there is no feature {name}"),
                 });
             };
-            changes.push(if off { Change::Off(*features) } else { Change::On(*features) });
+            changes.push(if off {
+                Change::Off(*features)
+            } else {
+                Change::On(*features)
+            });
         }
         Ok(Self { changes })
     }
@@ -180,6 +184,9 @@ fn check(set: Features) -> Result<()> {
     }
     if set.incompat.contains(Incompat::META_BG) && set.compat.contains(Compat::RESIZE_INODE) {
         return refuse("meta_bg and resize_inode exclude each other".into());
+    }
+    if set.incompat.contains(Incompat::BIT64) && !set.incompat.contains(Incompat::EXTENTS) {
+        return refuse("64bit needs extent".into());
     }
     if set.incompat.contains(Incompat::CSUM_SEED) && !set.ro_compat.contains(RoCompat::METADATA_CSUM) {
         return refuse("metadata_csum_seed needs metadata_csum".into());

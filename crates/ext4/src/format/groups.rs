@@ -44,7 +44,11 @@ impl Groups {
                 this.taken.take(sizes.group_start(group), 1);
             }
             if let Some(copy) = sizes.descriptors_in(group) {
-                let reserved = if sizes.has_super(group) { sizes.reserved_gdt_blocks } else { 0 };
+                let reserved = if sizes.has_super(group) {
+                    sizes.reserved_gdt_blocks
+                } else {
+                    0
+                };
                 let len = u64::from(copy.len + reserved);
                 let limit = sizes.blocks.saturating_sub(copy.block);
                 this.taken.take(copy.block, len.min(limit));
@@ -65,7 +69,10 @@ impl Groups {
     fn place_group(&mut self, group: u32) -> Result<()> {
         let (start, end) = (self.sizes.group_start(group), self.sizes.group_end(group));
         let mut place = |len: u32| {
-            let block = self.taken.find(start, end, len.into(), end).ok_or_else(no_space)?;
+            let block = self
+                .taken
+                .find(start, end, len.into(), end)
+                .ok_or_else(no_space)?;
             self.taken.take(block, len.into());
             Ok::<u64, Error>(block)
         };
@@ -94,7 +101,8 @@ impl Groups {
                     && let Some(before) = i.checked_sub(1).and_then(|i| placed.get(i))
                     && let Some(goal) = goals.get_mut(i)
                 {
-                    *goal = before + u64::from(left);
+                    // A group that is alone gets the gaps of a full flex group.
+                    *goal = before + u64::from(if left == 1 { sizes.flex_groups } else { left });
                 }
                 let goal = goals.get(i).copied().unwrap_or(0);
                 let block = self.place_in_flex(first, last, goal, left, len)?;
@@ -129,8 +137,14 @@ impl Groups {
         self.taken
             .find(start, end, all.max(len), sizes.blocks)
             .or_else(|| self.taken.find(start, end, len, sizes.blocks))
-            .or_else(|| self.taken.find(sizes.first_data_block.into(), end, len, sizes.blocks))
-            .or_else(|| self.taken.find(sizes.first_data_block.into(), sizes.blocks, len, sizes.blocks))
+            .or_else(|| {
+                self.taken
+                    .find(sizes.first_data_block.into(), end, len, sizes.blocks)
+            })
+            .or_else(|| {
+                self.taken
+                    .find(sizes.first_data_block.into(), sizes.blocks, len, sizes.blocks)
+            })
             .ok_or_else(no_space)
     }
 
@@ -164,7 +178,12 @@ impl Groups {
     /// Free blocks of a group.
     pub(super) fn free_in(&self, group: u32) -> u32 {
         let range = self.sizes.group_start(group)..self.sizes.group_end(group);
-        let taken: u64 = self.taken.within(range.clone()).iter().map(|r| r.end - r.start).sum();
+        let taken: u64 = self
+            .taken
+            .within(range.clone())
+            .iter()
+            .map(|r| r.end - r.start)
+            .sum();
         (range.end - range.start - taken) as u32
     }
 
@@ -186,7 +205,11 @@ impl Groups {
         } else {
             start = group.saturating_sub(1);
         }
-        let end = if group + 1 < sizes.groups { group + 1 } else { group };
+        let end = if group + 1 < sizes.groups {
+            group + 1
+        } else {
+            group
+        };
         let mut best = start;
         for other in start + 1..=end {
             if self.free_in(other) > self.free_in(best) {

@@ -19,7 +19,7 @@ const LOST_AND_FOUND_SIZE: u32 = 16 * 1024;
 /// Smallest journal in blocks.
 const MIN_JOURNAL: u64 = 1024;
 const MAX_JOURNAL: u64 = 10_240_000;
-/// One block of 65 is for fast commits.
+/// For so many blocks of the log one more is for fast commits.
 const FAST_COMMIT_RATIO: u32 = 64;
 
 /// All that is to be written besides the groups' own structures.
@@ -37,16 +37,20 @@ impl Plan {
     pub(super) fn new(groups: &mut Groups, options: &FormatOptions, checksums: &Checksums) -> Result<Self> {
         let mut this = Self::default();
         let sizes = groups.sizes;
-        this.overhead = sizes.blocks - (0..sizes.groups).map(|g| u64::from(groups.free_in(g))).sum::<u64>();
+        this.overhead = sizes.blocks
+            - (0..sizes.groups)
+                .map(|g| u64::from(groups.free_in(g)))
+                .sum::<u64>();
         let extents = sizes.features.incompat.contains(Incompat::EXTENTS);
+        let start = sizes.group_start(0);
+        // mke2fs puts files with block maps at the start, whatever they are.
         let files = |groups: &mut Groups, inode: u32, goal: u64, len: u32| {
             if extents {
                 FileBlocks::extents(groups, goal, len, checksums.inode_seed(inode, 0))
             } else {
-                FileBlocks::block_map(groups, goal, len)
+                FileBlocks::block_map(groups, start, len)
             }
         };
-        let start = sizes.group_start(0);
         let root = files(groups, ROOT, start, 1)?;
         let mut blocks = LOST_AND_FOUND_SIZE.div_ceil(sizes.block_size).clamp(2, 12);
         if sizes.features.incompat.contains(Incompat::INLINE_DATA) {
@@ -57,15 +61,30 @@ impl Plan {
         this.contents.push(Content::Directory {
             inode: ROOT,
             blocks: root.clone(),
-            entries: vec![(ROOT, b".".to_vec()), (ROOT, b"..".to_vec()), (LOST_AND_FOUND, b"lost+found".to_vec())],
+            entries: vec![
+                (ROOT, b".".to_vec()),
+                (ROOT, b"..".to_vec()),
+                (LOST_AND_FOUND, b"lost+found".to_vec()),
+            ],
         });
+        let mut entries = vec![(LOST_AND_FOUND, b".".to_vec()), (ROOT, b"..".to_vec())];
+        if sizes.features.incompat.contains(Incompat::INLINE_DATA) {
+            entries.push((0, Vec::new()));
+        }
         this.contents.push(Content::Directory {
             inode: LOST_AND_FOUND,
             blocks: lost_and_found.clone(),
-            entries: vec![(LOST_AND_FOUND, b".".to_vec()), (ROOT, b"..".to_vec())],
+            entries,
         });
         this.inodes.push(InodePlan::bad_blocks());
-        this.inodes.push(InodePlan::directory(ROOT, 0o755, 3, root, &sizes, options.root_owner));
+        this.inodes.push(InodePlan::directory(
+            ROOT,
+            0o755,
+            3,
+            root,
+            &sizes,
+            options.root_owner,
+        ));
         if sizes.features.compat.contains(Compat::RESIZE_INODE) {
             this.resize_inode(groups)?;
         }
@@ -81,7 +100,8 @@ impl Plan {
                 log: blocks,
                 fast_commits,
             });
-            this.inodes.push(InodePlan::file(JOURNAL, this.journal_blocks, file, &sizes));
+            this.inodes
+                .push(InodePlan::file(JOURNAL, this.journal_blocks, file, &sizes));
         }
         this.inodes.push(directory);
         if sizes.features.compat.contains(Compat::ORPHAN_FILE) {
@@ -91,7 +111,8 @@ impl Plan {
                 inode: ORPHAN_FILE,
                 blocks: file.clone(),
             });
-            this.inodes.push(InodePlan::file(ORPHAN_FILE, blocks, file, &sizes));
+            this.inodes
+                .push(InodePlan::file(ORPHAN_FILE, blocks, file, &sizes));
         }
         Ok(this)
     }
@@ -100,10 +121,14 @@ impl Plan {
     /// points to its copies.
     fn resize_inode(&mut self, groups: &mut Groups) -> Result<()> {
         let sizes = groups.sizes;
-        let goal = u64::from(sizes.first_data_block + sizes.descriptor_blocks + sizes.reserved_gdt_blocks + 2);
+        // Behind where group 0's table ends if nothing lies between.
+        let before = sizes.first_data_block + sizes.descriptor_blocks + sizes.reserved_gdt_blocks + 2;
+        let goal = u64::from(before + sizes.inode_blocks_per_group);
         let (double, _) = groups.allocate(goal, 1)?;
         let per_block = sizes.block_size / 4;
-        let backups: Vec<u32> = (1..sizes.groups).filter(|group| sizes.has_super(*group)).collect();
+        let backups: Vec<u32> = (1..sizes.groups)
+            .filter(|group| sizes.has_super(*group))
+            .collect();
         let first = u64::from(sizes.first_data_block + 1 + sizes.descriptor_blocks);
         let mut map = vec![0; sizes.block_size as usize];
         for i in 0..sizes.reserved_gdt_blocks {
@@ -117,9 +142,13 @@ impl Plan {
             }
             self.contents.push(Content::Block { block, bytes: copies });
         }
-        self.contents.push(Content::Block { block: double, bytes: map });
+        self.contents.push(Content::Block {
+            block: double,
+            bytes: map,
+        });
         let blocks = 1 + u64::from(sizes.reserved_gdt_blocks) * (1 + backups.len() as u64);
-        self.inodes.push(InodePlan::resize(RESIZE, double, blocks, &sizes));
+        self.inodes
+            .push(InodePlan::resize(RESIZE, double, blocks, &sizes));
         Ok(())
     }
 
@@ -145,8 +174,7 @@ impl Plan {
         if !sizes.features.compat.contains(Compat::FAST_COMMIT) {
             return Ok((total, 0));
         }
-        let log = (u64::from(total) * u64::from(FAST_COMMIT_RATIO) / u64::from(FAST_COMMIT_RATIO + 1)) as u32;
-        Ok((log, total - log))
+        Ok((total, total / FAST_COMMIT_RATIO))
     }
 }
 

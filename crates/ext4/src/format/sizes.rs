@@ -52,31 +52,47 @@ impl Sizes {
         let defaults = UsageDefaults::of(options.usage, size);
         let block_size = options.block_size.unwrap_or(defaults.block_size);
         if !block_size.is_power_of_two() || !(1024..=65536).contains(&block_size) {
-            return Err(invalid("block size", format!("{block_size} is not a power of two from 1024 to 65536")));
+            return Err(invalid(
+                "block size",
+                format!("{block_size} is not a power of two from 1024 to 65536"),
+            ));
         }
         let mut blocks = size / u64::from(block_size);
         match options.blocks {
             Some(wanted) if wanted > blocks => {
-                return Err(invalid("blocks", format!("{wanted} do not fit into the {blocks} of the storage")));
+                return Err(invalid(
+                    "blocks",
+                    format!("{wanted} do not fit into the {blocks} of the storage"),
+                ));
             }
             Some(wanted) => blocks = wanted,
             None => blocks -= blocks % (PAGE / u64::from(block_size)).max(1),
         }
         let inode_size = options.inode_size.unwrap_or(256);
         if !inode_size.is_power_of_two() || inode_size < 128 || u32::from(inode_size) > block_size {
-            return Err(invalid("inode size", format!("{inode_size} is not a power of two from 128 to a block")));
+            return Err(invalid(
+                "inode size",
+                format!("{inode_size} is not a power of two from 128 to a block"),
+            ));
         }
         if inode_size < LARGE_INODE && features.incompat.contains(Incompat::INLINE_DATA) {
-            return Err(invalid("inode size", "inline_data needs inodes of more than 128 bytes"));
+            return Err(invalid(
+                "inode size",
+                "inline_data needs inodes of more than 128 bytes",
+            ));
         }
         if !features.incompat.contains(Incompat::BIT64) && blocks > u64::from(u32::MAX) {
             return Err(invalid("blocks", "more than 2^32 blocks need the feature 64bit"));
         }
-        let ratio = options.inode_ratio.unwrap_or(defaults.inode_ratio);
+        let ratio = options
+            .inode_ratio
+            .unwrap_or(defaults.inode_ratio.max(block_size.into()));
         if !(1024..=64 << 20).contains(&ratio) {
-            return Err(invalid("inode ratio", format!("{ratio} is not within 1024 to 67108864")));
+            return Err(invalid(
+                "inode ratio",
+                format!("{ratio} is not within 1024 to 67108864"),
+            ));
         }
-        let ratio = ratio.max(block_size.into());
         let inodes = options
             .inodes
             .unwrap_or(blocks.saturating_mul(block_size.into()) / ratio);
@@ -113,7 +129,11 @@ impl Sizes {
             inode_size,
             inodes_per_group: 0,
             inode_blocks_per_group: 0,
-            descriptor_size: if features.incompat.contains(Incompat::BIT64) { 64 } else { 32 },
+            descriptor_size: if features.incompat.contains(Incompat::BIT64) {
+                64
+            } else {
+                32
+            },
             descriptor_blocks: 0,
             reserved_gdt_blocks: 0,
             flex_groups,
@@ -124,10 +144,16 @@ impl Sizes {
         }
         let max = (8 * block_size).min(65528);
         this.blocks_per_group = options.blocks_per_group.unwrap_or(max);
-        if this.blocks_per_group < 256 || this.blocks_per_group > max || !this.blocks_per_group.is_multiple_of(8) {
+        if this.blocks_per_group < 256
+            || this.blocks_per_group > max
+            || !this.blocks_per_group.is_multiple_of(8)
+        {
             return Err(invalid(
                 "blocks per group",
-                format!("{} is not a multiple of 8 from 256 to {max}", this.blocks_per_group),
+                format!(
+                    "{} is not a multiple of 8 from 256 to {max}",
+                    this.blocks_per_group
+                ),
             ));
         }
         this.fit(inodes.max(FIRST_INODE + 1), options.resize_limit)?;
@@ -140,6 +166,8 @@ impl Sizes {
         let too_small = || invalid("size", "too small for a filesystem");
         let per_block = self.block_size / self.descriptor_size;
         let bits = self.block_size * 8;
+        let wanted_blocks = self.blocks;
+        let percent = 100.0 * self.reserved_blocks as f64 / self.blocks.max(1) as f64;
         loop {
             let data_blocks = self
                 .blocks
@@ -148,7 +176,10 @@ impl Sizes {
                 .ok_or_else(too_small)?;
             let groups = data_blocks.div_ceil(self.blocks_per_group.into());
             if groups > MAX_GROUPS {
-                return Err(invalid("size", format!("{groups} block groups are more than are supported")));
+                return Err(invalid(
+                    "size",
+                    format!("{groups} block groups are more than are supported"),
+                ));
             }
             self.groups = groups as u32;
             self.descriptor_blocks = self.groups.div_ceil(per_block);
@@ -158,6 +189,7 @@ impl Sizes {
                     return Err(invalid("inodes", "more than the groups can hold"));
                 }
                 self.blocks_per_group -= 8;
+                self.blocks = wanted_blocks;
                 continue;
             }
             let inode_size = u32::from(self.inode_size);
@@ -198,7 +230,7 @@ impl Sizes {
                     return Err(too_small());
                 }
                 self.blocks -= u64::from(rest);
-                self.reserved_blocks = self.reserved_blocks.min(self.blocks / 2);
+                self.reserved_blocks = (percent * self.blocks as f64 / 100.0) as u64;
                 continue;
             }
             return Ok(());
@@ -243,7 +275,12 @@ impl Sizes {
         if self.features.compat.contains(Compat::SPARSE_SUPER2) {
             return self.backup_groups.contains(&group);
         }
-        if group == 1 || !self.features.ro_compat.contains(crate::features::RoCompat::SPARSE_SUPER) {
+        if group == 1
+            || !self
+                .features
+                .ro_compat
+                .contains(crate::features::RoCompat::SPARSE_SUPER)
+        {
             return true;
         }
         [3u32, 5, 7].iter().any(|base| {

@@ -9,12 +9,12 @@ use super::sizes::Sizes;
 use crate::checksum::{self, Checksums};
 use crate::error::{Error, Result};
 use crate::features::{Compat, Features, Incompat};
-use crate::group_descriptor::{
-    GROUP_BLOCK_UNINIT, GROUP_INODE_UNINIT, GROUP_INODE_ZEROED, GroupDescriptor,
-};
+use crate::group_descriptor::{GROUP_BLOCK_UNINIT, GROUP_INODE_UNINIT, GROUP_INODE_ZEROED, GroupDescriptor};
 use crate::journal::JournalSuperblock;
 use crate::record::put32;
-use crate::superblock::{FLAG_SIGNED_HASH, MAGIC, STATE_VALID, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
+use crate::superblock::{
+    FLAG_SIGNED_HASH, MAGIC, STATE_VALID, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock,
+};
 use disksmith_storage::{Storage, ZeroMode};
 use disksmith_vfs::Timestamp;
 
@@ -209,10 +209,16 @@ impl Maker<'_> {
         for content in &plan.contents {
             match content {
                 Content::Block { block, bytes } => self.write_block(*block, bytes)?,
-                Content::Directory { inode, blocks, entries } => {
+                Content::Directory {
+                    inode,
+                    blocks,
+                    entries,
+                } => {
                     let seed = self.checksums.inode_seed(*inode, 0);
-                    let entries: Vec<(u32, &[u8])> =
-                        entries.iter().map(|(inode, name)| (*inode, name.as_slice())).collect();
+                    let entries: Vec<(u32, &[u8])> = entries
+                        .iter()
+                        .map(|(inode, name)| (*inode, name.as_slice()))
+                        .collect();
                     let full = directory::block(block_size, &entries, filetype, seed);
                     let empty = directory::block(block_size, &[], filetype, seed);
                     for (i, block) in all_blocks(&blocks.runs).enumerate() {
@@ -286,7 +292,9 @@ impl Maker<'_> {
         let mut table = vec![0; sizes.descriptor_blocks as usize * sizes.block_size as usize];
         let mut free_blocks = 0;
         for (number, raw) in (0..sizes.groups).zip(table.chunks_exact_mut(width)) {
-            let Some(group) = self.groups.list.get(number as usize).copied() else { continue };
+            let Some(group) = self.groups.list.get(number as usize).copied() else {
+                continue;
+            };
             let used = if number == 0 { used_inodes } else { 0 };
             let free = self.groups.free_in(number);
             free_blocks += u64::from(free);
@@ -335,7 +343,11 @@ impl Maker<'_> {
         let end = sizes.group_end(group);
         let mut bitmap = vec![0; sizes.block_size as usize];
         for range in self.groups.taken.within(start..end) {
-            set_bits(&mut bitmap, (range.start - start) as usize, (range.end - start) as usize);
+            set_bits(
+                &mut bitmap,
+                (range.start - start) as usize,
+                (range.end - start) as usize,
+            );
         }
         let bits = bitmap.len() * 8;
         set_bits(&mut bitmap, (end - start) as usize, bits);
@@ -350,7 +362,11 @@ impl Maker<'_> {
         if let Some(journal) = plan.inodes.iter().find(|plan| plan.number == 8) {
             superblock.journal_inode = 8;
             superblock.journal_backup_type = 1;
-            let words = journal.inode.block.chunks_exact(4).map(|b| crate::record::le32(b, 0));
+            let words = journal
+                .inode
+                .block
+                .chunks_exact(4)
+                .map(|b| crate::record::le32(b, 0));
             for (slot, word) in superblock.journal_backup.iter_mut().zip(words) {
                 *slot = word;
             }
@@ -363,7 +379,9 @@ impl Maker<'_> {
         for group in 0..sizes.groups {
             if let Some(copy) = sizes.descriptors_in(group) {
                 let first = copy.first as usize * block_size;
-                let part = table.get(first..first + copy.len as usize * block_size).unwrap_or(&[]);
+                let part = table
+                    .get(first..first + copy.len as usize * block_size)
+                    .unwrap_or(&[]);
                 self.write_block(copy.block, part)?;
             }
             if group > 0 && sizes.has_super(group) {
@@ -404,5 +422,6 @@ fn set_bits(bitmap: &mut [u8], from: usize, to: usize) {
 }
 
 fn all_blocks(runs: &[(u32, u64, u32)]) -> impl Iterator<Item = u64> + '_ {
-    runs.iter().flat_map(|(_, block, len)| *block..block + u64::from(*len))
+    runs.iter()
+        .flat_map(|(_, block, len)| *block..block + u64::from(*len))
 }

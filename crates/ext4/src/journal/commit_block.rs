@@ -28,7 +28,9 @@ impl CommitBlock {
             checksum_type: block.get(CHECKSUM_TYPE).copied().unwrap_or(0),
             checksum_size: block.get(CHECKSUM_SIZE).copied().unwrap_or(0),
             checksum: block.get(CHECKSUM..CHECKSUM + 4).map_or(0, BigEndian::read_u32),
-            seconds: block.get(COMMIT_SECONDS..COMMIT_SECONDS + 8).map_or(0, BigEndian::read_u64),
+            seconds: block
+                .get(COMMIT_SECONDS..COMMIT_SECONDS + 8)
+                .map_or(0, BigEndian::read_u64),
         }
     }
 

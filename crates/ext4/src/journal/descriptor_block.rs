@@ -61,7 +61,10 @@ impl TagFormat {
         let tag_len = self.tag_len();
         let mut tags = Vec::new();
         let mut at = HEADER_LEN;
-        while let Some(bytes) = block.get(..end).and_then(|b| b.get(at..at.saturating_add(tag_len))) {
+        while let Some(bytes) = block
+            .get(..end)
+            .and_then(|b| b.get(at..at.saturating_add(tag_len)))
+        {
             let (tag, flags) = self.tag(bytes);
             tags.push(tag);
             at += tag_len;
@@ -99,9 +102,16 @@ impl TagFormat {
             return Ok(());
         }
         let tail = block.len().saturating_sub(TAIL_LEN);
-        let found = block.get(tail..).filter(|b| b.len() == TAIL_LEN).map_or(0, BigEndian::read_u32);
+        let found = block
+            .get(tail..)
+            .filter(|b| b.len() == TAIL_LEN)
+            .map_or(0, BigEndian::read_u32);
         let computed = crc32c_with_hole(self.seed, block, tail);
-        if found == computed { Ok(()) } else { Err((found, computed)) }
+        if found == computed {
+            Ok(())
+        } else {
+            Err((found, computed))
+        }
     }
 
     /// Compares the checksum of a data block, as it lies in the log, with that in its tag.
@@ -113,7 +123,11 @@ impl TagFormat {
         if !self.incompat.contains(JournalIncompat::CSUM_V3) {
             computed &= 0xFFFF;
         }
-        if tag.checksum == computed { Ok(()) } else { Err((tag.checksum, computed)) }
+        if tag.checksum == computed {
+            Ok(())
+        } else {
+            Err((tag.checksum, computed))
+        }
     }
 
     /// Compares the checksum of a commit block.

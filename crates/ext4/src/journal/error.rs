@@ -37,7 +37,9 @@ pub enum JournalError {
         computed: u32,
     },
     /// A transaction in the middle of the log is damaged, though later ones were committed.
-    #[error("journal: transaction {transaction} at log block {block} has a wrong checksum but is not the last one")]
+    #[error(
+        "journal: transaction {transaction} at log block {block} has a wrong checksum but is not the last one"
+    )]
     DamagedTransaction {
         /// The transaction.
         transaction: u32,
@@ -73,7 +75,9 @@ pub enum JournalError {
         device: String,
     },
     /// Fast commits that would have to be replayed.
-    #[error("journal: {records} records of fast commits after transaction {transaction} wait to be replayed, which is not supported")]
+    #[error(
+        "journal: {records} records of fast commits after transaction {transaction} wait to be replayed, which is not supported"
+    )]
     FastCommits {
         /// How many there are.
         records: usize,

@@ -61,7 +61,11 @@ impl Log {
                     block: run.logical.into(),
                     field: "physical block",
                     value: run.physical,
-                    reason: if overlap { "mapped twice" } else { "beyond the end of the filesystem" },
+                    reason: if overlap {
+                        "mapped twice"
+                    } else {
+                        "beyond the end of the filesystem"
+                    },
                 });
             }
             free_from = u64::from(run.logical).saturating_add(run.len.into());
@@ -110,7 +114,12 @@ impl Log {
     }
 
     /// Reads a block of the log.
-    pub(super) fn read(&self, storage: &dyn Storage, block: u32, buf: &mut Vec<u8>) -> Result<(), JournalError> {
+    pub(super) fn read(
+        &self,
+        storage: &dyn Storage,
+        block: u32,
+        buf: &mut Vec<u8>,
+    ) -> Result<(), JournalError> {
         let at = byte_offset(self.physical(block)?, self.block_size)?;
         buf.resize(self.block_size as usize, 0);
         storage.read_at(at, buf)?;

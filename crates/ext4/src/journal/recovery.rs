@@ -147,7 +147,11 @@ impl Recovery {
             return Ok(());
         }
         let mut superblock = self.log.superblock().clone();
-        let next = if self.is_needed() { self.end.next() } else { self.end };
+        let next = if self.is_needed() {
+            self.end.next()
+        } else {
+            self.end
+        };
         superblock.set_empty(next);
         self.log.write_superblock(storage, &superblock)
     }

@@ -17,7 +17,11 @@ pub(super) fn revoked_blocks(
     incompat: JournalIncompat,
 ) -> Result<Vec<u64>, JournalError> {
     let used = block.get(HEADER_LEN..RECORDS).map_or(0, BigEndian::read_u32);
-    let tail = if incompat.has_metadata_checksums() { TAIL_LEN } else { 0 };
+    let tail = if incompat.has_metadata_checksums() {
+        TAIL_LEN
+    } else {
+        0
+    };
     let room = block.len().saturating_sub(tail);
     let records = block.get(RECORDS.min(used as usize)..used as usize);
     let records = match records {
@@ -35,6 +39,9 @@ pub(super) fn revoked_blocks(
     Ok(if incompat.contains(JournalIncompat::BIT64) {
         records.chunks_exact(8).map(BigEndian::read_u64).collect()
     } else {
-        records.chunks_exact(4).map(|b| BigEndian::read_u32(b).into()).collect()
+        records
+            .chunks_exact(4)
+            .map(|b| BigEndian::read_u32(b).into())
+            .collect()
     })
 }

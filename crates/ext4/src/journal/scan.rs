@@ -83,7 +83,10 @@ impl Scan {
         let mut walk = Walk::new(log, storage);
         let format = walk.format();
         let version1 = log.superblock().compat().contains(JournalCompat::CHECKSUM);
-        let asynchronous = log.superblock().incompat().contains(JournalIncompat::ASYNC_COMMIT);
+        let asynchronous = log
+            .superblock()
+            .incompat()
+            .contains(JournalIncompat::ASYNC_COMMIT);
         let mut block = Vec::new();
         let mut data = Vec::new();
         let mut crc = !0;

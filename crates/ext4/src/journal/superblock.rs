@@ -88,7 +88,11 @@ impl JournalSuperblock {
             .ok_or(corrupt("length", bytes.len() as u32, "fewer than 1024 bytes"))?
             .to_vec();
         let header = BlockHeader::from_bytes(&bytes).ok_or_else(|| {
-            corrupt("h_magic", BigEndian::read_u32(&bytes), "not the magic number of journals")
+            corrupt(
+                "h_magic",
+                BigEndian::read_u32(&bytes),
+                "not the magic number of journals",
+            )
         })?;
         let version2 = match header.block_type {
             BlockType::SuperblockV1 => false,
@@ -111,11 +115,19 @@ impl JournalSuperblock {
         }
         let stored = this.get(BLOCK_SIZE);
         if stored != block_size {
-            return Err(corrupt("s_blocksize", stored, "not the block size of the filesystem"));
+            return Err(corrupt(
+                "s_blocksize",
+                stored,
+                "not the block size of the filesystem",
+            ));
         }
         let max_len = this.get(MAX_LEN);
         if u64::from(max_len) > blocks {
-            return Err(corrupt("s_maxlen", max_len, "more than the blocks of the journal's file"));
+            return Err(corrupt(
+                "s_maxlen",
+                max_len,
+                "more than the blocks of the journal's file",
+            ));
         }
         if max_len > MAX_LOG_BLOCKS {
             return Err(JournalError::TooLarge {

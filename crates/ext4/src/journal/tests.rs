@@ -142,9 +142,18 @@ fn endless_logs_and_blocks_outside_end_in_errors() {
     let f = Fixture::new(1, 10);
     f.descriptor(1, 10, &[FS_BLOCKS as u32], false);
     f.commit(3, 10);
-    assert!(matches!(f.plan(), Err(JournalError::Corrupt { field: "t_blocknr", .. })));
+    assert!(matches!(
+        f.plan(),
+        Err(JournalError::Corrupt {
+            field: "t_blocknr",
+            ..
+        })
+    ));
     let f = Fixture::new(LOG_BLOCKS, 10);
-    assert!(matches!(f.plan(), Err(JournalError::Corrupt { field: "s_start", .. })));
+    assert!(matches!(
+        f.plan(),
+        Err(JournalError::Corrupt { field: "s_start", .. })
+    ));
 }
 
 proptest::proptest! {
