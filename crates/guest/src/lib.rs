@@ -7,6 +7,7 @@ mod editor;
 mod error;
 mod files;
 mod inspect;
+mod offline;
 mod operation;
 mod perl;
 mod report;
@@ -22,6 +23,7 @@ pub use inspect::{
     Distribution, Family, Guest, Init, MountSpec, Mounted, Volume, VolumeContent, canonical_device_name,
     parse_device_name,
 };
+pub use offline::{GuestOptions, edit, look, open_volumes};
 pub use operation::{
     Dialect, OPERATION_OPTIONS, Operation, OptionSpec, UNSUPPORTED_OPTIONS, operations_from_file, refusal,
 };

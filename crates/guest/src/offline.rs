@@ -1,0 +1,123 @@
+//! The guest of images that no machine runs: opened for a look, or for an edit that is committed as a whole.
+
+use crate::error::{Error, Result};
+use crate::inspect::{Guest, MountSpec, Volume, VolumeContent};
+use disksmith_image::{CommitReport, DiskSpec, Format, Image, Transaction, TransactionOptions};
+use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
+use disksmith_vfs::Timestamp;
+use disksmith_volume::Disk;
+use std::path::PathBuf;
+
+/// How a guest is found in its disks.
+#[derive(Debug, Clone)]
+pub struct GuestOptions {
+    /// What is mounted by hand; empty: as the guest's own fstab says.
+    pub mounts: Vec<MountSpec>,
+    /// The time that everything changed gets.
+    pub clock: Timestamp,
+}
+
+impl GuestOptions {
+    fn open(&self, disks: &[StorageRef], writable: bool) -> Result<Guest> {
+        let volumes = open_volumes(disks, writable, self.clock)?;
+        if self.mounts.is_empty() {
+            Guest::inspect(&volumes, self.clock)
+        } else {
+            Guest::mount_by_hand(&volumes, &self.mounts, self.clock)
+        }
+    }
+}
+
+/// Opens everything that lies on the disks, in the order in which the guest has them.
+///
+/// # Errors
+/// Those of a damaged partition table. A filesystem that cannot be opened is no error here: the volume says why.
+pub fn open_volumes(disks: &[StorageRef], writable: bool, clock: Timestamp) -> Result<Vec<Volume>> {
+    let mut volumes = Vec::new();
+    for (index, storage) in disks.iter().enumerate() {
+        let disk = Disk::probe(storage.clone()).map_err(Error::below)?;
+        for notice in disk.notices() {
+            log::info!("{}: {notice}", storage.name());
+        }
+        for partition in disk.partitions() {
+            if partition.is_extended() {
+                continue;
+            }
+            let slice = disk.open(partition).map_err(Error::below)?;
+            volumes.push(Volume {
+                disk: index,
+                partition: (partition.number != 0).then_some(partition.number),
+                part_uuid: partition.uuid.clone(),
+                part_label: partition.name.clone(),
+                content: open_content(&slice, writable, clock),
+            });
+        }
+    }
+    Ok(volumes)
+}
+
+fn open_content(slice: &StorageRef, writable: bool, clock: Timestamp) -> VolumeContent {
+    let Some(probed) = disksmith_fs::probe(slice) else {
+        return VolumeContent::Unknown;
+    };
+    match disksmith_fs::open(slice, disksmith_fs::OpenOptions { writable, clock }) {
+        Ok(fs) => VolumeContent::FileSystem(fs),
+        Err(error) => VolumeContent::Known {
+            kind: probed.kind.name().into(),
+            uuid: probed.uuid,
+            label: probed.label.map(|l| String::from_utf8_lossy(&l).into_owned()),
+            reason: error.to_string(),
+        },
+    }
+}
+
+/// Edits the guest on these disks: `work` changes its files, then everything is committed as a whole. After an error the
+/// images are as they were.
+///
+/// # Errors
+/// Those of opening, of `work`, and of the commit.
+pub fn edit<T>(
+    disks: &[DiskSpec],
+    transaction: &TransactionOptions,
+    options: &GuestOptions,
+    work: impl FnOnce(&Guest) -> Result<T>,
+) -> Result<(T, CommitReport)> {
+    let transaction = Transaction::begin(disks, transaction).map_err(Error::below)?;
+    let storages: Vec<StorageRef> = (0..transaction.len()).filter_map(|i| transaction.storage(i)).collect();
+    let guest = options.open(&storages, true)?;
+    let result = work(&guest)?;
+    guest.tree().sync()?;
+    drop(guest);
+    drop(storages);
+    let report = transaction.commit().map_err(Error::below)?;
+    Ok((result, report))
+}
+
+/// Looks into the guest on these disks, which are not changed. Images that somebody writes to are looked into all the
+/// same: `in_use` is told of each, and what is seen may be inconsistent.
+///
+/// # Errors
+/// Those of opening, and of `work`.
+pub fn look<T>(
+    disks: &[(PathBuf, Option<Format>)],
+    options: &GuestOptions,
+    mut in_use: impl FnMut(&std::path::Path),
+    work: impl FnOnce(&Guest) -> Result<T>,
+) -> Result<T> {
+    let mut images = Vec::with_capacity(disks.len());
+    for (path, format) in disks {
+        let open = |lock| {
+            Image::open(path, &disksmith_image::OpenOptions::read().format(*format).lock(lock))
+        };
+        let image = match open(LockMode::Lock) {
+            Err(error) if error.kind() == ErrorKind::InUse => {
+                in_use(path);
+                open(LockMode::ForceShare)
+            }
+            other => other,
+        };
+        images.push(image.map_err(Error::below)?);
+    }
+    let storages: Vec<StorageRef> = images.iter().map(|image| image.storage().clone()).collect();
+    work(&options.open(&storages, false)?)
+}
