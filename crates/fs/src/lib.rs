@@ -1,1 +1,14 @@
 //! Whichever filesystem a slice of storage holds.
+//!
+//! [`probe`] tells what is there, also of kinds that disksmith cannot open; [`open`] opens it.
+
+mod error;
+mod kind;
+mod open;
+mod probe;
+mod signature;
+
+pub use error::{Error, Result};
+pub use kind::Kind;
+pub use open::{OpenOptions, open};
+pub use probe::{Probed, probe};

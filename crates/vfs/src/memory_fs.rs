@@ -648,7 +648,7 @@ impl FileSystem for MemoryFs {
         let mut state = self.state();
         let end = file_end(inode, offset, len)?.min(state.file(inode)?.size());
         state.change_file(inode, self.clock, |bytes| {
-            bytes.zero(offset, end.saturating_sub(offset))
+            bytes.zero(offset, end.saturating_sub(offset));
         })
     }
 

@@ -1,0 +1,42 @@
+//! Opening a filesystem.
+
+use crate::error::{Error, Result};
+use crate::kind::Kind;
+use crate::probe::{Probed, probe};
+use disksmith_fat::Fat;
+use disksmith_storage::StorageRef;
+use disksmith_vfs::{FileSystemRef, Timestamp};
+use std::sync::Arc;
+
+/// How a filesystem is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Whether it shall be written. A kind that disksmith only reads opens all the same, and refuses changes.
+    pub writable: bool,
+    /// The time that calls which set one themselves use.
+    pub clock: Timestamp,
+}
+
+/// Opens the filesystem that fills a slice of storage.
+///
+/// # Errors
+/// [`Error::Unknown`] where nothing known lies there, [`Error::Unsupported`] for a kind that disksmith cannot open (it is named),
+/// [`Error::File`] for a damaged one and for features that disksmith lacks.
+pub fn open(storage: &StorageRef, options: OpenOptions) -> Result<FileSystemRef> {
+    let object = storage.name();
+    match probe(storage) {
+        None => Err(Error::Unknown { object }),
+        Some(found) => open_probed(storage, &found, options),
+    }
+}
+
+fn open_probed(storage: &StorageRef, found: &Probed, _options: OpenOptions) -> Result<FileSystemRef> {
+    let object = storage.name();
+    match found.kind {
+        Kind::Vfat => match Fat::open(Arc::clone(storage)) {
+            Ok(fat) => Ok(Arc::new(fat)),
+            Err(source) => Err(Error::File { object, source }),
+        },
+        kind => Err(Error::Unsupported { object, kind }),
+    }
+}
