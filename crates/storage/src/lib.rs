@@ -7,6 +7,38 @@
 //!
 //! [`Shadow`] is a storage whose writes nobody else sees until they are switched in as a whole; every
 //! change to an existing image goes through one. See `docs/architecture.md`, "Editing is a transaction".
+//!
+//! # What is here
+//!
+//! | | |
+//! |---|---|
+//! | [`HostFile`] | a file or block device: holes, space, reflink; [`LockMode`]: QEMU's locks on it |
+//! | [`NewFile`] | a file that appears under its name only when it is complete |
+//! | [`Window`], [`Memory`] | a part of a storage; a sparse storage in memory |
+//! | [`Staging`] | gathers small writes for a [`Shadow`] in bounded memory |
+//! | [`RawShadow`] | the shadow of a raw image: a redo log; [`open_for_change`], [`recover`], [`pending_log`] |
+//! | [`Scratch`] | the shadow for a dry run |
+//! | [`Intent`] | makes prepared changes of several images switch together |
+//! | [`testing`] | power cuts and failing devices for tests |
+//!
+//! # Changing a raw image
+//!
+//! ```
+//! use disksmith_storage::{RawShadow, Staging, Storage, open_for_change};
+//! use std::sync::Arc;
+//!
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("disk.raw");
+//! # std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+//! let file = Arc::new(open_for_change(&path, None)?); // locked; completes what was interrupted
+//! let staging = Staging::new(Box::new(RawShadow::new(file, None)?), Staging::DEFAULT_BUDGET);
+//! staging.write_at(1000, b"new")?;
+//! assert_eq!(std::fs::read(&path).unwrap()[1000], 0); // nobody sees it yet
+//! let prepared = staging.into_shadow()?.prepare()?; // durable, in the log
+//! prepared.switch()?; // from here on it is the image's state, whatever happens
+//! assert_eq!(&std::fs::read(&path).unwrap()[1000..1003], b"new");
+//! # Ok::<(), disksmith_storage::Error>(())
+//! ```
 
 mod diagnose;
 mod error;

@@ -41,7 +41,7 @@ pub struct NewFile {
 
 impl NewFile {
     /// Starts a file that shall be called `target`, empty, open for reading and writing, and locked. Where `target`
-    /// is a symbolic link to a file, that file is meant.
+    /// is a symbolic link to a file, that file is meant. A file that takes another's place gets its permissions.
     pub fn create(target: impl AsRef<Path>, existing: Existing) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let named = target.as_ref();
@@ -67,6 +67,10 @@ impl NewFile {
                 .open(&temporary);
             match opened {
                 Ok(file) => {
+                    if let Ok(old) = std::fs::metadata(&target) {
+                        // The owner may be another one; then the new file is as new files are.
+                        let _ = file.set_permissions(old.permissions());
+                    }
                     let file =
                         HostFile::adopt(file, named, OpenMode::Write, LockMode::Lock).inspect_err(|_| {
                             let _ = std::fs::remove_file(&temporary);
@@ -220,8 +224,13 @@ mod tests {
         let link = directory.path().join("link");
         std::fs::write(&real, "old").unwrap();
         std::os::unix::fs::symlink("real", &link).unwrap();
+        std::fs::set_permissions(&real, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
         let new = NewFile::create(&link, Existing::Replace).unwrap();
         new.commit(Existing::Replace, Durability::Sync).unwrap();
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&real.metadata().unwrap().permissions()) & 0o777,
+            0o640
+        );
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(std::fs::read(&real).unwrap(), b"");
     }

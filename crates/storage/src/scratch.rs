@@ -328,4 +328,43 @@ mod tests {
         assert_eq!(buf[500..], [0; 1500]);
         assert!(scratch.write_at(1999, &[1, 2]).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn behaves_as_an_array(
+            ops in proptest::collection::vec((0u8..4, 0usize..60_000, 0usize..20_000, 1u8..), 1..40),
+        ) {
+            let base = Arc::new(Memory::from_bytes(&[0xee; 50_000]));
+            let scratch = Scratch::new(base.clone());
+            let mut model = base.to_vec();
+            for (op, offset, len, value) in ops {
+                let at = offset.min(model.len());
+                let len = len.min(model.len() - at);
+                match op {
+                    0 | 1 => {
+                        scratch.write_at(at as u64, &vec![value; len]).unwrap();
+                        model[at..at + len].fill(value);
+                    }
+                    2 => {
+                        scratch.write_zeroes(at as u64, len as u64, ZeroMode::Keep).unwrap();
+                        model[at..at + len].fill(0);
+                    }
+                    _ => {
+                        scratch.set_size(offset as u64).unwrap();
+                        model.resize(offset, 0);
+                    }
+                }
+                let now = crate::read_vec(&scratch, 0, model.len()).unwrap();
+                proptest::prop_assert!(now == model);
+            }
+            let mut at = 0;
+            while at < model.len() {
+                let extent = scratch.extent_at(at as u64, u64::MAX).unwrap();
+                let end = at + extent.len as usize;
+                proptest::prop_assert!(!extent.reads_as_zero() || crate::is_zero(&model[at..end]));
+                at = end;
+            }
+            proptest::prop_assert!(base.to_vec() == [0xee; 50_000]);
+        }
+    }
 }

@@ -246,18 +246,18 @@ impl Storage for Staging {
     }
 
     fn copy_range(&self, offset: u64, source: &dyn Storage, source_offset: u64, len: u64) -> Result<u64> {
-        let mut overlay = self.overlay_mut();
         self.check_range(offset, len)?;
         let unit = self.unit * PAGE;
-        if offset % unit != 0 || len < unit {
+        if !offset.is_multiple_of(unit) || len < unit {
             return Ok(0);
         }
+        // Without the lock: the source may be this very storage.
         let copied = self
             .shadow
             .copy_range(offset, source, source_offset, len - len % unit)?;
         // What was copied of a last, incomplete page is written again by the caller.
         let whole = copied - copied % PAGE;
-        overlay.forget(offset / PAGE, (offset + whole) / PAGE);
+        self.overlay_mut().forget(offset / PAGE, (offset + whole) / PAGE);
         Ok(whole)
     }
 

@@ -145,7 +145,7 @@ pub fn read_vec(storage: &dyn Storage, offset: u64, len: usize) -> Result<Vec<u8
     Ok(buf)
 }
 
-/// Copies a range from one storage to another through memory, skipping what is known to read as zeroes when
+/// Copies a range from one storage to another, inside the operating system where that can be done, skipping what is known to read as zeroes when
 /// `target_is_zero` says that the target range reads as zeroes already.
 pub fn copy(
     source: &dyn Storage,
@@ -169,7 +169,11 @@ pub fn copy(
             done += run;
             continue;
         }
-        let mut left = run;
+        let copied = target
+            .copy_range(target_offset + done, source, source_offset + done, run)?
+            .min(run);
+        done += copied;
+        let mut left = run - copied;
         while left > 0 {
             let n = left.min(1 << 20) as usize;
             buf.resize(n, 0);

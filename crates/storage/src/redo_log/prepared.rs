@@ -87,8 +87,12 @@ fn take_space(image: &Image, header: &LogHeader, index: &Index, taken: &mut Vec<
             } else {
                 end - at
             };
+            let before = file.allocated()?;
             file.preallocate_beyond(at, extent_len)?;
-            taken.push((at, extent_len));
+            // Else the space was there already, and stays whatever happens.
+            if file.allocated()? > before {
+                taken.push((at, extent_len));
+            }
             at += extent_len;
         }
     }

@@ -412,7 +412,7 @@ impl State {
 
     fn set_size(&mut self, image: &Image, size: u64) -> Result<()> {
         if size < self.size {
-            if size % PAGE != 0 {
+            if !size.is_multiple_of(PAGE) {
                 // What is cut off of the last page reads as zeroes if the storage grows again.
                 let tail = (PAGE - size % PAGE).min(self.size - size);
                 self.patch(image, size, &vec![0; tail as usize])?;

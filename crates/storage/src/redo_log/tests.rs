@@ -206,7 +206,7 @@ fn thousands_of_power_cuts_leave_old_or_new() {
         ops.push(match random.below(6) {
             0 => Op::Zero(at, len * 3, random.one_in(2)),
             1 => Op::Discard(at, len * 3),
-            _ => Op::Write(at, len, random.next()),
+            _ => Op::Write(at, len, random.number()),
         });
     }
     ops.push(Op::Resize(90_001));

@@ -151,10 +151,7 @@ fn tells_what_is_staged() {
         Extent::data(8192 - 10)
     );
     assert_eq!(staging.extent_at(0, u64::MAX).unwrap(), Extent::zero(8192));
-    assert_eq!(
-        staging.extent_at(102_400, u64::MAX).unwrap().reads_as_zero(),
-        true
-    );
+    assert!(staging.extent_at(102_400, u64::MAX).unwrap().reads_as_zero());
     assert!(staging.extent_at(1 << 20, 1).is_err());
 }
 
@@ -180,6 +177,15 @@ fn several_threads_share_it() {
         let bytes = crate::read_vec(shadow.as_ref(), u64::from(thread) << 20, 1_000_000).unwrap();
         assert!(bytes.iter().all(|b| *b == thread + 1));
     }
+}
+
+#[test]
+fn copies_within_itself() {
+    let (staging, _) = staging(Memory::from_bytes(&[3; 1 << 20]), 4096, 1 << 20);
+    staging.write_at(4096, &[4; 4096]).unwrap();
+    assert_eq!(staging.copy_range(8192, &staging, 0, 8192).unwrap(), 0);
+    crate::storage::copy(&staging, 0, &staging, 65536, 65536, false).unwrap();
+    assert_eq!(crate::read_vec(&staging, 65536 + 4095, 2).unwrap(), [3, 4]);
 }
 
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// Whether a program is there. Where it is not, a test that needs it fails in CI, and is skipped elsewhere.
-pub fn is_there(program: &str) -> bool {
+pub(crate) fn is_there(program: &str) -> bool {
     let there = Command::new(program)
         .arg("--version")
         .output()
