@@ -42,7 +42,12 @@ pub(super) struct InodePlan {
     pub(super) inode: Inode,
     /// The inode of bad blocks keeps the old form.
     has_extra: bool,
+    /// An empty area of extended attributes follows the fields, where inline data was moved out.
+    pub(super) empty_xattrs: bool,
 }
+
+/// `h_magic` of extended attributes.
+const XATTR_MAGIC: u32 = 0xEA02_0000;
 
 impl InodePlan {
     pub(super) fn bad_blocks() -> Self {
@@ -50,6 +55,7 @@ impl InodePlan {
             number: 1,
             inode: Inode::default(),
             has_extra: false,
+            empty_xattrs: false,
         }
     }
 
@@ -88,6 +94,7 @@ impl InodePlan {
             number,
             inode,
             has_extra: true,
+            empty_xattrs: false,
         }
     }
 
@@ -106,6 +113,7 @@ impl InodePlan {
             number,
             inode,
             has_extra: true,
+            empty_xattrs: false,
         }
     }
 
@@ -117,6 +125,9 @@ impl InodePlan {
             inode.extra_isize = EXTRA_ISIZE;
             put16(&mut raw, 0x80, EXTRA_ISIZE);
             inode.set_created(time);
+            if self.empty_xattrs {
+                put32(&mut raw, 128 + usize::from(EXTRA_ISIZE), XATTR_MAGIC);
+            }
         }
         inode.set_accessed(time);
         inode.set_modified(time);

@@ -88,7 +88,8 @@ impl Plan {
         if sizes.features.compat.contains(Compat::RESIZE_INODE) {
             this.resize_inode(groups)?;
         }
-        let directory = InodePlan::directory(LOST_AND_FOUND, 0o700, 2, lost_and_found, &sizes, (0, 0));
+        let mut directory = InodePlan::directory(LOST_AND_FOUND, 0o700, 2, lost_and_found, &sizes, (0, 0));
+        directory.empty_xattrs = sizes.features.incompat.contains(Incompat::INLINE_DATA);
         if sizes.features.compat.contains(Compat::HAS_JOURNAL) {
             let (blocks, fast_commits) = this.journal_size(groups, options)?;
             let goal = options.journal.location.unwrap_or_else(|| groups.journal_goal());

@@ -23,9 +23,15 @@ fn superblock(storage: &dyn Storage) -> Superblock {
 fn journal_map(image: &Path) -> Vec<LogRun> {
     let sb = superblock(&*open(image, OpenMode::Read));
     let stat = debugfs(image, &format!("stat <{JOURNAL_INODE}>\n"), false);
-    let size = stat.split("Size: ").nth(1).and_then(|s| s.split_whitespace().next()).unwrap();
+    let size = stat
+        .split("Size: ")
+        .nth(1)
+        .and_then(|s| s.split_whitespace().next())
+        .unwrap();
     let blocks = size.parse::<u64>().unwrap() / u64::from(sb.block_size());
-    let commands: String = (0..blocks).map(|b| format!("bmap <{JOURNAL_INODE}> {b}\n")).collect();
+    let commands: String = (0..blocks)
+        .map(|b| format!("bmap <{JOURNAL_INODE}> {b}\n"))
+        .collect();
     let runs = debugfs(image, &commands, false)
         .lines()
         .filter(|line| !line.starts_with("debugfs") && !line.is_empty())
@@ -42,7 +48,14 @@ fn journal_map(image: &Path) -> Vec<LogRun> {
 
 fn log(map: &[LogRun], storage: &dyn Storage) -> Log {
     let sb = superblock(storage);
-    Log::open(storage, map.to_vec(), map.len() as u64, sb.block_size(), sb.blocks_count()).unwrap()
+    Log::open(
+        storage,
+        map.to_vec(),
+        map.len() as u64,
+        sb.block_size(),
+        sb.blocks_count(),
+    )
+    .unwrap()
 }
 
 /// Work that leaves revocations, reused blocks and blocks that look like the journal's own.
@@ -83,8 +96,20 @@ struct Case {
 const MIB: u64 = 1 << 20;
 
 const CASES: &[Case] = &[
-    Case { name: "default", size: 64 * MIB, mke2fs: "-t ext4", mount: "rw", rounds: 6 },
-    Case { name: "1k", size: 32 * MIB, mke2fs: "-t ext4 -b 1024", mount: "rw", rounds: 6 },
+    Case {
+        name: "default",
+        size: 64 * MIB,
+        mke2fs: "-t ext4",
+        mount: "rw",
+        rounds: 6,
+    },
+    Case {
+        name: "1k",
+        size: 32 * MIB,
+        mke2fs: "-t ext4 -b 1024",
+        mount: "rw",
+        rounds: 6,
+    },
     Case {
         name: "wraps",
         size: 64 * MIB,
@@ -92,7 +117,13 @@ const CASES: &[Case] = &[
         mount: "rw,data=journal",
         rounds: 24,
     },
-    Case { name: "ext3", size: 32 * MIB, mke2fs: "-t ext3 -b 1024 -J size=1", mount: "rw,data=journal", rounds: 20 },
+    Case {
+        name: "ext3",
+        size: 32 * MIB,
+        mke2fs: "-t ext3 -b 1024 -J size=1",
+        mount: "rw,data=journal",
+        rounds: 20,
+    },
     Case {
         name: "no checksums, 64bit",
         size: 64 * MIB,
@@ -181,7 +212,11 @@ fn recovery_equals_that_of_e2fsck() {
             if flush_log && !long() && case.name != "default" {
                 continue;
             }
-            let name = format!("{}, log {}flushed", case.name, if flush_log { "" } else { "not " });
+            let name = format!(
+                "{}, log {}flushed",
+                case.name,
+                if flush_log { "" } else { "not " }
+            );
             let image = dir.path().join("dirty.img");
             mke2fs(&image, case.size, case.mke2fs);
             let map = journal_map(&image);
@@ -191,13 +226,22 @@ fn recovery_equals_that_of_e2fsck() {
 
             let theirs_path = dir.path().join("theirs.img");
             copy_sparse(&image, &theirs_path);
-            let judged = run("e2fsck", &["-E", "journal_only", "-p", theirs_path.to_str().unwrap()]);
-            assert!(judged.status.code().is_some_and(|code| code <= 1), "{name}: {judged:?}");
+            let judged = run(
+                "e2fsck",
+                &["-E", "journal_only", "-p", theirs_path.to_str().unwrap()],
+            );
+            assert!(
+                judged.status.code().is_some_and(|code| code <= 1),
+                "{name}: {judged:?}"
+            );
 
             let ours = open(&image, OpenMode::Write);
             assert_ne!(superblock(&*ours).feature_incompat & 4, 0, "{name}: not dirty");
             let recovery = Recovery::plan(log(&map, &*ours), &*ours, RecoveryLimits::default()).unwrap();
-            assert!(recovery.is_needed() && recovery.transactions() > 0 && recovery.blocks() > 0, "{name}");
+            assert!(
+                recovery.is_needed() && recovery.transactions() > 0 && recovery.blocks() > 0,
+                "{name}"
+            );
             eprintln!(
                 "{name}: {} transactions, {} blocks, {} revoked",
                 recovery.transactions(),
@@ -212,7 +256,11 @@ fn recovery_equals_that_of_e2fsck() {
             assert_eq!(log.superblock().start(), 0);
             let theirs = open(&theirs_path, OpenMode::Read);
             assert_eq!(differences(&*ours, &*theirs, &log), Vec::<u64>::new(), "{name}");
-            assert_eq!(differences(&view, &*theirs, &log), Vec::<u64>::new(), "{name}, as a view");
+            assert_eq!(
+                differences(&view, &*theirs, &log),
+                Vec::<u64>::new(),
+                "{name}, as a view"
+            );
             drop((ours, view));
             // Orphans are left on the list by a machine that lost power; that is for whoever opens it next.
             let full = run("e2fsck", &["-fy", image.to_str().unwrap()]);

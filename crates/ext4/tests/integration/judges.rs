@@ -8,7 +8,9 @@ pub fn have(program: &str) -> bool {
     let found = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
         .unwrap_or(false)
-        || ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(program).exists());
+        || ["/usr/sbin", "/sbin"]
+            .iter()
+            .any(|dir| Path::new(dir).join(program).exists());
     if !found {
         missing(program);
     }
@@ -61,6 +63,11 @@ pub fn mke2fs(image: &Path, size: u64, options: &str) {
     run_ok("mke2fs", &args);
 }
 
+/// The last line of e2fsck: `label: 11/16384 files (0.0% non-contiguous), 5112/65536 blocks`.
+fn is_summary(line: &str) -> bool {
+    line.contains(" files (") && line.ends_with(" blocks") && !line.contains("FILE SYSTEM WAS MODIFIED")
+}
+
 /// What `e2fsck -fn` complains of; empty where it is content. Its exit status alone hides wrong counts.
 pub fn e2fsck_complaints(image: &Path) -> String {
     let path = image.to_str().unwrap();
@@ -68,7 +75,7 @@ pub fn e2fsck_complaints(image: &Path) -> String {
     let text = String::from_utf8_lossy(&output.stdout);
     let mut complaints: String = text
         .lines()
-        .filter(|line| !line.starts_with("Pass ") && !line.starts_with(path) && !line.trim().is_empty())
+        .filter(|line| !line.starts_with("Pass ") && !is_summary(line) && !line.trim().is_empty())
         .map(|line| format!("{line}\n"))
         .collect();
     for line in String::from_utf8_lossy(&output.stderr).lines() {
@@ -98,14 +105,22 @@ pub fn keep(image: &Path) -> String {
     let Some(dir) = std::env::var_os("DISKSMITH_KEEP") else {
         return "nothing: DISKSMITH_KEEP names no folder".into();
     };
-    let to = Path::new(&dir).join(format!("failed-{}.img", std::process::id()));
+    let name = image
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let to = Path::new(&dir).join(format!("failed-{}-{name}", std::process::id()));
     copy_sparse(image, &to);
     to.display().to_string()
 }
 
 /// Copies an image with its holes.
 pub fn copy_sparse(from: &Path, to: &Path) {
-    run_ok("cp", &["--sparse=always", from.to_str().unwrap(), to.to_str().unwrap()]);
+    run_ok(
+        "cp",
+        &["--sparse=always", from.to_str().unwrap(), to.to_str().unwrap()],
+    );
 }
 
 /// Gives debugfs a list of commands; returns what it printed.

@@ -34,7 +34,14 @@ impl Mount {
         let options = format!("loop,{options}");
         let output = run(
             "mount",
-            &["-t", "ext4", "-o", &options, image.to_str().unwrap(), dir.path().to_str().unwrap()],
+            &[
+                "-t",
+                "ext4",
+                "-o",
+                &options,
+                image.to_str().unwrap(),
+                dir.path().to_str().unwrap(),
+            ],
         );
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
@@ -58,7 +65,10 @@ impl Mount {
         let script = "import fcntl, os, struct, sys\n\
             fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', int(sys.argv[2])))";
         let flag = if flush_log { "1" } else { "2" };
-        run_ok("python3", &["-c", script, self.dir.path().to_str().unwrap(), flag]);
+        run_ok(
+            "python3",
+            &["-c", script, self.dir.path().to_str().unwrap(), flag],
+        );
         self.unmount();
     }
 

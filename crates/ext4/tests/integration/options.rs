@@ -54,6 +54,7 @@ pub const TABLE: &[(u64, &str)] = &[
     (64 * MIB, "-t ext4 -O ^metadata_csum"),
     (64 * MIB, "-t ext4 -O ^metadata_csum,uninit_bg"),
     (64 * MIB, "-t ext4 -O ^extent"),
+    (64 * MIB, "-t ext4 -O ^extent,^64bit"),
     (64 * MIB, "-t ext4 -O ^flex_bg"),
     (GIB, "-t ext4 -O ^flex_bg"),
     (64 * MIB, "-t ext4 -O ^resize_inode"),
