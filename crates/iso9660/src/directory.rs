@@ -18,8 +18,6 @@ pub(crate) trait Placement {
     fn place(&self, content: u32) -> (u32, u64);
     /// The block that empty files, links and devices name.
     fn empty(&self) -> u32;
-    /// The first of as many blocks as relocations nest.
-    fn marks(&self) -> u32;
 }
 
 /// Encodes directories.
@@ -89,7 +87,7 @@ impl DirectoryEncoder<'_> {
                     self.placeholder_entries(child, &mut system_use);
                     let mut plain = self.directory_record(child, &record.identifier);
                     plain.flags = 0;
-                    plain.extent = self.mark(child);
+                    plain.extent = self.placement.empty();
                     plain.len = 0;
                     write(&plain, &system_use);
                 }
@@ -145,15 +143,6 @@ impl DirectoryEncoder<'_> {
             flags: DIRECTORY,
             identifier,
         }
-    }
-
-    /// What the record of a directory that was relocated away names. Readers that go through an image by block numbers
-    /// (libarchive) need it after all directories, before all files, and the inner ones before those around them.
-    fn mark(&self, index: u32) -> u32 {
-        let nesting = self.directory(index).map_or(0, |d| d.nesting);
-        self.placement
-            .marks()
-            .saturating_add(self.hierarchy.max_nesting.saturating_sub(nesting))
     }
 
     fn has_entries(&self) -> bool {

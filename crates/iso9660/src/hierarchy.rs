@@ -64,8 +64,6 @@ pub(crate) struct Hierarchy {
     pub(crate) relocation_name: Vec<u8>,
     /// How many directories were relocated.
     pub(crate) relocated: u32,
-    /// The most relocations on the way to any directory.
-    pub(crate) max_nesting: u32,
 }
 
 /// A directory before it has a number.
@@ -99,6 +97,22 @@ impl Hierarchy {
         }
         let relocation_name = relocation_name(tree);
         number(tree, names, options, drafts, relocation_name)
+    }
+}
+
+impl Hierarchy {
+    /// The order in which directories lie in the image: parents before children as everywhere, and what was relocated before
+    /// the directories that stand in for it, inner relocations first. Readers that go through an image front to back
+    /// (libarchive) find relocated directories only so.
+    pub(crate) fn disk_order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.directories.len() as u32).collect();
+        if self.relocated > 0 {
+            order.sort_by_key(|index| match self.directories.get(*index as usize) {
+                Some(directory) if *index > 0 && directory.node.is_some() => (1, std::cmp::Reverse(directory.nesting)),
+                _ => (0, std::cmp::Reverse(0)),
+            });
+        }
+        order
     }
 }
 
@@ -289,12 +303,10 @@ fn number(
         }
     }
     let relocated = directories.iter().filter(|d| d.real_parent.is_some()).count() as u32;
-    let max_nesting = directories.iter().map(|d| d.nesting).max().unwrap_or(0);
     Ok(Hierarchy {
         names,
         directories,
         relocation_name,
         relocated,
-        max_nesting,
     })
 }

@@ -46,8 +46,6 @@ struct Layout {
     catalog: Option<u32>,
     /// Boot information tables by content.
     patches: HashMap<u32, Vec<u8>>,
-    /// Blocks that only mark the places of relocated directories.
-    marks: u32,
     data_start: u32,
     end: u32,
 }
@@ -62,10 +60,6 @@ impl Placement for Layout {
 
     fn empty(&self) -> u32 {
         self.data_start
-    }
-
-    fn marks(&self) -> u32 {
-        self.marks
     }
 }
 
@@ -135,21 +129,21 @@ impl IsoImage {
                     })
                     .collect()
             };
-            for (directory, (records, continuations)) in hierarchy.directories.iter_mut().zip(sizes) {
-                // A directory's length in bytes is a 32-bit number.
-                let too_large = || Error::ImageTooLarge {
-                    blocks: records as u64,
+            for index in hierarchy.disk_order() {
+                let at = index as usize;
+                let (Some(directory), Some((records, continuations))) =
+                    (hierarchy.directories.get_mut(at), sizes.get(at))
+                else {
+                    continue;
                 };
-                directory.blocks = u32::try_from(records)
-                    .ok()
-                    .filter(|b| *b < 1 << 21)
-                    .ok_or_else(too_large)?;
-                directory.continuation_blocks = u32::try_from(continuations).map_err(|_| too_large())?;
-                directory.extent = counter.take(records as u64)?;
-                counter.take(continuations as u64)?;
+                // A directory's length in bytes is a 32-bit number.
+                let too_large = || Error::ImageTooLarge { blocks: *records as u64 };
+                directory.blocks = u32::try_from(*records).ok().filter(|b| *b < 1 << 21).ok_or_else(too_large)?;
+                directory.continuation_blocks = u32::try_from(*continuations).map_err(|_| too_large())?;
+                directory.extent = counter.take(*records as u64)?;
+                counter.take(*continuations as u64)?;
             }
         }
-        layout.marks = counter.take(u64::from(plain.0.max_nesting))?;
         layout.place_data(&tree, &plain.0, &options, &mut counter)?;
         counter.take(u64::from(options.padding_blocks))?;
         layout.end = counter.block()?;
@@ -208,14 +202,11 @@ impl IsoImage {
                 rock_ridge: self.options.rock_ridge,
                 placement: &self.layout,
             };
-            for index in 0..hierarchy.directories.len() as u32 {
+            for index in hierarchy.disk_order() {
                 let encoded = encoder.encode(index);
                 out.write(&encoded.records)?;
                 out.write(&encoded.continuations)?;
             }
-        }
-        for _ in 0..self.plain.0.max_nesting {
-            out.write(&[0; BLOCK])?;
         }
         self.write_data(&mut out)?;
         let zeroes = vec![0; PIECE];
