@@ -1,12 +1,18 @@
 //! The verbs, one file each, and what their arguments share.
 
+mod cat;
 mod clone;
 mod compare;
 mod convert;
 mod create;
 mod create_options;
+mod customize;
+mod guest_args;
 mod info;
 mod map;
+mod operation_args;
+mod recover;
+mod report;
 
 use crate::failure::{Failure, Outcome};
 use crate::progress::{self, ProgressMode};
@@ -58,6 +64,9 @@ enum Verb {
     Convert(convert::ConvertArgs),
     Compare(compare::CompareArgs),
     Map(map::MapArgs),
+    Customize(customize::CustomizeArgs),
+    Cat(cat::CatArgs),
+    Recover(recover::RecoverArgs),
 }
 
 /// Runs the verb.
@@ -71,6 +80,9 @@ pub(crate) fn run(cli: Cli, matches: &clap::ArgMatches) -> Outcome {
         Verb::Convert(args) => convert::run(&args, globals),
         Verb::Compare(args) => compare::run(&args, globals),
         Verb::Map(args) => map::run(&args),
+        Verb::Customize(args) => customize::run(&args, globals),
+        Verb::Cat(args) => cat::run(&args, globals),
+        Verb::Recover(args) => recover::run(&args, globals),
     }
 }
 

@@ -1,11 +1,11 @@
 //! The guest of images that no machine runs: opened for a look, or for an edit that is committed as a whole.
 
 use crate::error::{Error, Result};
-use crate::inspect::{Guest, MountSpec, Volume, VolumeContent};
+use crate::inspect::{Guest, MountSpec, open_volumes};
 use disksmith_image::{CommitReport, DiskSpec, Format, Image, Transaction, TransactionOptions};
 use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
 use disksmith_vfs::Timestamp;
-use disksmith_volume::Disk;
+use disksmith_fs::OpenOptions;
 use std::path::PathBuf;
 
 /// How a guest is found in its disks.
@@ -19,55 +19,12 @@ pub struct GuestOptions {
 
 impl GuestOptions {
     fn open(&self, disks: &[StorageRef], writable: bool) -> Result<Guest> {
-        let volumes = open_volumes(disks, writable, self.clock)?;
+        let volumes = open_volumes(disks, OpenOptions { writable, clock: self.clock })?;
         if self.mounts.is_empty() {
             Guest::inspect(&volumes, self.clock)
         } else {
             Guest::mount_by_hand(&volumes, &self.mounts, self.clock)
         }
-    }
-}
-
-/// Opens everything that lies on the disks, in the order in which the guest has them.
-///
-/// # Errors
-/// Those of a damaged partition table. A filesystem that cannot be opened is no error here: the volume says why.
-pub fn open_volumes(disks: &[StorageRef], writable: bool, clock: Timestamp) -> Result<Vec<Volume>> {
-    let mut volumes = Vec::new();
-    for (index, storage) in disks.iter().enumerate() {
-        let disk = Disk::probe(storage.clone()).map_err(Error::below)?;
-        for notice in disk.notices() {
-            log::info!("{}: {notice}", storage.name());
-        }
-        for partition in disk.partitions() {
-            if partition.is_extended() {
-                continue;
-            }
-            let slice = disk.open(partition).map_err(Error::below)?;
-            volumes.push(Volume {
-                disk: index,
-                partition: (partition.number != 0).then_some(partition.number),
-                part_uuid: partition.uuid.clone(),
-                part_label: partition.name.clone(),
-                content: open_content(&slice, writable, clock),
-            });
-        }
-    }
-    Ok(volumes)
-}
-
-fn open_content(slice: &StorageRef, writable: bool, clock: Timestamp) -> VolumeContent {
-    let Some(probed) = disksmith_fs::probe(slice) else {
-        return VolumeContent::Unknown;
-    };
-    match disksmith_fs::open(slice, disksmith_fs::OpenOptions { writable, clock }) {
-        Ok(fs) => VolumeContent::FileSystem(fs),
-        Err(error) => VolumeContent::Known {
-            kind: probed.kind.name().into(),
-            uuid: probed.uuid,
-            label: probed.label.map(|l| String::from_utf8_lossy(&l).into_owned()),
-            reason: error.to_string(),
-        },
     }
 }
 

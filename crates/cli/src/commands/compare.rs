@@ -37,7 +37,7 @@ pub(crate) fn run(args: &CompareArgs, globals: &Globals) -> Outcome {
     let open = |path: &PathBuf, format: Option<ImageFormat>| {
         let mut options = OpenOptions::read().format(format.map(Into::into));
         if args.force_share {
-            options = options.lock(LockMode::None);
+            options = options.lock(LockMode::ForceShare);
         }
         Image::open(path, &options)
     };

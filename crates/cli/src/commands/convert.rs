@@ -76,7 +76,7 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
     let format: Format = args.output_format.into();
     let mut open = OpenOptions::read().format(args.format.map(Into::into));
     if args.force_share {
-        open = open.lock(LockMode::None);
+        open = open.lock(LockMode::ForceShare);
     }
     if target.as_os_str() == "-" {
         return to_standard_output(sources, &open, format, globals);

@@ -28,7 +28,7 @@ pub(crate) struct MapArgs {
 pub(crate) fn run(args: &MapArgs) -> Outcome {
     let mut options = OpenOptions::read().format(args.format.map(Into::into));
     if args.force_share {
-        options = options.lock(LockMode::None);
+        options = options.lock(LockMode::ForceShare);
     }
     let image = Image::open(&args.image, &options)?;
     let entries = map(&**image.storage(), 0, image.size())?;

@@ -1,0 +1,130 @@
+//! The arguments that say which guest is meant, shared by the verbs that look into guests or edit them.
+
+use super::{Globals, ImageFormat, image_unchanged};
+use crate::clock;
+use crate::failure::{Failure, Outcome};
+use clap::Args;
+use disksmith_guest::{Guest, GuestOptions, MountSpec};
+use disksmith_image::{DiskSpec, Format, Output, TransactionOptions};
+use disksmith_storage::Existing;
+use std::path::{Path, PathBuf};
+
+/// Which disks, and what is mounted of them.
+#[derive(Debug, Args)]
+pub(crate) struct GuestArgs {
+    /// A disk image of the guest; several in the order in which the guest has them
+    #[arg(short = 'a', long = "add", value_name = "IMAGE", required = true, help_heading = "The guest")]
+    images: Vec<PathBuf>,
+    /// Format of the images, instead of detecting it
+    #[arg(long = "format", value_name = "FORMAT", help_heading = "The guest")]
+    format: Option<ImageFormat>,
+    /// Mount this by hand instead of what the guest's fstab says: DEVICE[:PATH] (/dev/sda1:/)
+    #[arg(short = 'm', long = "mount", value_name = "DEVICE[:PATH]", help_heading = "The guest")]
+    mounts: Vec<String>,
+}
+
+impl GuestArgs {
+    /// The disk images.
+    pub(crate) fn images(&self) -> &[PathBuf] {
+        &self.images
+    }
+
+    fn options(&self) -> Outcome<GuestOptions> {
+        let mounts = self.mounts.iter().map(|text| MountSpec::parse(text)).collect::<Result<_, _>>()?;
+        Ok(GuestOptions { mounts, clock: clock::now()? })
+    }
+
+    fn format(&self) -> Option<Format> {
+        self.format.map(Into::into)
+    }
+
+    /// Looks into the guest.
+    pub(crate) fn look<T>(
+        &self,
+        globals: &Globals,
+        work: impl FnOnce(&Guest) -> disksmith_guest::Result<T>,
+    ) -> Outcome<T> {
+        let disks: Vec<_> = self.images.iter().map(|path| (path.clone(), self.format())).collect();
+        let in_use = |path: &Path| {
+            if !globals.quiet {
+                eprintln!("disksmith: warning: {} is in use: what is shown may be inconsistent", path.display());
+            }
+        };
+        disksmith_guest::look(&disks, &self.options()?, in_use, |guest| {
+            warn(guest, globals);
+            work(guest)
+        })
+        .map_err(|error| Failure::from(error).doing(self.names()))
+    }
+
+    /// The images' names, for messages.
+    fn names(&self) -> String {
+        self.images.iter().map(|i| i.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Says what was odd about the guest.
+fn warn(guest: &Guest, globals: &Globals) {
+    if globals.verbose > 0 {
+        for warning in guest.warnings() {
+            eprintln!("disksmith: warning: {warning}");
+        }
+    }
+}
+
+/// How an edit is made.
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// Show what would change, and change nothing
+    #[arg(short = 'n', long, help_heading = "The edit")]
+    pub(crate) dry_run: bool,
+    /// Leave the image as it is and put the result into this new overlay of it (one image only)
+    #[arg(short = 'o', long = "to-overlay", value_name = "NEW.qcow2", help_heading = "The edit")]
+    overlay: Option<PathBuf>,
+    /// Edit even a base that has clones, which this corrupts; replace an overlay that exists
+    #[arg(long, help_heading = "The edit")]
+    force: bool,
+    /// Where the redo log of a raw image goes, if not beside it
+    #[arg(long, value_name = "DIR", help_heading = "The edit")]
+    log_dir: Option<PathBuf>,
+}
+
+impl EditArgs {
+    /// Edits the guest in one transaction.
+    pub(crate) fn edit<T>(
+        &self,
+        guest: &GuestArgs,
+        globals: &Globals,
+        work: impl FnOnce(&Guest) -> disksmith_guest::Result<T>,
+    ) -> Outcome<T> {
+        let transaction = TransactionOptions {
+            dry_run: self.dry_run,
+            log_dir: self.log_dir.clone(),
+            force: self.force,
+            existing: if self.force { Existing::Replace } else { Existing::Refuse },
+            ..TransactionOptions::default()
+        };
+        let mut disks: Vec<DiskSpec> = guest
+            .images
+            .iter()
+            .map(|path| DiskSpec { path: path.clone(), format: guest.format(), output: Output::InPlace })
+            .collect();
+        if let Some(overlay) = &self.overlay {
+            let [disk] = disks.as_mut_slice() else {
+                return Err(Failure::usage("an overlay can be made of one image only"));
+            };
+            disk.output = Output::Overlay(overlay.clone());
+        }
+        let unchanged = image_unchanged(&guest.images);
+        let (result, report) = disksmith_guest::edit(&disks, &transaction, &guest.options()?, |found| {
+            warn(found, globals);
+            work(found)
+        })
+        .map_err(|error| {
+            let failure = Failure::from(error).doing(format_args!("cannot edit {}", guest.names()));
+            unchanged(failure)
+        })?;
+        log::info!("changed: {:?}", report.changed);
+        Ok(result)
+    }
+}

@@ -1,0 +1,101 @@
+//! The operations of `customize` as arguments: any number of each, in the order in which they stand.
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+use disksmith_guest::{
+    Dialect, OPERATION_OPTIONS, Operation, Result, UNSUPPORTED_OPTIONS, operations_from_file, refusal,
+};
+use std::path::PathBuf;
+
+const FROM_FILE: &str = "commands-from-file";
+
+/// The operations as they were written, not parsed yet: (position, option, argument).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OperationArgs {
+    written: Vec<(usize, String, String)>,
+}
+
+impl OperationArgs {
+    /// Parses them, in order.
+    pub(crate) fn operations(&self) -> Result<Vec<Operation>> {
+        // what cannot be done at all is said first, whatever stands before it
+        if let Some((_, name, _)) =
+            self.written.iter().find(|(_, name, _)| UNSUPPORTED_OPTIONS.iter().any(|(option, ..)| option == name))
+        {
+            return Err(refusal(name));
+        }
+        let mut operations = Vec::new();
+        for (_, name, argument) in &self.written {
+            if name == FROM_FILE {
+                operations.extend(operations_from_file(&PathBuf::from(argument), Dialect::Disksmith)?);
+            } else {
+                operations.push(Operation::parse(name, argument, Dialect::Disksmith)?);
+            }
+        }
+        Ok(operations)
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.written.is_empty()
+    }
+}
+
+/// An option that may be given many times.
+fn many(name: &'static str, argument: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(argument)
+        .help(help)
+        .action(ArgAction::Append)
+        .allow_hyphen_values(true)
+        .help_heading("Operations, done in the order given (passwords last)")
+}
+
+impl Args for OperationArgs {
+    fn augment_args(command: Command) -> Command {
+        let mut command = command;
+        for spec in OPERATION_OPTIONS {
+            command = command.arg(many(spec.name, spec.argument, spec.help));
+        }
+        command = command.arg(many(FROM_FILE, "FILE", "Read operations from a file, one `name argument` a line"));
+        for (name, takes_argument, _) in UNSUPPORTED_OPTIONS {
+            let arg = Arg::new(*name).long(*name).hide(true);
+            command = command.arg(if *takes_argument {
+                arg.action(ArgAction::Append).allow_hyphen_values(true)
+            } else {
+                arg.action(ArgAction::Count)
+            });
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for OperationArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, Error> {
+        let mut written = Vec::new();
+        let names = OPERATION_OPTIONS.iter().map(|spec| spec.name).chain([FROM_FILE]);
+        let refused = UNSUPPORTED_OPTIONS.iter().filter(|(_, takes_argument, _)| *takes_argument);
+        for name in names.chain(refused.map(|(name, ..)| *name)) {
+            let (Some(indices), Some(values)) = (matches.indices_of(name), matches.get_many::<String>(name)) else {
+                continue;
+            };
+            written.extend(indices.zip(values).map(|(index, value)| (index, name.to_owned(), value.clone())));
+        }
+        for (name, takes_argument, _) in UNSUPPORTED_OPTIONS {
+            if !takes_argument && matches.get_count(name) > 0 {
+                written.push((0, (*name).to_owned(), String::new()));
+            }
+        }
+        written.sort_by_key(|(index, ..)| *index);
+        Ok(Self { written })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
