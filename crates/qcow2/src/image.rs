@@ -1,5 +1,7 @@
 //! An open image, and its face as a storage.
 
+use crate::bitmap_directory::BitmapEntry;
+use crate::check::{Repair, check};
 use crate::compression::compress_cluster;
 use crate::core::Core;
 use crate::engine::Engine;
@@ -7,6 +9,7 @@ use crate::entry::{Held, OFFSET_MASK};
 use crate::error::{Error, Result};
 use crate::feature::{Autoclear, Incompatible};
 use crate::header::{CompressionType, Header};
+use crate::snapshot_table::Snapshot;
 use crate::state::State;
 use crate::types::{Geometry, GuestCluster};
 use disksmith_storage::{
@@ -59,7 +62,14 @@ impl Qcow2 {
     /// When the header is damaged or needs what is not supported; for writing also when a table's own clusters are
     /// not counted as used, or the image is marked corrupt.
     pub fn open(file: StorageRef, options: OpenOptions) -> Result<Self> {
-        let header = Header::load(&*file)?;
+        let mut header = Header::load(&*file)?;
+        if options.writable && file.is_writable() && header.incompatible.contains(Incompatible::DIRTY) {
+            let report = check(&file, Repair::All)?;
+            if report.check_errors > 0 || report.corruptions > 0 {
+                return Err(Error::MarkedCorrupt { image: file.name() });
+            }
+            header = Header::load(&*file)?;
+        }
         Self::open_with(file, header, options)
     }
 
@@ -120,6 +130,23 @@ impl Qcow2 {
     /// The header as it was when the image was opened, with all that the image says of itself.
     pub fn header(&self) -> &Header {
         &self.opened
+    }
+
+    /// The internal snapshots, in the order of the table.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        let (offset, count) = {
+            let state = self.engine.lock();
+            (state.header.snapshots_offset, state.header.snapshots)
+        };
+        Ok(Snapshot::load_table(&*self.engine.core.file, offset, count)?.0)
+    }
+
+    /// The persistent dirty bitmaps, where the image says that they are valid.
+    pub fn bitmaps(&self) -> Result<Vec<BitmapEntry>> {
+        match self.opened.bitmaps() {
+            Some(place) => BitmapEntry::load_directory(&*self.engine.core.file, place),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Cluster size, refcount width, size of L2 entries.

@@ -6,7 +6,9 @@
 //! The format is specified in QEMU's `docs/interop/qcow2.rst`; comments name its sections.
 
 mod allocate;
+mod bitmap_directory;
 mod cache;
+mod check;
 mod compression;
 mod core;
 mod create;
@@ -24,9 +26,12 @@ mod record;
 mod refcount;
 mod resize;
 mod shadow;
+mod snapshot_table;
 mod state;
 mod types;
 
+pub use bitmap_directory::BitmapEntry;
+pub use check::{CheckReport, Fault, FaultKind, Repair, check};
 pub use compression::{compress_cluster, decompress_cluster};
 pub use create::{Backing, CreateOptions, ImageBytes, Preallocation, build_image_bytes, create};
 pub use error::{Error, Result};
@@ -36,6 +41,7 @@ pub use header::{CompressionType, Header, MAX_BACKING_NAME};
 pub use image::{OpenOptions, Qcow2};
 pub use record::{Recovered, recover_switch};
 pub use shadow::Qcow2Shadow;
+pub use snapshot_table::Snapshot;
 pub use types::{
     Geometry, GuestCluster, GuestOffset, HostCluster, HostOffset, MAX_CLUSTER_BITS, MAX_L1_BYTES,
     MAX_REFCOUNT_TABLE_BYTES, MIN_CLUSTER_BITS,

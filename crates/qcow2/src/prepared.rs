@@ -132,8 +132,10 @@ impl Prepared for PreparedImage {
             }
             .into());
         }
+        self.claim.undecided = true;
         file.write_at(0, &self.record.new_sector[..])?;
         file.flush()?;
+        self.claim.undecided = false;
         let old_table = match std::mem::replace(&mut self.state.mode, Mode::Direct) {
             Mode::Shadow { old_table } => old_table,
             Mode::Direct => Arc::default(),

@@ -18,6 +18,9 @@ pub(crate) struct Claim {
     pub(crate) image: Arc<Qcow2>,
     /// Length of the file before the change set.
     pub(crate) old_len: u64,
+    /// Whether the file may have the new state already although the image still knows the old one: then nothing may
+    /// be written through it any more.
+    pub(crate) undecided: bool,
 }
 
 impl Claim {
@@ -33,7 +36,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.image.engine.lock().shadowed = false;
+        if !self.undecided {
+            self.image.engine.lock().shadowed = false;
+        }
     }
 }
 
@@ -75,6 +80,7 @@ impl Qcow2 {
         let claim = Claim {
             image: Arc::clone(self),
             old_len: state.file_len,
+            undecided: false,
         };
         Ok(Box::new(Qcow2Shadow {
             engine: Engine::new(state),

@@ -1,5 +1,6 @@
 //! The format against its judges: qemu-img and qemu-io.
 
+mod check;
 mod crash;
 mod create;
 mod judge;

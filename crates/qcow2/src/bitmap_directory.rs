@@ -1,0 +1,72 @@
+//! The directory of persistent dirty bitmaps (specification: "Bitmaps").
+
+use crate::error::{Error, Result};
+use crate::extension::BitmapsExtension;
+use byteorder::{BigEndian, ByteOrder};
+use disksmith_storage::{Storage, read_vec};
+
+/// Length of the fixed part of an entry in bytes.
+const FIXED: usize = 24;
+/// QEMU's limit on the size of the directory.
+const MAX_DIRECTORY: u64 = 64 << 20;
+/// QEMU's limit on the number of bitmaps.
+const MAX_BITMAPS: u32 = 65535;
+/// Bits 9 to 55 of a bitmap table entry: a cluster of the bitmap.
+pub(crate) const TABLE_OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
+/// Bits of a bitmap table entry that must be zero.
+pub(crate) const TABLE_RESERVED: u64 = 0xff00_0000_0000_01fe;
+
+/// A persistent dirty bitmap, as the directory tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BitmapEntry {
+    /// Byte offset of the bitmap table.
+    pub table_offset: u64,
+    /// Number of entries of the bitmap table.
+    pub table_entries: u32,
+    /// Bit 0: in use, its contents are not to be trusted. Bit 1: automatic, it must be kept up to date.
+    pub flags: u32,
+    /// Log2 of the number of bytes that one bit stands for.
+    pub granularity_bits: u8,
+    /// Its name.
+    pub name: Vec<u8>,
+}
+
+impl BitmapEntry {
+    /// Reads the directory.
+    pub(crate) fn load_directory(file: &dyn Storage, place: &BitmapsExtension) -> Result<Vec<Self>> {
+        let image = file.name();
+        let fail = |at: usize, value: u64, problem| {
+            Error::corrupt(&image, "bitmap directory", place.directory_offset.saturating_add(at as u64), value, problem)
+        };
+        if place.count > MAX_BITMAPS || place.directory_size > MAX_DIRECTORY {
+            return Err(fail(0, place.directory_size, "too large"));
+        }
+        let bytes = read_vec(file, place.directory_offset, place.directory_size as usize)?;
+        let mut list = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let entry = bytes.get(at..).unwrap_or(&[]);
+            let Some(fixed) = entry.get(..FIXED) else {
+                return Err(fail(at, entry.len() as u64, "the last entry is cut off"));
+            };
+            let name_len = usize::from(BigEndian::read_u16(&fixed[18..20]));
+            let extra_len = BigEndian::read_u32(&fixed[20..24]) as usize;
+            let len = FIXED.saturating_add(extra_len).saturating_add(name_len);
+            let Some(name) = entry.get(FIXED.saturating_add(extra_len)..len) else {
+                return Err(fail(at, len as u64, "an entry reaches beyond the end"));
+            };
+            list.push(Self {
+                table_offset: BigEndian::read_u64(&fixed[0..8]),
+                table_entries: BigEndian::read_u32(&fixed[8..12]),
+                flags: BigEndian::read_u32(&fixed[12..16]),
+                granularity_bits: fixed[17],
+                name: name.to_vec(),
+            });
+            at = at.saturating_add(len.next_multiple_of(8));
+        }
+        if list.len() != place.count as usize {
+            return Err(fail(0, list.len() as u64, "the number of bitmaps differs from the header's"));
+        }
+        Ok(list)
+    }
+}
