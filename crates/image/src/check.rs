@@ -1,8 +1,16 @@
 //! `check`: whether an image's metadata agrees with itself, as qemu-img reports it.
 
+use crate::error::{Error, Result};
+use crate::format::{Detected, Format, detect_in};
 use crate::json::pretty_json;
+use crate::open::path_of_name;
+use crate::recover::open_recovered;
+use disksmith_qcow2::Repair;
+use disksmith_storage::{HostFile, LockMode, OpenMode, StorageRef};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
 
 /// The exit status of a check on a format that has nothing to check.
 pub const EXIT_NOT_CHECKABLE: u8 = 63;
@@ -36,6 +44,51 @@ pub struct CheckReport {
     pub compressed_clusters: u64,
     /// Each finding as a line for people, in the order of discovery.
     pub findings: Vec<String>,
+}
+
+/// Checks the image at `path`, not the images below it, and repairs it if told so.
+///
+/// # Errors
+/// [`Error::NotForFormat`] for a raw image, which has nothing to check (qemu-img exits with [`EXIT_NOT_CHECKABLE`]); where the
+/// image is in use; where its header cannot be understood.
+pub fn check(path: &Path, format: Option<Format>, repair: Repair, lock: LockMode) -> Result<CheckReport> {
+    let path = path_of_name(path)?;
+    let file: StorageRef = Arc::new(match repair {
+        Repair::None => HostFile::open(&path, OpenMode::Read, lock)?,
+        _ => open_recovered(&path, LockMode::Lock, None, format)?,
+    });
+    let detected = match format {
+        Some(format) => Detected::Known(format),
+        None => detect_in(&*file)?,
+    };
+    match detected {
+        Detected::Known(Format::Qcow2) => {}
+        Detected::Known(format) => {
+            return Err(Error::NotForFormat {
+                path,
+                verb: "a check",
+                format,
+            });
+        }
+        Detected::Foreign(format) => return Err(Error::ForeignFormat { path, format }),
+        Detected::Packed(packing) => return Err(Error::Packed { path, packing }),
+    }
+    let found = disksmith_qcow2::check(&file, repair).map_err(Error::qcow2(&path))?;
+    Ok(CheckReport {
+        filename: path.display().to_string(),
+        format: Format::Qcow2.name().into(),
+        check_errors: found.check_errors,
+        corruptions: found.corruptions,
+        leaks: found.leaks,
+        corruptions_fixed: found.corruptions_fixed,
+        leaks_fixed: found.leaks_fixed,
+        image_end_offset: found.image_end_offset,
+        total_clusters: found.total_clusters,
+        allocated_clusters: found.allocated_clusters,
+        fragmented_clusters: found.fragmented_clusters,
+        compressed_clusters: found.compressed_clusters,
+        findings: found.faults.into_iter().map(|fault| fault.message).collect(),
+    })
 }
 
 impl CheckReport {

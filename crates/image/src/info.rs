@@ -2,6 +2,7 @@
 
 mod collect;
 mod human;
+mod plain_header;
 mod qcow2_data;
 mod value;
 

@@ -2,7 +2,7 @@
 //!
 //! [`Image::open`] tells an image's format, follows its backing chain through a [`Gate`] and gives the guest's disk as a
 //! [`disksmith_storage::Storage`]. The verbs are functions: [`info()`], [`create()`], [`clone_linked`], [`clone_full`],
-//! [`convert()`], [`compare()`], [`map()`], [`measure()`], [`recover()`]. A
+//! [`convert()`], [`compare()`], [`check()`], [`map()`], [`measure()`], [`recover()`]. A
 //! [`Transaction`] edits images. Where qemu-img has the verb too, the results render
 //! as the very text that it prints.
 
@@ -30,7 +30,7 @@ mod transaction;
 mod worker;
 
 pub use byte_size::human_size;
-pub use check::{CheckReport, EXIT_NOT_CHECKABLE};
+pub use check::{CheckReport, EXIT_NOT_CHECKABLE, check};
 pub use clone::{CloneOptions, clone_full, clone_linked};
 pub use compare::{Comparison, compare};
 pub use convert::{BackingFile, ConvertOptions, ConvertReport, DEFAULT_SPARSE_SIZE, convert, write_raw};

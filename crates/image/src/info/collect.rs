@@ -5,12 +5,14 @@ use crate::error::{Error, Result};
 use crate::file_name::{FileName, resolve_beside};
 use crate::format::{Detected, Format, detect_in};
 use crate::gate::Gate;
-use crate::info::qcow2_data::{bitmaps, qcow2_data, snapshots};
+use crate::info::plain_header::PlainHeader;
+use crate::info::qcow2_data::{qcow2_data, tables};
 use crate::open::{MAX_CHAIN, path_of_name};
 use crate::rounded::RoundedUp;
 use disksmith_qcow2::{Header, Incompatible};
-use disksmith_storage::{FileId, HostFile, LockMode, Memory, OpenMode, Storage};
+use disksmith_storage::{FileId, HostFile, LockMode, OpenMode, Storage, StorageRef};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Which image `info` looks at, and how far down.
 #[derive(Debug, Clone, Default)]
@@ -102,11 +104,11 @@ fn missing(chain: &[ImageInfo], path: &Path, source: Error) -> Error {
 }
 
 fn one(path: &Path, format: Option<Format>) -> Result<(ImageInfo, FileId)> {
-    let file = HostFile::open(path, OpenMode::Read, LockMode::None)?;
+    let file = Arc::new(HostFile::open(path, OpenMode::Read, LockMode::None)?);
     let filename = path.display().to_string();
     let detected = match format {
         Some(format) => Detected::Known(format),
-        None => detect_in(&file)?,
+        None => detect_in(&*file)?,
     };
     let child = ChildInfo {
         name: "file".into(),
@@ -152,14 +154,15 @@ fn one(path: &Path, format: Option<Format>) -> Result<(ImageInfo, FileId)> {
     Ok((image, file.id()))
 }
 
-fn qcow2(path: &Path, file: &HostFile, raw: ImageInfo) -> Result<ImageInfo> {
-    let fail = Error::qcow2(path);
+fn qcow2(path: &Path, file: &Arc<HostFile>, raw: ImageInfo) -> Result<ImageInfo> {
     let encryption = encryption(file)?;
-    let header = match encryption {
-        None => Header::load(file),
-        Some(_) => Header::load(&without_encryption(file)?),
-    }
-    .map_err(fail)?;
+    // All but the data of an encrypted image can be told.
+    let file: StorageRef = match encryption {
+        None => file.clone(),
+        Some(_) => Arc::new(PlainHeader::new(file.clone())),
+    };
+    let header = Header::load(&*file).map_err(Error::qcow2(path))?;
+    let (snapshots, bitmaps) = tables(path, &file, &header)?;
     let backing = header.backing_name.as_ref().map(|name| BackingInfo {
         filename: String::from_utf8_lossy(name).into_owned(),
         full_filename: String::from_utf8_lossy(&resolve_beside(path, name)).into_owned(),
@@ -174,39 +177,26 @@ fn qcow2(path: &Path, file: &HostFile, raw: ImageInfo) -> Result<ImageInfo> {
         encrypted: encryption.is_some(),
         dirty: header.incompatible.contains(Incompatible::DIRTY),
         backing,
-        snapshots: snapshots(path, file, &header)?,
+        snapshots,
         format_specific: Some(FormatSpecific {
             kind: Format::Qcow2.name().into(),
-            data: qcow2_data(&header, encryption, bitmaps(path, file, &header)?),
+            data: qcow2_data(&header, encryption, bitmaps),
         }),
         ..raw
     })
 }
 
-/// Byte offset of `crypt_method` in the header.
-const CRYPT_METHOD: u64 = 32;
-
 /// The name of the encryption that a header asks for.
 fn encryption(file: &HostFile) -> Result<Option<&'static str>> {
-    if file.size() < CRYPT_METHOD + 4 {
+    if file.size() < PlainHeader::CRYPT_METHOD + 4 {
         return Ok(None);
     }
     let mut method = [0; 4];
-    file.read_at(CRYPT_METHOD, &mut method)?;
+    file.read_at(PlainHeader::CRYPT_METHOD, &mut method)?;
     Ok(match u32::from_be_bytes(method) {
         1 => Some("aes"),
         2 => Some("luks"),
         // Others are unknown; reading the header says so.
         _ => None,
     })
-}
-
-/// The header of an encrypted image as if it were not, in memory: all but its data can be told.
-fn without_encryption(file: &HostFile) -> Result<Memory> {
-    let len = file.size().min(1 << disksmith_qcow2::MAX_CLUSTER_BITS);
-    let bytes = disksmith_storage::read_vec(file, 0, len as usize)?;
-    let memory = Memory::new(len);
-    memory.write_at(0, &bytes)?;
-    memory.write_at(CRYPT_METHOD, &[0; 4])?;
-    Ok(memory)
 }

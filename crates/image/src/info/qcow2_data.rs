@@ -1,9 +1,11 @@
 //! What only qcow2 images have: the members of `format-specific`, snapshots, bitmaps.
 
 use super::SnapshotInfo;
-use crate::error::Result;
-use disksmith_qcow2::{Autoclear, Compatible, CompressionType, Header, Incompatible};
-use disksmith_storage::Storage;
+use crate::error::{Error, Result};
+use disksmith_qcow2::{
+    Autoclear, BitmapEntry, Compatible, CompressionType, Header, Incompatible, OpenOptions, Qcow2, Snapshot,
+};
+use disksmith_storage::StorageRef;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -55,12 +57,55 @@ pub(super) fn qcow2_data(header: &Header, encryption: Option<&str>, bitmaps: Vec
     Value::Object(out)
 }
 
-/// The internal snapshots.
-pub(super) fn snapshots(_path: &Path, _file: &dyn Storage, _header: &Header) -> Result<Vec<SnapshotInfo>> {
-    Ok(Vec::new())
+/// The internal snapshots and the persistent bitmaps, the latter as QEMU prints them.
+pub(super) fn tables(
+    path: &Path,
+    file: &StorageRef,
+    header: &Header,
+) -> Result<(Vec<SnapshotInfo>, Vec<Value>)> {
+    if header.snapshots == 0 && header.bitmaps().is_none() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    // The data file's contents are not looked at; it need not even be there.
+    let data_file = header
+        .incompatible
+        .contains(Incompatible::DATA_FILE)
+        .then(|| file.clone());
+    let options = OpenOptions {
+        data_file,
+        ..OpenOptions::default()
+    };
+    let image = Qcow2::open(file.clone(), options).map_err(Error::qcow2(path))?;
+    let snapshots = image.snapshots().map_err(Error::qcow2(path))?;
+    let bitmaps = image.bitmaps().map_err(Error::qcow2(path))?;
+    Ok((
+        snapshots.iter().map(snapshot).collect(),
+        bitmaps.iter().map(bitmap).collect(),
+    ))
 }
 
-/// The persistent bitmaps.
-pub(super) fn bitmaps(_path: &Path, _file: &dyn Storage, _header: &Header) -> Result<Vec<Value>> {
-    Ok(Vec::new())
+fn snapshot(snapshot: &Snapshot) -> SnapshotInfo {
+    SnapshotInfo {
+        id: String::from_utf8_lossy(&snapshot.id).into_owned(),
+        name: String::from_utf8_lossy(&snapshot.name).into_owned(),
+        vm_state_size: snapshot.vm_state_size,
+        date_sec: snapshot.date_seconds.into(),
+        date_nsec: snapshot.date_nanoseconds,
+        vm_clock_nsec: snapshot.vm_clock,
+        icount: snapshot.instructions,
+    }
+}
+
+fn bitmap(bitmap: &BitmapEntry) -> Value {
+    let mut flags = Vec::new();
+    for (bit, name) in [(1, "in-use"), (2, "auto")] {
+        if bitmap.flags & bit != 0 {
+            flags.push(json!(name));
+        }
+    }
+    json!({
+        "flags": flags,
+        "name": String::from_utf8_lossy(&bitmap.name),
+        "granularity": 1u64.checked_shl(bitmap.granularity_bits.into()).unwrap_or(0),
+    })
 }

@@ -2,8 +2,11 @@
 
 use crate::judge::{directory, have, ok, qemu_img, qemu_io, run};
 use disksmith_image::{
-    Format, Image, NoProgress, OpenOptions, Qcow2Layout, compare, map, map_to_human, map_to_json, measure,
+    Format, Image, NoProgress, OpenOptions, Qcow2Layout, check, compare, map, map_to_human, map_to_json,
+    measure,
 };
+use disksmith_qcow2::Repair;
+use disksmith_storage::LockMode;
 use std::path::Path;
 
 fn images(dir: &Path) -> Vec<&'static str> {
@@ -116,6 +119,118 @@ fn comparisons_are_those_of_qemu_img() {
             }
         }
     }
+}
+
+/// Damages an image in a certain way.
+type Damage = fn(&mut Vec<u8>);
+
+fn number(bytes: &[u8], at: usize) -> usize {
+    u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap()) as usize & 0x00ff_ffff_ffff_fe00
+}
+
+/// Where the first refcount block, and the first L2 table, are.
+fn refcount_block(bytes: &[u8]) -> usize {
+    number(bytes, number(bytes, 48))
+}
+
+fn l2_table(bytes: &[u8]) -> usize {
+    number(bytes, number(bytes, 40))
+}
+
+#[test]
+fn checks_are_those_of_qemu_img() {
+    if !have("qemu-img") {
+        return;
+    }
+    let dir = directory();
+    let dir = dir.path();
+    images(dir);
+    let damages: [(&str, Damage); 8] = [
+        ("nothing", |_| {}),
+        ("a count that is too great", |b| {
+            let at = refcount_block(b) + 2 * 3;
+            b[at + 1] = 3;
+        }),
+        ("a count that is too small", |b| {
+            let at = refcount_block(b) + 2 * 5;
+            b[at + 1] = 0;
+        }),
+        ("leaks", |b| {
+            let at = refcount_block(b) + 2 * 60;
+            b[at..at + 4].copy_from_slice(&[0, 1, 0, 2]);
+            b.resize(b.len().max(62 << 16), 0);
+        }),
+        ("an entry that is not aligned", |b| {
+            let at = l2_table(b);
+            b[at + 6] ^= 2;
+        }),
+        ("an entry without its copied flag", |b| {
+            let at = l2_table(b);
+            b[at] &= 0x7f;
+        }),
+        ("two entries for one cluster", |b| {
+            let at = l2_table(b);
+            b.copy_within(at..at + 8, at + 8);
+        }),
+        ("an entry beyond the end", |b| {
+            let at = l2_table(b);
+            b[at + 2] = 1;
+        }),
+    ];
+    for name in ["flat.qcow2", "a.qcow2", "empty.qcow2"] {
+        let sound = std::fs::read(dir.join(name)).unwrap();
+        for (what, damage) in damages {
+            if name == "empty.qcow2" && what != "nothing" {
+                continue;
+            }
+            let mut bytes = sound.clone();
+            damage(&mut bytes);
+            let same = |args: &[&str], repair| {
+                std::fs::write(dir.join("ours"), &bytes).unwrap();
+                std::fs::write(dir.join("theirs"), &bytes).unwrap();
+                let theirs = run(dir, "qemu-img", &[&["check"], args, &["theirs"]].concat());
+                let mut ours = check(&dir.join("ours"), None, repair, LockMode::Lock).unwrap();
+                ours.filename = "theirs".into();
+                // Where a repair puts new structures is each program's own choice.
+                let normal = |text: &str| -> String {
+                    text.lines()
+                        .filter(|l| repair == Repair::None || !l.to_lowercase().contains("end"))
+                        .collect()
+                };
+                let theirs_said = String::from_utf8(theirs.stdout).unwrap();
+                let said = if args.contains(&"--output=json") {
+                    ours.to_json()
+                } else {
+                    ours.to_human()
+                };
+                // Where the refcounts must be rebuilt, qemu-img gives up on leaks without a report.
+                if !(theirs_said.is_empty() && theirs.status.code() == Some(1)) {
+                    assert_eq!(
+                        normal(&said),
+                        normal(&theirs_said),
+                        "{name} with {what}, {args:?}: {:?}",
+                        ours.findings
+                    );
+                }
+                assert_eq!(
+                    Some(i32::from(ours.exit_status())),
+                    theirs.status.code(),
+                    "{name} with {what}"
+                );
+                if repair == Repair::All && theirs.status.success() {
+                    crate::judge::assert_clean(&dir.join("ours"));
+                }
+            };
+            same(&[], Repair::None);
+            same(&["--output=json"], Repair::None);
+            same(&["-r", "leaks"], Repair::Leaks);
+            same(&["-r", "all", "--output=json"], Repair::All);
+        }
+    }
+    assert!(matches!(
+        check(&dir.join("base.raw"), None, Repair::None, LockMode::Lock),
+        Err(disksmith_image::Error::NotForFormat { .. })
+    ));
 }
 
 #[test]
