@@ -35,6 +35,12 @@ pub struct FileId {
 }
 
 impl FileId {
+    /// The file that has this name, through links.
+    pub fn of_path(path: &Path) -> Result<Self> {
+        let fail = |source| Error::io(path.display().to_string(), "examine", None, source);
+        Ok(Self::of(&std::fs::metadata(path).map_err(fail)?))
+    }
+
     pub(crate) fn of(metadata: &std::fs::Metadata) -> Self {
         if metadata.file_type().is_block_device() {
             // The node in /dev may be made anew at each boot; the device number is what stays.

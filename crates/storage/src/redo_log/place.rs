@@ -23,7 +23,7 @@ pub(crate) fn companion(image: &Path, id: FileId, directory: Option<&Path>, suff
         Some(directory) => {
             companion.push(name);
             companion.push(format!("-{:x}.{suffix}", id.inode));
-            directory.join(companion)
+            std::path::absolute(directory).map_err(fail)?.join(companion)
         }
     })
 }

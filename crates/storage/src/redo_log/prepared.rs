@@ -117,12 +117,13 @@ impl Prepared for RawPrepared {
             None => record.number(0),
             Some(log) => {
                 record.number(1);
-                record.path(
-                    self.image
-                        .file
-                        .as_ref()
-                        .map_or(Path::new(""), |file| file.path().as_ref()),
-                );
+                let named = self
+                    .image
+                    .file
+                    .as_ref()
+                    .map_or(Path::new(""), |file| file.path().as_ref());
+                // Recovery may run in another working directory.
+                record.path(&std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned()));
                 record.path(log.file.path());
                 record.number(log.header.digest);
             }

@@ -56,7 +56,10 @@ fn is_met_before_the_image_is_touched() {
             .write_at(0, &[8; 100_000])
             .and_then(|()| shadow.write_at(5_000_000, &[9; 1_000_000]));
         let error = match result {
-            Err(error) => error,
+            Err(error) => {
+                shadow.abandon().unwrap();
+                error
+            }
             Ok(()) => shadow.prepare().unwrap_err(),
         };
         assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");

@@ -201,8 +201,21 @@ fn what_qemu_nbd_serves_is_refused() {
     };
     let server = Holder(start(&image.path));
     let patience = Instant::now() + Duration::from_secs(20);
-    while !socket.exists() {
-        assert!(Instant::now() < patience, "qemu-nbd does not serve");
+    // It listens before it opens the image, so its locks are what tells that it has.
+    let locks_all = |pid: u32| {
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fdinfo"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let text: String = descriptors
+            .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())
+            .collect();
+        [" 100 101\n", " 103 103\n", " 201 201\n", " 203 203\n"]
+            .iter()
+            .all(|range| text.contains(range))
+    };
+    while !locks_all(server.0.id()) {
+        assert!(Instant::now() < patience, "qemu-nbd does not lock the image");
         std::thread::sleep(Duration::from_millis(50));
     }
     refused(image.open(OpenMode::Write, LockMode::Lock), &server, "qemu-nbd");
