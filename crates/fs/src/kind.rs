@@ -74,7 +74,7 @@ impl Kind {
 
     /// Whether disksmith can open it as a filesystem.
     pub fn is_supported(self) -> bool {
-        matches!(self, Self::Vfat)
+        matches!(self, Self::Ext2 | Self::Ext3 | Self::Ext4 | Self::Vfat)
     }
 
     /// Whether it holds other slices rather than files.

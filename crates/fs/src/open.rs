@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::kind::Kind;
 use crate::probe::{Probed, probe};
+use disksmith_ext4::Ext4;
 use disksmith_fat::Fat;
 use disksmith_storage::StorageRef;
 use disksmith_vfs::{FileSystemRef, Timestamp};
@@ -30,13 +31,25 @@ pub fn open(storage: &StorageRef, options: OpenOptions) -> Result<FileSystemRef>
     }
 }
 
-fn open_probed(storage: &StorageRef, found: &Probed, _options: OpenOptions) -> Result<FileSystemRef> {
+fn open_probed(storage: &StorageRef, found: &Probed, options: OpenOptions) -> Result<FileSystemRef> {
     let object = storage.name();
     match found.kind {
         Kind::Vfat => match Fat::open(Arc::clone(storage)) {
             Ok(fat) => Ok(Arc::new(fat)),
             Err(source) => Err(Error::File { object, source }),
         },
+        Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => {
+            let clock = options.clock;
+            let options =
+                disksmith_ext4::OpenOptions::new(Arc::new(move || clock)).writable(options.writable);
+            match Ext4::open(Arc::clone(storage), options) {
+                Ok(ext) => Ok(Arc::new(ext)),
+                Err(error) => Err(Error::File {
+                    source: error.into_vfs(found.kind.name()),
+                    object,
+                }),
+            }
+        }
         kind => Err(Error::Unsupported { object, kind }),
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod filesystem;
 mod gate;
 mod glob_pattern;
+mod host_copy;
 mod memory_fs;
 mod metadata;
 mod name;
@@ -17,6 +18,7 @@ pub use filesystem::{
     DirEntry, DirSink, FileSystem, FileSystemRef, FreeSink, NewNode, RenameMode, XattrMode,
 };
 pub use gate::OperationGate;
+pub use host_copy::{CopyInOptions, CopyOutOptions, CopyReport, OwnerPolicy, Skipped};
 pub use memory_fs::MemoryFs;
 pub use metadata::{FileType, InodeNo, Metadata, MetadataChange, StatFs, Timestamp};
 pub use name::check_name;

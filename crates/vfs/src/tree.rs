@@ -16,6 +16,8 @@ use crate::filesystem::FileSystemRef;
 use crate::metadata::{InodeNo, Timestamp};
 use std::collections::HashMap;
 
+pub(crate) use path_walk::{Entry, LastLink};
+pub(crate) use walk::join;
 pub use walk::{WalkEntry, WalkStep};
 
 /// One of the filesystems of a [`Tree`]: 0 is the root filesystem.
@@ -160,7 +162,7 @@ impl Tree {
     }
 
     /// The entry of a directory, through mountpoints.
-    fn child(&self, dir: Node, name: &[u8]) -> Result<Node> {
+    pub(crate) fn child(&self, dir: Node, name: &[u8]) -> Result<Node> {
         let inode = self.fs(dir).lookup(dir.inode, name)?;
         Ok(self.uncover(Node { inode, ..dir }))
     }

@@ -54,7 +54,10 @@ impl Tree {
     /// The regular file at a path, made where it does not exist.
     pub(crate) fn file_to_write(&self, path: &[u8], owner: Owner, permissions: u16) -> Result<Node> {
         if path.ends_with(b"/") {
-            return Err(Error::IsADirectory { path: text(path) });
+            return match self.entry(path) {
+                Ok(_) | Err(Error::InvalidArgument { .. }) => Err(Error::IsADirectory { path: text(path) }),
+                Err(error) => Err(error),
+            };
         }
         let place = self.walk_path(path, LastLink::Follow)?;
         let Some(node) = place.node else {

@@ -12,20 +12,20 @@ const MAX_PENDING: usize = 1 << 20;
 
 /// What is done with a symbolic link in the last place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LastLink {
+pub(crate) enum LastLink {
     Follow,
     Keep,
 }
 
 /// Where a path leads.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The directory that holds the last name, when there is one.
-    pub(super) dir: Node,
+    pub(crate) dir: Node,
     /// The last name; empty for a path that ends with the root, `.` or `..`.
-    pub(super) name: Vec<u8>,
+    pub(crate) name: Vec<u8>,
     /// The file, when it exists.
-    pub(super) node: Option<Node>,
+    pub(crate) node: Option<Node>,
 }
 
 /// What is still to be walked, the next step last.
@@ -53,7 +53,7 @@ fn path_text(path: &[u8]) -> String {
 
 impl Tree {
     /// Walks a path. The last name need not exist; everything before it must.
-    pub(super) fn walk_path(&self, path: &[u8], last: LastLink) -> Result<Place> {
+    pub(crate) fn walk_path(&self, path: &[u8], last: LastLink) -> Result<Place> {
         self.walk_steps(path, last).map_err(|error| error.at_path(path))
     }
 
@@ -149,7 +149,7 @@ impl Tree {
         Ok(place)
     }
 
-    pub(super) fn existing(&self, path: &[u8], last: LastLink) -> Result<Node> {
+    pub(crate) fn existing(&self, path: &[u8], last: LastLink) -> Result<Node> {
         self.walk_path(path, last)?.node.ok_or_else(|| Error::NotFound {
             path: path_text(path),
         })
@@ -157,7 +157,7 @@ impl Tree {
 
     /// The directory and the name of an entry that is to be made, removed or renamed. The name itself is not looked at;
     /// slashes after it are taken off, and told.
-    pub(super) fn entry(&self, path: &[u8]) -> Result<Entry> {
+    pub(crate) fn entry(&self, path: &[u8]) -> Result<Entry> {
         let trimmed = path.len() - path.iter().rev().take_while(|b| **b == b'/').count();
         let bare = path.get(..trimmed).unwrap_or_default();
         if bare.is_empty() {
@@ -196,7 +196,7 @@ impl Tree {
     }
 
     /// The directory that a path leads to.
-    pub(super) fn resolve_dir(&self, path: &[u8]) -> Result<Node> {
+    pub(crate) fn resolve_dir(&self, path: &[u8]) -> Result<Node> {
         let node = self.existing(path, LastLink::Follow)?;
         if self
             .fs(node)
@@ -214,9 +214,9 @@ impl Tree {
 
 /// An entry of a directory, there or not.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) dir: Node,
-    pub(super) name: Vec<u8>,
+pub(crate) struct Entry {
+    pub(crate) dir: Node,
+    pub(crate) name: Vec<u8>,
     /// Whether the path ended with a slash.
-    pub(super) wants_dir: bool,
+    pub(crate) wants_dir: bool,
 }
