@@ -2,8 +2,12 @@
 
 #![allow(unreachable_pub, missing_docs)]
 
+mod edit;
+mod acts;
 mod format;
 mod journal;
 mod judges;
 mod kernel;
 mod options;
+mod random;
+mod snapshot;

@@ -1,0 +1,178 @@
+//! Random changes: ours against a model and against the kernel.
+
+use super::acts::{Act, Dice, Names, apply, apply_by_kernel};
+use super::judges::{assert_clean, copy_sparse, e2fsck_complaints, have, keep, long};
+use super::kernel::{Mount, can_mount};
+use super::options::{TABLE, TIME};
+use super::snapshot::{self, Compare, differences};
+use disksmith_ext4::{Ext4, OpenOptions};
+use disksmith_storage::{HostFile, LockMode, OpenMode};
+use disksmith_vfs::{FileSystem, MemoryFs, Timestamp};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+const NO_SPACE: i32 = 28;
+
+fn time(seconds: i64) -> Timestamp {
+    Timestamp { seconds, nanoseconds: 5 }
+}
+
+/// Opens an image with a clock that counts up.
+pub fn open(image: &Path, mode: OpenMode) -> Ext4 {
+    let file = HostFile::open(image, mode, LockMode::None).unwrap();
+    let clock = AtomicI64::new(TIME);
+    let clock = Arc::new(move || time(clock.fetch_add(1, Ordering::Relaxed)));
+    let options = OpenOptions::new(clock).writable(mode == OpenMode::Write);
+    Ext4::open(Arc::new(file), options).unwrap_or_else(|error| panic!("{}: {error}", image.display()))
+}
+
+/// Makes random changes by us and in the model; both have to agree on each.
+fn run(fs: &dyn FileSystem, model: &dyn FileSystem, names: &mut Names, dice: &mut Dice, count: usize) -> Vec<Act> {
+    let mut done = Vec::new();
+    for i in 0..count {
+        let act = names.draw(dice);
+        let now = time(TIME + 1000 + i as i64);
+        let ours = apply(fs, &act, now);
+        if ours == Err(NO_SPACE) || ours == Err(27) {
+            continue;
+        }
+        let models = apply(model, &act, now);
+        let short = || {
+            let text = format!("{act:?}");
+            text.chars().take(300).collect::<String>()
+        };
+        assert_eq!(ours, models, "step {i}, ours and the model's, of {}", short());
+        if ours.is_ok() {
+            names.note(&act);
+            done.push(act);
+        }
+    }
+    done
+}
+
+fn check_case(dir: &Path, size: u64, options: &str, seed: u64, count: usize) -> Result<(), String> {
+    let image = dir.join("random.img");
+    super::judges::mke2fs(&image, size, options);
+    let model = MemoryFs::new(time(TIME));
+    let (mut names, mut dice) = (Names::default(), Dice::new(seed));
+    let mut ours = snapshot::Snapshot::new();
+    for round in 0..3 {
+        let fs = open(&image, OpenMode::Write);
+        if let Some(reason) = fs.read_only_reason() {
+            return Err(format!("read-only: {reason}"));
+        }
+        run(&fs, &model, &mut names, &mut dice, count);
+        fs.sync().map_err(|error| format!("sync: {error}"))?;
+        ours = snapshot::of(&fs);
+        let different = differences(&ours, &snapshot::of(&model), Compare { times: false, blocks: false });
+        if !different.is_empty() {
+            return Err(format!("round {round}: ours and the model:\n{different}"));
+        }
+        drop(fs);
+        let complaints = e2fsck_complaints(&image);
+        if !complaints.is_empty() {
+            return Err(format!("round {round}: e2fsck: {complaints}kept as {}", keep(&image)));
+        }
+    }
+    let again = snapshot::of(&open(&image, OpenMode::Read));
+    let all = Compare { times: true, blocks: true };
+    let different = differences(&ours, &again, all);
+    if !different.is_empty() {
+        return Err(format!("before and after opening again:\n{different}"));
+    }
+    if can_mount() {
+        match Mount::try_new(&image, "ro,noatime") {
+            Ok(mount) => {
+                let different = differences(&ours, &snapshot::of_mounted(mount.path()), all);
+                if !different.is_empty() {
+                    return Err(format!("ours and the kernel's view:\n{different}"));
+                }
+            }
+            // Blocks larger than a page.
+            Err(error) if options.contains("-b 8192") || options.contains("-b 16384") || options.contains("-b 65536") => {
+                eprintln!("{options}: not mounted: {error}");
+            }
+            Err(error) => return Err(format!("mount: {error}")),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn random_changes_agree_with_a_model_on_all_kinds_of_filesystems() {
+    if !have("mke2fs") || !have("e2fsck") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (seeds, count) = if long() { (8, 400) } else { (1, 120) };
+    let mut failures = String::new();
+    for (size, options) in TABLE.iter().filter(|(size, _)| *size <= 2 << 30) {
+        if options.contains("-O ^extent") && !options.contains("^64bit") || options.contains("size=700") {
+            continue;
+        }
+        if let Ok(only) = std::env::var("DISKSMITH_ONLY")
+            && !options.contains(&only)
+        {
+            continue;
+        }
+        for seed in 0..seeds {
+            let result = std::panic::catch_unwind(|| check_case(dir.path(), *size, options, seed, count));
+            let failure = match result {
+                Ok(Ok(())) => continue,
+                Ok(Err(failure)) => failure,
+                Err(panic) => panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+                    .unwrap_or_default(),
+            };
+            failures += &format!("{size} {options}, seed {seed}: {failure}\n");
+        }
+    }
+    assert!(failures.is_empty(), "\n{failures}");
+}
+
+#[test]
+fn random_changes_agree_with_the_kernel_and_each_goes_on_where_the_other_stopped() {
+    if !can_mount() || !have("mke2fs") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (dir.path().join("ours.img"), dir.path().join("theirs.img"));
+    let seeds = if long() { 40 } else { 3 };
+    rustix::process::umask(rustix::fs::Mode::empty());
+    for seed in 0..seeds {
+        let options = ["-t ext4", "-t ext4 -b 4096", "-t ext3", "-t ext4 -O inline_data", "-t ext4 -b 1024 -O ^flex_bg"]
+            [seed as usize % 5];
+        super::judges::mke2fs(&ours, 96 << 20, options);
+        copy_sparse(&ours, &theirs);
+        let mut names = Names::default();
+        let mut dice = Dice::new(1000 + seed);
+        for round in 0..4 {
+            let fs = open(&ours, OpenMode::Write);
+            let mount = Mount::new(&theirs, "rw,noatime");
+            for step in 0..150 {
+                let act = names.draw(&mut dice);
+                let by_us = apply(&fs, &act, time(TIME));
+                let by_kernel = apply_by_kernel(mount.path(), &act);
+                let text: String = format!("{act:?}").chars().take(300).collect();
+                assert_eq!(by_us, by_kernel, "{options}, seed {seed}, round {round}, step {step}: ours, the kernel's; {text}");
+                if by_us.is_ok() {
+                    names.note(&act);
+                }
+            }
+            fs.sync().unwrap();
+            let (a, b) = (snapshot::of(&fs), snapshot::of_mounted(mount.path()));
+            drop((fs, mount));
+            let different = differences(&a, &b, Compare { times: false, blocks: false });
+            assert!(different.is_empty(), "{options}, seed {seed}, round {round}: ours, the kernel's:\n{different}");
+            assert_clean(&ours, &format!("{options}, seed {seed}, round {round}: ours"));
+            assert_clean(&theirs, &format!("{options}, seed {seed}, round {round}: the kernel's"));
+            // Each goes on with what the other made.
+            std::fs::rename(&ours, dir.path().join("swap.img")).unwrap();
+            std::fs::rename(&theirs, &ours).unwrap();
+            std::fs::rename(dir.path().join("swap.img"), &theirs).unwrap();
+        }
+    }
+}
