@@ -20,10 +20,7 @@ impl Unreachable {
     }
 
     fn refuse<T>(&self) -> Result<T> {
-        Err(Error::Unsupported {
-            filesystem: self.what.clone(),
-            operation: format!("opening it ({}), which a path leads into,", self.reason),
-        })
+        Err(self.unsupported(""))
     }
 }
 
@@ -91,5 +88,13 @@ impl FileSystem for Unreachable {
 
     fn read_link(&self, _inode: InodeNo) -> Result<Vec<u8>> {
         self.refuse()
+    }
+
+    /// Whatever is asked, the answer is that the filesystem is not open.
+    fn unsupported(&self, _operation: &str) -> Error {
+        Error::Unsupported {
+            filesystem: self.what.clone(),
+            operation: format!("opening it ({}), which this path leads into,", self.reason),
+        }
     }
 }

@@ -1,7 +1,11 @@
 //! What lies on the disks: partitions and what each holds.
 
 use super::device_name::canonical_device_name;
+use crate::error::{Error, Result};
+use disksmith_fs::OpenOptions;
+use disksmith_storage::StorageRef;
 use disksmith_vfs::{FileSystemRef, Tree};
+use disksmith_volume::{Disk, Partition};
 
 /// A partition, or a whole disk without partition table.
 #[derive(Debug, Clone)]
@@ -38,7 +42,51 @@ pub enum VolumeContent {
     Unknown,
 }
 
+/// Opens everything on a set of disks, which are given in the guest's order.
+///
+/// # Errors
+/// A partition table that is damaged. What a partition holds is never an error here: see [`VolumeContent`].
+pub fn open_volumes(disks: &[StorageRef], options: OpenOptions) -> Result<Vec<Volume>> {
+    let mut volumes = Vec::new();
+    for (index, storage) in disks.iter().enumerate() {
+        let disk = Disk::probe(storage.clone()).map_err(Error::below)?;
+        for partition in disk.partitions().iter().filter(|p| !p.is_extended()) {
+            let slice = disk.open(partition).map_err(Error::below)?;
+            volumes.push(Volume::open(index, partition, &slice, options));
+        }
+    }
+    Ok(volumes)
+}
+
 impl Volume {
+    fn open(disk: usize, partition: &Partition, slice: &StorageRef, options: OpenOptions) -> Self {
+        let content = match disksmith_fs::open(slice, options) {
+            Ok(fs) => VolumeContent::FileSystem(fs),
+            Err(error) => match disksmith_fs::probe(slice) {
+                None => VolumeContent::Unknown,
+                Some(found) => VolumeContent::Known {
+                    kind: found.kind.name().to_owned(),
+                    uuid: found.uuid,
+                    label: found.label.map(|l| String::from_utf8_lossy(&l).into_owned()),
+                    reason: match error {
+                        disksmith_fs::Error::Unsupported { kind, .. } => {
+                            format!("{} is not supported yet", kind.description())
+                        }
+                        disksmith_fs::Error::File { source, .. } => source.to_string(),
+                        other => other.to_string(),
+                    },
+                },
+            },
+        };
+        Self {
+            disk,
+            partition: (partition.number > 0).then_some(partition.number),
+            part_uuid: partition.uuid.clone(),
+            part_label: partition.name.clone().filter(|n| !n.is_empty()),
+            content,
+        }
+    }
+
     /// Its canonical name: `/dev/sda1`.
     pub fn device(&self) -> String {
         canonical_device_name(self.disk, self.partition)

@@ -1,0 +1,342 @@
+//! Does what the table says.
+
+use super::host_keys;
+use super::table::{Action, SysprepOperation};
+use crate::customize::Session;
+use crate::editor::{NewFile, join};
+use crate::error::{Error, Result};
+use crate::files::{lines, text};
+use crate::inspect::Family;
+use disksmith_vfs::{Error as FileError, WalkStep};
+use std::collections::BTreeSet;
+
+pub(crate) fn run(session: &mut Session<'_, '_>, operation: &SysprepOperation) -> Result<()> {
+    operation.actions.iter().try_for_each(|action| act(session, operation.name, action))
+}
+
+fn act(session: &mut Session<'_, '_>, name: &str, action: &Action) -> Result<()> {
+    match action {
+        Action::Remove(patterns) => patterns.iter().try_for_each(|p| remove(session, p, true)),
+        Action::RemoveFiles(patterns) => patterns.iter().try_for_each(|p| remove(session, p, false)),
+        Action::RemoveFilesBelow(dirs) => dirs.iter().try_for_each(|dir| remove_below(session, dir, |_| true)),
+        Action::RemoveNamedBelow(dirs, ends) => dirs.iter().try_for_each(|dir| {
+            remove_below(session, dir, |path| ends.iter().any(|end| path.ends_with(end.as_bytes())))
+        }),
+        Action::Truncate(paths) => paths.iter().try_for_each(|path| truncate(session, path.as_bytes())),
+        Action::RedHatOnly(actions) => {
+            if session.guest.distribution().family != Family::RedHat {
+                return Ok(());
+            }
+            actions.iter().try_for_each(|inner| act(session, name, inner))
+        }
+        Action::DropLines(pattern, starts) => drop_lines(session, pattern, starts),
+        Action::MachineId => machine_id(session),
+        Action::HostKeys => host_keys::remove(session),
+        Action::HomeFiles(names) => home_files(session, names),
+        Action::CronSpool => cron_spool(session),
+        Action::ProcessAccounting => process_accounting(session),
+        Action::UserAccounts => user_accounts(session),
+        Action::Touch(path) => session.editor.touch(path.as_bytes()),
+        Action::CloudInit => cloud_init(session),
+        Action::BlkidTab => blkid_tab(session),
+        Action::CaNote => ca_note(session),
+        Action::Note(note) => {
+            session.editor.note(*note);
+            Ok(())
+        }
+        Action::Unsupported(reason) => Err(Error::Unsupported {
+            what: format!("the operation {name}"),
+            reason: (*reason).into(),
+            hint: Some(format!("leave it out: --operations …,-{name}")),
+        }),
+    }
+}
+
+fn remove(session: &mut Session<'_, '_>, pattern: &str, directories: bool) -> Result<()> {
+    for path in glob(session, pattern)? {
+        match session.editor.link_metadata(&path)? {
+            Some(metadata) if metadata.is_dir() && !directories => {}
+            // A filesystem of its own, as /tmp can hold: its files go, it stays.
+            Some(metadata) if metadata.is_dir() && is_mountpoint(session, &path) => {
+                for entry in session.editor.tree().read_dir(&path)? {
+                    session.editor.remove_if_there(&join(&path, &entry.name))?;
+                }
+            }
+            Some(_) => session.editor.remove(&path)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_mountpoint(session: &Session<'_, '_>, path: &[u8]) -> bool {
+    session.guest.mounts().iter().any(|m| m.path.as_bytes() == path)
+}
+
+/// A pattern through a filesystem that cannot be opened is an error: leaving things there would not be what was asked for.
+fn glob(session: &Session<'_, '_>, pattern: &str) -> Result<Vec<Vec<u8>>> {
+    Ok(session.editor.tree().glob(pattern)?)
+}
+
+fn remove_below(session: &mut Session<'_, '_>, dir: &str, wanted: impl Fn(&[u8]) -> bool) -> Result<()> {
+    if !session.editor.is_dir(dir.as_bytes())? {
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    session.editor.tree().walk(dir, |entry| {
+        if entry.metadata.is_file() && wanted(&entry.path) {
+            found.push(entry.path.clone());
+        }
+        Ok::<_, Error>(WalkStep::Continue)
+    })?;
+    found.iter().try_for_each(|path| session.editor.remove(path))
+}
+
+fn truncate(session: &mut Session<'_, '_>, path: &[u8]) -> Result<()> {
+    match session.editor.link_metadata(path)? {
+        Some(metadata) if metadata.is_file() => session.editor.truncate(path),
+        _ => Ok(()),
+    }
+}
+
+fn drop_lines(session: &mut Session<'_, '_>, pattern: &str, starts: &[&str]) -> Result<()> {
+    for path in glob(session, pattern)? {
+        let Some(contents) = session.editor.read_if_file(&path)? else { continue };
+        let kept: Vec<u8> = contents
+            .split_inclusive(|b| *b == b'\n')
+            .filter(|line| !starts.iter().any(|s| line.trim_ascii_start().starts_with(s.as_bytes())))
+            .flatten()
+            .copied()
+            .collect();
+        session.editor.write_text(&path, &kept)?;
+    }
+    Ok(())
+}
+
+/// Empty, the id is made at the next boot; D-Bus takes the same where its file is a link.
+fn machine_id(session: &mut Session<'_, '_>) -> Result<()> {
+    let path = b"/etc/machine-id";
+    truncate(session, path)?;
+    let dbus = b"/var/lib/dbus/machine-id";
+    match session.editor.link_metadata(dbus)? {
+        Some(metadata) if metadata.is_file() => {
+            if session.editor.link_metadata(path)?.is_some() {
+                // An empty file would stop D-Bus from starting.
+                session.editor.symlink(b"/etc/machine-id", dbus)?;
+            } else {
+                session.editor.remove(dbus)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Root's home, those of the user database, and all directories in `/home`.
+fn homes(session: &Session<'_, '_>) -> Result<BTreeSet<Vec<u8>>> {
+    let mut homes = BTreeSet::from([b"/root".to_vec()]);
+    for path in glob(session, "/home/*")? {
+        if session.editor.link_metadata(&path)?.is_some_and(|m| m.is_dir()) {
+            homes.insert(path);
+        }
+    }
+    for user in session.editor.users()? {
+        // System users' homes (/, /bin, /var/lib/x) are no places where people leave things.
+        let person = user.uid == 0 || (1000..60_000).contains(&user.uid);
+        if person && user.home.starts_with(b"/") && user.home.len() > 1 {
+            homes.insert(user.home);
+        }
+    }
+    Ok(homes)
+}
+
+fn home_files(session: &mut Session<'_, '_>, names: &[&str]) -> Result<()> {
+    for home in homes(session)? {
+        for name in names {
+            session.editor.remove_if_there(&join(&home, name.as_bytes()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Jobs go; the numbering of at starts anew.
+fn cron_spool(session: &mut Session<'_, '_>) -> Result<()> {
+    let is_sequence = |path: &[u8]| path.ends_with(b"/.SEQ");
+    for dir in ["/var/spool/cron", "/var/spool/at"] {
+        remove_below(session, dir, |path| !is_sequence(path))?;
+    }
+    for pattern in ["/var/spool/atjobs/*", "/var/spool/atspool/*"] {
+        remove(session, pattern, false)?;
+    }
+    for path in [&b"/var/spool/atjobs/.SEQ"[..], b"/var/spool/cron/atjobs/.SEQ", b"/var/spool/at/.SEQ"] {
+        if session.editor.is_file(path)? {
+            session.editor.write_text(path, b"00000\n")?;
+        }
+    }
+    Ok(())
+}
+
+fn process_accounting(session: &mut Session<'_, '_>) -> Result<()> {
+    for (pattern, file) in
+        [("/var/account/pacct*", "/var/account/pacct"), ("/var/log/account/pacct*", "/var/log/account/pacct")]
+    {
+        let Some(old) = session.editor.link_metadata(file.as_bytes())? else { continue };
+        remove(session, pattern, false)?;
+        let owner = disksmith_vfs::Owner { uid: old.uid, gid: old.gid };
+        session.editor.write(file.as_bytes(), b"", NewFile { owner, permissions: old.permissions })?;
+    }
+    Ok(())
+}
+
+/// What a first boot of cloud-init makes: everything but what belongs to the template (seeds and scripts put there on purpose).
+fn cloud_init(session: &mut Session<'_, '_>) -> Result<()> {
+    let dir = b"/var/lib/cloud";
+    if session.editor.is_dir(dir)? {
+        for entry in session.editor.tree().read_dir(dir)? {
+            match entry.name.as_slice() {
+                b"seed" => {}
+                b"scripts" => {
+                    // Templates may bring scripts of their own in these.
+                    let keep = [&b"per-boot"[..], b"per-instance", b"per-once", b"vendor"];
+                    for inner in session.editor.tree().read_dir(b"/var/lib/cloud/scripts")? {
+                        if !keep.contains(&inner.name.as_slice()) {
+                            session.editor.remove(&join(b"/var/lib/cloud/scripts", &inner.name))?;
+                        }
+                    }
+                }
+                name => session.editor.remove(&join(dir, name))?,
+            }
+        }
+    }
+    for pattern in [
+        "/var/log/cloud-init.log*",
+        "/var/log/cloud-init-output.log*",
+        "/etc/netplan/50-cloud-init.yaml",
+        "/etc/network/interfaces.d/50-cloud-init*",
+        "/etc/NetworkManager/system-connections/cloud-init-*.nmconnection",
+        "/etc/systemd/network/10-cloud-init-*.network",
+        "/etc/cloud/cloud-init.generated",
+        "/run/cloud-init/*",
+    ] {
+        remove(session, pattern, true)?;
+    }
+    Ok(())
+}
+
+fn blkid_tab(session: &mut Session<'_, '_>) -> Result<()> {
+    for path in [
+        "/var/run/blkid.tab",
+        "/var/run/blkid.tab.old",
+        "/etc/blkid/blkid.tab",
+        "/etc/blkid/blkid.tab.old",
+        "/etc/blkid.tab",
+        "/etc/blkid.tab.old",
+        "/dev/.blkid.tab",
+        "/dev/.blkid.tab.old",
+    ] {
+        // A link leads to where it is kept: the link stays.
+        if session.editor.link_metadata(path.as_bytes())?.is_some_and(|m| m.is_file()) {
+            session.editor.remove(path.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// The anchor of an IPA server is compiled into the store of certificates, which only the guest can make anew.
+fn ca_note(session: &mut Session<'_, '_>) -> Result<()> {
+    let anchors = [
+        &b"/etc/pki/ca-trust/source/anchors/ipa-ca.crt"[..],
+        b"/usr/local/share/ca-certificates/ipa-ca.crt",
+        b"/etc/pki/ca-trust/source/ipa.p11-kit",
+    ];
+    let mut found = false;
+    for path in anchors {
+        if session.editor.link_metadata(path)?.is_some() {
+            session.editor.remove(path)?;
+            found = true;
+        }
+    }
+    if found {
+        session.editor.note("the guest must run update-ca-trust (or update-ca-certificates) to forget the IPA server's certificate");
+    }
+    Ok(())
+}
+
+/// Users between UID_MIN and UID_MAX of login.defs go, with home and mail.
+fn user_accounts(session: &mut Session<'_, '_>) -> Result<()> {
+    let defs = session.editor.read_if_file(b"/etc/login.defs")?.unwrap_or_default();
+    let limit = |name: &str, otherwise: u32| {
+        lines(&defs)
+            .map(text)
+            .filter_map(|line| {
+                let mut words = line.split_whitespace();
+                (words.next() == Some(name)).then(|| words.next()?.parse().ok()).flatten()
+            })
+            .last()
+            .unwrap_or(otherwise)
+    };
+    let (min, max) = (limit("UID_MIN", 1000), limit("UID_MAX", 60_000));
+    let users: Vec<_> = session.editor.users()?.into_iter().filter(|u| (min..=max).contains(&u.uid)).collect();
+    let names: BTreeSet<String> = users.iter().map(|u| u.name.clone()).collect();
+    for file in ["/etc/passwd", "/etc/shadow", "/etc/subuid", "/etc/subgid"] {
+        drop_named(session, file, &names, &[])?;
+    }
+    let primary: Vec<u32> = users.iter().map(|u| u.gid).collect();
+    let still_used: Vec<u32> = session.editor.users()?.iter().map(|u| u.gid).collect();
+    let groups: BTreeSet<String> = session
+        .editor
+        .groups()?
+        .into_iter()
+        .filter(|g| primary.contains(&g.gid) && !still_used.contains(&g.gid) && names.contains(&g.name))
+        .map(|g| g.name)
+        .collect();
+    let members: Vec<&String> = names.iter().collect();
+    for file in ["/etc/group", "/etc/gshadow"] {
+        drop_named(session, file, &groups, &members)?;
+    }
+    for user in &users {
+        let deep = user.home.iter().filter(|b| **b == b'/').count() >= 2 && !user.home.ends_with(b"/");
+        if deep {
+            session.editor.remove_if_there(&user.home)?;
+        } else {
+            session.editor.note(format!("{}'s home {} is left", user.name, text(&user.home)));
+        }
+        for dir in ["/var/mail", "/var/spool/mail"] {
+            match session.editor.remove_if_there(&join(dir.as_bytes(), user.name.as_bytes())) {
+                Err(Error::Files(FileError::NotFound { .. })) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes lines of these names out of a colon-separated file, and these members out of the last field of the others.
+fn drop_named(session: &mut Session<'_, '_>, file: &str, names: &BTreeSet<String>, members: &[&String]) -> Result<()> {
+    let Some(contents) = session.editor.read_if_file(file.as_bytes())? else { return Ok(()) };
+    let mut out = Vec::with_capacity(contents.len());
+    for line in contents.split_inclusive(|b| *b == b'\n') {
+        let name = text(line.split(|b| *b == b':').next().unwrap_or_default());
+        if names.contains(name.trim_end()) {
+            continue;
+        }
+        let end = line.iter().rposition(|b| *b == b':');
+        match end.filter(|_| !members.is_empty()) {
+            None => out.extend_from_slice(line),
+            Some(at) => {
+                let (head, tail) = line.split_at(at + 1);
+                let newline = if tail.ends_with(b"\n") { "\n" } else { "" };
+                let kept: Vec<String> = text(tail)
+                    .trim_end()
+                    .split(',')
+                    .filter(|m| !members.iter().any(|gone| gone == m))
+                    .map(str::to_owned)
+                    .collect();
+                out.extend_from_slice(head);
+                out.extend_from_slice(kept.join(",").as_bytes());
+                out.extend_from_slice(newline.as_bytes());
+            }
+        }
+    }
+    session.editor.write(file.as_bytes(), &out, NewFile::root(0o644))
+}
