@@ -36,7 +36,13 @@ impl BitmapEntry {
     pub(crate) fn load_directory(file: &dyn Storage, place: &BitmapsExtension) -> Result<Vec<Self>> {
         let image = file.name();
         let fail = |at: usize, value: u64, problem| {
-            Error::corrupt(&image, "bitmap directory", place.directory_offset.saturating_add(at as u64), value, problem)
+            Error::corrupt(
+                &image,
+                "bitmap directory",
+                place.directory_offset.saturating_add(at as u64),
+                value,
+                problem,
+            )
         };
         if place.count > MAX_BITMAPS || place.directory_size > MAX_DIRECTORY {
             return Err(fail(0, place.directory_size, "too large"));
@@ -65,7 +71,11 @@ impl BitmapEntry {
             at = at.saturating_add(len.next_multiple_of(8));
         }
         if list.len() != place.count as usize {
-            return Err(fail(0, list.len() as u64, "the number of bitmaps differs from the header's"));
+            return Err(fail(
+                0,
+                list.len() as u64,
+                "the number of bitmaps differs from the header's",
+            ));
         }
         Ok(list)
     }

@@ -92,7 +92,11 @@ impl CheckReport {
         };
         *count += 1;
         if self.faults.len() < Self::MAX_FAULTS {
-            self.faults.push(Fault { kind, message: message(), fixed });
+            self.faults.push(Fault {
+                kind,
+                message: message(),
+                fixed,
+            });
         }
     }
 
@@ -118,6 +122,10 @@ struct Checker {
     /// Whether the refcount structures cannot be mended in place.
     rebuild: bool,
     repair: Repair,
+    /// Whether entries of the snapshot table lack what version 3 wants of them.
+    incomplete_snapshots: bool,
+    /// How far structures reach beyond the end of a file that was cut off; 0 when none does.
+    reach: u64,
     /// Entries of tables that were looked at once more.
     repeated: u64,
     report: CheckReport,
@@ -134,7 +142,10 @@ pub fn check(file: &StorageRef, repair: Repair) -> Result<CheckReport> {
     }
     let header = Header::load(&**file)?;
     let mut core = Qcow2::core(file.clone(), &header, OpenOptions::default());
-    if header.incompatible.contains(crate::feature::Incompatible::DATA_FILE) {
+    if header
+        .incompatible
+        .contains(crate::feature::Incompatible::DATA_FILE)
+    {
         // Its contents do not matter here, only that there is one.
         core.data_file = Some(file.clone());
     }
@@ -164,6 +175,8 @@ impl Checker {
             clusters,
             rebuild: false,
             repair,
+            incomplete_snapshots: false,
+            reach: 0,
             repeated: 0,
             report: CheckReport::default(),
         })
@@ -172,12 +185,24 @@ impl Checker {
     fn run(&mut self) -> Result<()> {
         self.report.total_clusters = self.core.geometry.clusters(self.header.size & !511);
         self.count_references()?;
+        if self.repair == Repair::All && self.reach > 0 {
+            // What was cut off reads as zeroes; with its space back it can be counted.
+            let end = self.reach.max(self.core.file.size());
+            self.core
+                .file
+                .set_size(end.next_multiple_of(self.core.geometry.cluster_size()))?;
+            self.rebuild = true;
+        }
+        if self.repair == Repair::All && self.incomplete_snapshots {
+            self.complete_snapshots()?;
+        }
         let mut highest = self.compare_refcounts()?;
         if self.repair == Repair::All && self.rebuild {
             highest = self.rebuild_refcounts()?;
         } else if self.rebuild && self.repair == Repair::Leaks {
             // Leaks cannot be told from what is wrong otherwise.
-            self.report.error(|| "the refcount structures must be rebuilt first".into());
+            self.report
+                .error(|| "the refcount structures must be rebuilt first".into());
         }
         self.check_copied()?;
         self.report.image_end_offset = (highest + 1) << self.core.geometry.cluster_bits;

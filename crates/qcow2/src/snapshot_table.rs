@@ -40,13 +40,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Version 3 wants at least so much extra data: size of the VM state, and of the disk.
+    pub(crate) const MIN_EXTRA: usize = 16;
+
     /// Reads a table of `count` snapshots at `offset`. Also gives its length in bytes.
     pub(crate) fn load_table(file: &dyn Storage, offset: u64, count: u32) -> Result<(Vec<Self>, u64)> {
         let image = file.name();
         let mut list = Vec::new();
         let mut at = offset;
         for _ in 0..count {
-            let fail = |at, value, problem| Error::corrupt(&image, "snapshot table entry", at, value, problem);
+            let fail =
+                |at, value, problem| Error::corrupt(&image, "snapshot table entry", at, value, problem);
             let mut fixed = [0u8; FIXED];
             read_padded(file, at, &mut fixed)?;
             let extra_len = BigEndian::read_u32(&fixed[36..40]) as usize;

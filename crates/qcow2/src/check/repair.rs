@@ -6,6 +6,7 @@ use crate::feature::Incompatible;
 use crate::header::SECTOR;
 use crate::io::read_padded;
 use crate::refcount;
+use crate::snapshot_table::Snapshot;
 use crate::state::table_bytes;
 use crate::types::MAX_REFCOUNT_TABLE_BYTES;
 
@@ -87,7 +88,8 @@ impl Checker {
         self.count_references()?;
         let highest = self.compare_refcounts()?;
         let report = &mut self.report;
-        report.corruptions_fixed += before.corruptions_fixed + before.corruptions.saturating_sub(report.corruptions);
+        report.corruptions_fixed +=
+            before.corruptions_fixed + before.corruptions.saturating_sub(report.corruptions);
         report.leaks_fixed += before.leaks_fixed + before.leaks.saturating_sub(report.leaks);
         let mut faults = before.faults;
         Self::mark_fixed(&mut faults);
@@ -95,6 +97,26 @@ impl Checker {
         faults.truncate(super::CheckReport::MAX_FAULTS);
         report.faults = faults;
         Ok(highest)
+    }
+
+    /// Writes the snapshot table anew behind the end of the file, with the extra data that version 3 wants. It takes
+    /// its place when the refcounts, which are built anew, do.
+    pub(super) fn complete_snapshots(&mut self) -> Result<()> {
+        let file = self.core.file.clone();
+        let (list, _) = Snapshot::load_table(&*file, self.header.snapshots_offset, self.header.snapshots)?;
+        let mut bytes = Vec::new();
+        for mut snapshot in list {
+            snapshot.disk_size = snapshot.disk_size.or(Some(self.header.size));
+            if snapshot.encode(&mut bytes).is_none() {
+                return Ok(());
+            }
+        }
+        let offset = file.size().next_multiple_of(self.core.geometry.cluster_size());
+        file.set_size(offset + (bytes.len() as u64).next_multiple_of(self.core.geometry.cluster_size()))?;
+        file.write_at(offset, &bytes)?;
+        self.header.snapshots_offset = offset;
+        self.rebuild = true;
+        Ok(())
     }
 
     fn recount_without_blocks(&mut self) -> Result<()> {

@@ -34,6 +34,9 @@ impl Checker {
             .checked_add(len)
             .is_some_and(|end| end.saturating_sub(file_len) < geometry.cluster_size());
         if !fits {
+            if self.is_plausible(offset.saturating_add(len)) {
+                self.reach = self.reach.max(offset.saturating_add(len));
+            }
             self.report.corrupt(|| {
                 format!(
                     "{len} bytes at offset {offset:#x} are referenced, beyond the end of the file by a cluster or more"
@@ -45,9 +48,15 @@ impl Checker {
             self.clusters = self.clusters.max(cluster + 1);
             if !self.counts.add(cluster) {
                 let at = cluster << geometry.cluster_bits;
-                self.report.corrupt(|| format!("the refcount of the cluster at {at:#x} cannot hold its references"));
+                self.report
+                    .corrupt(|| format!("the refcount of the cluster at {at:#x} cannot hold its references"));
             }
         }
+    }
+
+    /// Whether a file that was cut off may have reached so far.
+    fn is_plausible(&self, end: u64) -> bool {
+        end < self.core.file.size().saturating_mul(2).saturating_add(1 << 30)
     }
 
     pub(super) fn count_references(&mut self) -> Result<()> {
@@ -71,7 +80,10 @@ impl Checker {
             self.count(offset, length);
         }
         self.walk_bitmaps()?;
-        self.count(self.header.refcount_table_offset, self.refcount_table.len() as u64 * 8);
+        self.count(
+            self.header.refcount_table_offset,
+            self.refcount_table.len() as u64 * 8,
+        );
         self.walk_blocks()
     }
 
@@ -89,17 +101,31 @@ impl Checker {
                 }
             };
         if self.core.has_data_file() {
-            self.report.corrupt(|| "the image has snapshots although its data is in an external file".into());
+            self.report
+                .corrupt(|| "the image has snapshots although its data is in an external file".into());
         }
         for snapshot in &snapshots {
+            if self.core.version >= 3 && snapshot.extra.len() < Snapshot::MIN_EXTRA {
+                self.incomplete_snapshots = true;
+                self.report.corrupt(|| {
+                    format!(
+                        "snapshot {}: its table entry is incomplete",
+                        String::from_utf8_lossy(&snapshot.name)
+                    )
+                });
+            }
             let (offset, entries) = (snapshot.l1_offset, u64::from(snapshot.l1_entries));
             let name = || String::from_utf8_lossy(&snapshot.name).into_owned();
             if self.core.geometry.within(offset) != 0 {
                 self.report.corrupt(|| {
-                    format!("snapshot {}: its L1 table at {offset:#x} is not cluster aligned", name())
+                    format!(
+                        "snapshot {}: its L1 table at {offset:#x} is not cluster aligned",
+                        name()
+                    )
                 });
             } else if entries * 8 > MAX_L1_BYTES {
-                self.report.corrupt(|| format!("snapshot {}: its L1 table exceeds 32 MiB", name()));
+                self.report
+                    .corrupt(|| format!("snapshot {}: its L1 table exceeds 32 MiB", name()));
             } else {
                 let l1 = read_table(&self.core, offset, entries)?;
                 self.walk_l1(offset, &l1, false)?;
@@ -119,12 +145,14 @@ impl Checker {
                 continue;
             }
             if entry & L1_RESERVED != 0 {
-                self.report.corrupt(|| format!("L1 entry {index} ({entry:#x}) has reserved bits set"));
+                self.report
+                    .corrupt(|| format!("L1 entry {index} ({entry:#x}) has reserved bits set"));
             }
             let l2 = entry & OFFSET_MASK;
             self.count(l2, geometry.cluster_size());
             if geometry.within(l2) != 0 {
-                self.report.corrupt(|| format!("L1 entry {index}: the L2 table at {l2:#x} is not cluster aligned"));
+                self.report
+                    .corrupt(|| format!("L1 entry {index}: the L2 table at {l2:#x} is not cluster aligned"));
             }
             if self.may_walk(visited.insert(l2)) {
                 read_padded(&*self.core.file, l2, &mut table)?;
@@ -147,9 +175,16 @@ impl Checker {
         let geometry = self.core.geometry;
         let data_file = self.core.has_data_file();
         let mut next = 0;
-        for (index, bytes) in table.chunks_exact_mut(geometry.l2_entry_size() as usize).enumerate() {
+        for (index, bytes) in table
+            .chunks_exact_mut(geometry.l2_entry_size() as usize)
+            .enumerate()
+        {
             let descriptor = BigEndian::read_u64(bytes);
-            let bitmap = if geometry.extended_l2 { bytes.get(8..16).map_or(0, BigEndian::read_u64) } else { 0 };
+            let bitmap = if geometry.extended_l2 {
+                bytes.get(8..16).map_or(0, BigEndian::read_u64)
+            } else {
+                0
+            };
             if descriptor == 0 && bitmap == 0 {
                 continue;
             }
@@ -157,14 +192,17 @@ impl Checker {
             let at = || format!("entry {index} of the L2 table at {l2:#x} ({descriptor:#x})");
             if entry.is_compressed() {
                 if entry.is_copied() {
-                    self.report.corrupt(|| format!("{}: a compressed cluster with the copied flag", at()));
+                    self.report
+                        .corrupt(|| format!("{}: a compressed cluster with the copied flag", at()));
                 }
                 if data_file {
-                    self.report.corrupt(|| format!("{}: a compressed cluster, with an external data file", at()));
+                    self.report
+                        .corrupt(|| format!("{}: a compressed cluster, with an external data file", at()));
                     continue;
                 }
                 if bitmap != 0 {
-                    self.report.corrupt(|| format!("{}: a compressed cluster with subclusters", at()));
+                    self.report
+                        .corrupt(|| format!("{}: a compressed cluster with subclusters", at()));
                     continue;
                 }
                 let packed = CompressedAt::parse(descriptor & !COPIED, &geometry);
@@ -181,19 +219,26 @@ impl Checker {
             }
             if !entry.has_cluster(data_file) {
                 if bitmap & ALL_ALLOCATED != 0 {
-                    self.report.corrupt(|| format!("{}: subclusters without a cluster", at()));
+                    self.report
+                        .corrupt(|| format!("{}: subclusters without a cluster", at()));
                 }
                 continue;
             }
             let offset = entry.offset();
             if bitmap >> 32 & bitmap & ALL_ALLOCATED != 0 {
-                self.report.corrupt(|| format!("{}: a subcluster is both allocated and zero", at()));
+                self.report
+                    .corrupt(|| format!("{}: a subcluster is both allocated and zero", at()));
             }
             if geometry.within(offset) != 0 {
-                let contains_data =
-                    if geometry.extended_l2 { bitmap & ALL_ALLOCATED != 0 } else { descriptor & ZERO == 0 };
+                let contains_data = if geometry.extended_l2 {
+                    bitmap & ALL_ALLOCATED != 0
+                } else {
+                    descriptor & ZERO == 0
+                };
                 let fix = !contains_data && self.repair == Repair::All;
-                self.report.note(FaultKind::Corruption, fix, || format!("{}: the cluster is not aligned", at()));
+                self.report.note(FaultKind::Corruption, fix, || {
+                    format!("{}: the cluster is not aligned", at())
+                });
                 if fix {
                     let zero = L2Entry::zero(&geometry);
                     let place = l2 + index as u64 * geometry.l2_entry_size();
@@ -220,7 +265,9 @@ impl Checker {
     }
 
     fn walk_bitmaps(&mut self) -> Result<()> {
-        let Some(place) = self.header.bitmaps().copied() else { return Ok(()) };
+        let Some(place) = self.header.bitmaps().copied() else {
+            return Ok(());
+        };
         self.count(place.directory_offset, place.directory_size);
         let file = self.core.file.clone();
         let list = match BitmapEntry::load_directory(&*file, &place) {
@@ -233,18 +280,26 @@ impl Checker {
         for bitmap in list {
             let entries = u64::from(bitmap.table_entries);
             self.count(bitmap.table_offset, entries * 8);
-            let inside = bitmap.table_offset.checked_add(entries * 8).is_some_and(|end| end <= file.size());
+            let inside = bitmap
+                .table_offset
+                .checked_add(entries * 8)
+                .is_some_and(|end| end <= file.size());
             if !inside || self.core.geometry.within(bitmap.table_offset) != 0 || entries > 0x800_0000 {
-                self.report.corrupt(|| format!("the bitmap table at {:#x} is out of place", bitmap.table_offset));
+                self.report
+                    .corrupt(|| format!("the bitmap table at {:#x} is out of place", bitmap.table_offset));
                 continue;
             }
-            for (index, entry) in read_table(&self.core, bitmap.table_offset, entries)?.into_iter().enumerate() {
+            for (index, entry) in read_table(&self.core, bitmap.table_offset, entries)?
+                .into_iter()
+                .enumerate()
+            {
                 let offset = entry & TABLE_OFFSET_MASK;
                 if entry & TABLE_RESERVED != 0
                     || (offset != 0 && entry & 1 != 0)
                     || self.core.geometry.within(offset) != 0
                 {
-                    self.report.corrupt(|| format!("bitmap table entry {index} ({entry:#x}) is not valid"));
+                    self.report
+                        .corrupt(|| format!("bitmap table entry {index} ({entry:#x}) is not valid"));
                 } else if offset != 0 {
                     self.count(offset, self.core.geometry.cluster_size());
                 }
@@ -262,14 +317,27 @@ impl Checker {
             }
             let offset = entry & !BLOCK_RESERVED;
             if entry & BLOCK_RESERVED != 0 {
-                self.report.corrupt(|| format!("refcount table entry {index} ({entry:#x}) has reserved bits set"));
+                self.report
+                    .corrupt(|| format!("refcount table entry {index} ({entry:#x}) has reserved bits set"));
                 self.rebuild = true;
             } else if geometry.within(offset) != 0 {
-                self.report.corrupt(|| format!("refcount block {index} at {offset:#x} is not cluster aligned"));
+                self.report
+                    .corrupt(|| format!("refcount block {index} at {offset:#x} is not cluster aligned"));
                 self.rebuild = true;
             } else if offset >> geometry.cluster_bits >= self.clusters {
-                self.report.corrupt(|| format!("refcount block {index} at {offset:#x} lies outside the file"));
-                self.rebuild |= self.repair == Repair::All;
+                // As qemu-img does: the block comes back as zeroes, and what else was cut off as far as it reaches.
+                let fix = self.repair == Repair::All && self.is_plausible(offset);
+                self.report.note(FaultKind::Corruption, fix, || {
+                    format!("refcount block {index} at {offset:#x} lies outside the file")
+                });
+                if fix {
+                    let end = offset + geometry.cluster_size();
+                    self.core.file.set_size(end)?;
+                    self.clusters = self.clusters.max(end >> geometry.cluster_bits);
+                    self.count(offset, geometry.cluster_size());
+                } else {
+                    self.rebuild |= self.repair == Repair::All;
+                }
             } else {
                 self.count(offset, geometry.cluster_size());
                 let count = self.counts.get(offset >> geometry.cluster_bits);
@@ -305,15 +373,19 @@ impl Checker {
         for index in 0..self.clusters.div_ceil(geometry.block_entries()) {
             let first = index << geometry.block_bits();
             let end = (first + geometry.block_entries()).min(self.clusters);
-            let offset = self.refcount_table.get(index as usize).map_or(0, |e| e & !BLOCK_RESERVED);
+            let offset = self
+                .refcount_table
+                .get(index as usize)
+                .map_or(0, |e| e & !BLOCK_RESERVED);
             if offset == 0 {
                 if !self.counts.any(first, end) {
                     continue;
                 }
                 block.fill(0);
-            } else if geometry.within(offset) != 0 {
+            } else if !self.is_readable_block(offset) {
                 for cluster in first..end {
-                    self.report.error(|| format!("cannot read the refcount of cluster {cluster}"));
+                    self.report
+                        .error(|| format!("cannot read the refcount of cluster {cluster}"));
                 }
                 continue;
             } else {
@@ -331,7 +403,11 @@ impl Checker {
                 }
                 self.rebuild |= is == 0;
                 let fix = (is > should && repair != Repair::None) || (is < should && repair == Repair::All);
-                let kind = if is < should { FaultKind::Corruption } else { FaultKind::Leak };
+                let kind = if is < should {
+                    FaultKind::Corruption
+                } else {
+                    FaultKind::Leak
+                };
                 self.report.note(kind, fix, || {
                     let at = cluster << geometry.cluster_bits;
                     format!("the cluster at {at:#x} has refcount {is}, and is referenced {should} times")
@@ -348,15 +424,24 @@ impl Checker {
         Ok(highest)
     }
 
+    /// Whether there can be a block at this offset: aligned, and within what a file can hold.
+    fn is_readable_block(&self, offset: u64) -> bool {
+        self.core.geometry.within(offset) == 0
+            && offset <= (i64::MAX as u64) - self.core.geometry.cluster_size()
+    }
+
     /// The refcount of a cluster, as the file says it; `None` where that cannot be read.
     fn refcount(&self, cluster: u64, cached: &mut (u64, Vec<u8>)) -> Result<Option<u64>> {
         let geometry = self.core.geometry;
         let index = cluster >> geometry.block_bits();
-        let offset = self.refcount_table.get(index as usize).map_or(0, |e| e & !BLOCK_RESERVED);
+        let offset = self
+            .refcount_table
+            .get(index as usize)
+            .map_or(0, |e| e & !BLOCK_RESERVED);
         if offset == 0 {
             return Ok(Some(0));
         }
-        if geometry.within(offset) != 0 {
+        if !self.is_readable_block(offset) {
             return Ok(None);
         }
         if cached.0 != offset {
@@ -371,8 +456,7 @@ impl Checker {
     /// Checks that the copied flag stands exactly where the refcount is 1, in the active tables.
     pub(super) fn check_copied(&mut self) -> Result<()> {
         let geometry = self.core.geometry;
-        let fix = self.repair == Repair::All
-            || (self.repair == Repair::Leaks && self.report.is_clean());
+        let fix = self.repair == Repair::All || (self.repair == Repair::Leaks && self.report.is_clean());
         let mut cached = (0, Vec::new());
         let mut table = vec![0u8; geometry.cluster_size() as usize];
         let mut visited: HashSet<u64> = HashSet::new();
@@ -386,14 +470,22 @@ impl Checker {
             if l2 == 0 {
                 continue;
             }
-            let Some(count) = self.refcount(l2 >> geometry.cluster_bits, &mut cached)? else { continue };
+            let Some(count) = self.refcount(l2 >> geometry.cluster_bits, &mut cached)? else {
+                continue;
+            };
             if (count == 1) != (entry & COPIED != 0) {
                 self.report.note(FaultKind::Corruption, fix, || {
                     format!("L1 entry {index} ({entry:#x}): the copied flag is wrong for refcount {count}")
                 });
                 if fix {
-                    let new = if count == 1 { entry | COPIED } else { entry & !COPIED };
-                    self.core.file.write_at(self.header.l1_offset + index as u64 * 8, &new.to_be_bytes())?;
+                    let new = if count == 1 {
+                        entry | COPIED
+                    } else {
+                        entry & !COPIED
+                    };
+                    self.core
+                        .file
+                        .write_at(self.header.l1_offset + index as u64 * 8, &new.to_be_bytes())?;
                     if let Some(entry) = self.l1.get_mut(index) {
                         *entry = new;
                     }
@@ -404,9 +496,15 @@ impl Checker {
             }
             read_padded(&*self.core.file, l2, &mut table)?;
             let mut changed = false;
-            for (i, bytes) in table.chunks_exact_mut(geometry.l2_entry_size() as usize).enumerate() {
+            for (i, bytes) in table
+                .chunks_exact_mut(geometry.l2_entry_size() as usize)
+                .enumerate()
+            {
                 let descriptor = BigEndian::read_u64(bytes);
-                let entry = L2Entry { descriptor, bitmap: 0 };
+                let entry = L2Entry {
+                    descriptor,
+                    bitmap: 0,
+                };
                 if !entry.has_cluster(self.core.has_data_file()) {
                     continue;
                 }
@@ -423,7 +521,11 @@ impl Checker {
                         )
                     });
                     if fix {
-                        let new = if count == 1 { descriptor | COPIED } else { descriptor & !COPIED };
+                        let new = if count == 1 {
+                            descriptor | COPIED
+                        } else {
+                            descriptor & !COPIED
+                        };
                         BigEndian::write_u64(bytes, new);
                         changed = true;
                     }

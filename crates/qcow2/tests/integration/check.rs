@@ -47,7 +47,9 @@ fn theirs(path: &Path, repair: &[&str]) -> Option<[u64; 7]> {
 fn random_ops(seed: u8, count: usize) -> Vec<Op> {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
-    (0..count).map(|_| op().new_tree(&mut runner).unwrap().current()).collect()
+    (0..count)
+        .map(|_| op().new_tree(&mut runner).unwrap().current())
+        .collect()
 }
 
 /// Small images of several kinds, as bytes.
@@ -55,37 +57,44 @@ fn images() -> &'static [Vec<u8>] {
     static IMAGES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     IMAGES.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        [(9, 16, 3, false), (9, 1, 3, false), (12, 64, 3, false), (12, 16, 2, false), (14, 16, 3, true), (16, 16, 3, false)]
-            .into_iter()
-            .enumerate()
-            .map(|(i, (cluster_bits, refcount_bits, version, extended_l2))| {
-                let path = dir.path().join(format!("{i}"));
-                let size = (if cluster_bits == 9 { 150 } else { 20 } << cluster_bits) + 512;
-                let options = CreateOptions {
-                    cluster_bits,
-                    refcount_bits,
-                    version,
-                    extended_l2,
-                    ..CreateOptions::new(size)
-                };
-                let file: StorageRef = Arc::new(HostFile::create_new(&path).unwrap());
-                create(&file, None, &options).unwrap();
-                drop(file);
-                let mut model = vec![0; size as usize];
-                for round in 0..2 {
-                    let image = judge::open(&path, true);
-                    for op in random_ops(i as u8 * 2 + round, 12) {
-                        apply(&op, &*image, Some(&image), &mut model, 1 << cluster_bits);
-                    }
-                    image.flush().unwrap();
-                    drop(image);
-                    if round == 0 && refcount_bits >= 16 && judge::available() {
-                        judge::qemu_img(&["snapshot", "-c", "one", path.to_str().unwrap()]);
-                    }
+        [
+            (9, 16, 3, false),
+            (9, 1, 3, false),
+            (12, 64, 3, false),
+            (12, 16, 2, false),
+            (14, 16, 3, true),
+            (16, 16, 3, false),
+        ]
+        .into_iter()
+        .enumerate()
+        .map(|(i, (cluster_bits, refcount_bits, version, extended_l2))| {
+            let path = dir.path().join(format!("{i}"));
+            let size = (if cluster_bits == 9 { 150 } else { 20 } << cluster_bits) + 512;
+            let options = CreateOptions {
+                cluster_bits,
+                refcount_bits,
+                version,
+                extended_l2,
+                ..CreateOptions::new(size)
+            };
+            let file: StorageRef = Arc::new(HostFile::create_new(&path).unwrap());
+            create(&file, None, &options).unwrap();
+            drop(file);
+            let mut model = vec![0; size as usize];
+            for round in 0..2 {
+                let image = judge::open(&path, true);
+                for op in random_ops(i as u8 * 2 + round, 12) {
+                    apply(&op, &*image, Some(&image), &mut model, 1 << cluster_bits);
                 }
-                std::fs::read(&path).unwrap()
-            })
-            .collect()
+                image.flush().unwrap();
+                drop(image);
+                if round == 0 && refcount_bits >= 16 && judge::available() {
+                    judge::qemu_img(&["snapshot", "-c", "one", path.to_str().unwrap()]);
+                }
+            }
+            std::fs::read(&path).unwrap()
+        })
+        .collect()
     })
 }
 
@@ -110,7 +119,9 @@ fn targets(bytes: &[u8]) -> Vec<(u64, u64)> {
     if header.snapshots > 0 {
         list.push((header.snapshots_offset, 80));
     }
-    list.into_iter().filter(|(at, len)| at + len <= bytes.len() as u64).collect()
+    list.into_iter()
+        .filter(|(at, len)| at + len <= bytes.len() as u64)
+        .collect()
 }
 
 #[derive(Debug, Clone)]
@@ -124,7 +135,11 @@ struct Damage {
 fn damage() -> impl Strategy<Value = Damage> {
     let flip = prop_oneof![(0..8u32).prop_map(|b| 1u8 << b), any::<u8>()];
     let hit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), flip);
-    (0..6usize, prop::collection::vec(hit, 1..5), prop::option::weighted(0.1, any::<prop::sample::Index>()))
+    (
+        0..6usize,
+        prop::collection::vec(hit, 1..5),
+        prop::option::weighted(0.1, any::<prop::sample::Index>()),
+    )
         .prop_map(|(image, hits, cut)| Damage { image, hits, cut })
 }
 
@@ -178,7 +193,10 @@ fn use_image(bytes: &[u8]) {
         }
         let _ = disk.flush();
     };
-    let options = OpenOptions { writable: true, ..OpenOptions::default() };
+    let options = OpenOptions {
+        writable: true,
+        ..OpenOptions::default()
+    };
     let copy: StorageRef = Arc::new(Memory::from_bytes(bytes));
     if let Ok(image) = Qcow2::open(copy, options.clone()) {
         let image = Arc::new(image);
@@ -200,7 +218,11 @@ fn use_image(bytes: &[u8]) {
 }
 
 fn cases(short: u32) -> u32 {
-    if std::env::var_os("DISKSMITH_LONG").is_some() { 5000 } else { short }
+    if std::env::var_os("DISKSMITH_LONG").is_some() {
+        5000
+    } else {
+        short
+    }
 }
 
 #[test]

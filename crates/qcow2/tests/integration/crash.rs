@@ -18,7 +18,16 @@ fn long() -> bool {
 }
 
 fn open(file: StorageRef, writable: bool) -> Arc<Qcow2> {
-    Arc::new(Qcow2::open(file, OpenOptions { writable, ..OpenOptions::default() }).unwrap())
+    Arc::new(
+        Qcow2::open(
+            file,
+            OpenOptions {
+                writable,
+                ..OpenOptions::default()
+            },
+        )
+        .unwrap(),
+    )
 }
 
 fn contents(file: StorageRef) -> Vec<u8> {
@@ -33,7 +42,9 @@ fn ops(seed: u8, count: usize) -> Vec<Op> {
         ProptestConfig::default(),
         proptest::test_runner::TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &[seed; 32]),
     );
-    (0..count).map(|_| op().new_tree(&mut runner).unwrap().current()).collect()
+    (0..count)
+        .map(|_| op().new_tree(&mut runner).unwrap().current())
+        .collect()
 }
 
 /// An image with data, zero clusters, compressed clusters, and an internal snapshot that shares some of them.
@@ -42,7 +53,11 @@ fn start(cluster_bits: u32, refcount_bits: u32, seed: u8) -> (Memory, Vec<u8>) {
     let options = CreateOptions {
         cluster_bits,
         refcount_bits,
-        compression: if seed % 2 == 0 { CompressionType::Zlib } else { CompressionType::Zstd },
+        compression: if seed % 2 == 0 {
+            CompressionType::Zlib
+        } else {
+            CompressionType::Zstd
+        },
         ..CreateOptions::new(size)
     };
     let memory: StorageRef = Arc::new(Memory::new(0));
@@ -77,8 +92,9 @@ fn a_power_cut_during_a_commit_leaves_the_old_or_the_new_state() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cut.qcow2");
     let (mut states, mut seen_old, mut seen_new) = (0u64, 0u64, 0u64);
-    for (seed, (bits, refcount_bits)) in
-        [(9, 16), (9, 64), (12, 1), (12, 16), (16, 16), (9, 8)].into_iter().enumerate()
+    for (seed, (bits, refcount_bits)) in [(9, 16), (9, 64), (12, 1), (12, 16), (16, 16), (9, 8)]
+        .into_iter()
+        .enumerate()
     {
         let (memory, old) = start(bits, refcount_bits, seed as u8);
         let journal = Journal::new();
@@ -137,13 +153,22 @@ fn a_power_cut_during_direct_writing_never_corrupts() {
             let file = state.storage(0);
             let report = check(&(file.clone() as StorageRef), Repair::None).unwrap();
             // Leaks are the price of a cut; whatever else would be damage.
-            assert_eq!((report.corruptions, report.check_errors), (0, 0), "{state}: {:?}", report.faults);
+            assert_eq!(
+                (report.corruptions, report.check_errors),
+                (0, 0),
+                "{state}: {:?}",
+                report.faults
+            );
             contents(file.clone());
             states += 1;
             if states % 97 == 0 && judge::available() {
                 std::fs::write(&path, file.to_vec()).unwrap();
                 let output = judge::run("qemu-img", &["check", "-f", "qcow2", path.to_str().unwrap()]);
-                assert!(matches!(output.status.code(), Some(0 | 3)), "{state}: {}", judge::text(&output));
+                assert!(
+                    matches!(output.status.code(), Some(0 | 3)),
+                    "{state}: {}",
+                    judge::text(&output)
+                );
             }
         }
     }
@@ -169,7 +194,10 @@ fn a_prepared_switch_is_finished_by_its_record() {
     assert_eq!(recover_switch(&*copy, &record).unwrap(), Recovered::Switched);
     assert!(contents(copy.clone()) == new);
     assert!(check(&copy, Repair::None).unwrap().is_clean());
-    assert_eq!(recover_switch(&*copy, &record).unwrap(), Recovered::AlreadySwitched);
+    assert_eq!(
+        recover_switch(&*copy, &record).unwrap(),
+        Recovered::AlreadySwitched
+    );
 
     for (what, at) in [("header", 30), ("tail", memory.size() - 1)] {
         let copy: StorageRef = Arc::new(memory.duplicate());
@@ -205,7 +233,12 @@ fn failing_writes_leave_the_old_or_the_new_state() {
         let (memory, old) = start(9, 1, 5);
         let memory = Arc::new(memory);
         let len = memory.size();
-        let plan = Plan { operation: Operation::Change, nth, failure: Failure::NoSpace, lasting: false };
+        let plan = Plan {
+            operation: Operation::Change,
+            nth,
+            failure: Failure::NoSpace,
+            lasting: false,
+        };
         let faulty: Arc<Faulty> = Arc::new(Faulty::new(memory.clone(), plan));
         let image = open(faulty.clone(), true);
         let result = (|| -> disksmith_storage::Result<()> {
@@ -226,7 +259,11 @@ fn failing_writes_leave_the_old_or_the_new_state() {
             // The image can be used again.
             if image.write_at(0, &[1; 600]).is_ok() {
                 image.flush().unwrap();
-                assert!(check(&(memory.clone() as StorageRef), Repair::None).unwrap().is_clean());
+                assert!(
+                    check(&(memory.clone() as StorageRef), Repair::None)
+                        .unwrap()
+                        .is_clean()
+                );
                 compare(&*image, &contents(memory.clone()));
             }
         } else if result.is_err() {
