@@ -3,21 +3,25 @@
 mod cat;
 mod clone;
 mod compare;
+mod completions;
 mod convert;
+mod copy_out;
 mod create;
 mod create_options;
 mod customize;
 mod guest_args;
 mod info;
+mod ls;
 mod map;
 mod operation_args;
 mod recover;
 mod report;
+mod seed;
+mod sysprep;
 
 use crate::failure::{Failure, Outcome};
 use crate::progress::{self, ProgressMode};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -25,7 +29,7 @@ use std::sync::atomic::AtomicBool;
 ///
 /// No root, no daemon, no helper VM: disksmith works on the images' own bytes. Every edit of an image is a transaction.
 #[derive(Debug, Parser)]
-#[command(name = "disksmith", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "disksmith", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
@@ -56,7 +60,9 @@ impl Globals {
     }
 }
 
+// In the order of the help: images, guests, seeds, the rest.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one value of it")]
 enum Verb {
     Info(info::InfoArgs),
     Create(create::CreateArgs),
@@ -64,25 +70,38 @@ enum Verb {
     Convert(convert::ConvertArgs),
     Compare(compare::CompareArgs),
     Map(map::MapArgs),
-    Customize(customize::CustomizeArgs),
-    Cat(cat::CatArgs),
     Recover(recover::RecoverArgs),
+    Customize(customize::CustomizeArgs),
+    Sysprep(sysprep::SysprepArgs),
+    // its -h is that of ls
+    #[command(disable_help_flag = true)]
+    Ls(ls::LsArgs),
+    Cat(cat::CatArgs),
+    CopyOut(copy_out::CopyOutArgs),
+    Seed(seed::SeedArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// Runs the verb.
-pub(crate) fn run(cli: Cli, matches: &clap::ArgMatches) -> Outcome {
+pub(crate) fn run(cli: &Cli) -> Outcome {
     let globals = &cli.globals;
-    let _ = matches;
-    match cli.verb {
-        Verb::Info(args) => info::run(&args),
-        Verb::Create(args) => create::run(&args, globals),
-        Verb::Clone(args) => clone::run(&args, globals),
-        Verb::Convert(args) => convert::run(&args, globals),
-        Verb::Compare(args) => compare::run(&args, globals),
-        Verb::Map(args) => map::run(&args),
-        Verb::Customize(args) => customize::run(&args, globals),
-        Verb::Cat(args) => cat::run(&args, globals),
-        Verb::Recover(args) => recover::run(&args, globals),
+    match &cli.verb {
+        Verb::Info(args) => info::run(args),
+        Verb::Create(args) => create::run(args, globals),
+        Verb::Clone(args) => clone::run(args, globals),
+        Verb::Convert(args) => convert::run(args, globals),
+        Verb::Compare(args) => compare::run(args, globals),
+        Verb::Map(args) => map::run(args),
+        Verb::Recover(args) => recover::run(args, globals),
+        Verb::Customize(args) => customize::run(args, globals),
+        Verb::Sysprep(args) => sysprep::run(args, globals),
+        Verb::Ls(args) => ls::run(args, globals),
+        Verb::Cat(args) => cat::run(args, globals),
+        Verb::CopyOut(args) => copy_out::run(args, globals),
+        Verb::Seed(args) => seed::run(args, globals),
+        Verb::Completions(args) => completions::completions(args),
+        Verb::Man(args) => completions::man(args),
     }
 }
 
@@ -163,4 +182,25 @@ pub(crate) fn image_unchanged(images: &[std::path::PathBuf]) -> impl Fn(Failure)
     let verb = if names.len() == 1 { "is as it was" } else { "are as they were" };
     let text = format!("{} {verb}", names.join(", "));
     move |failure| failure.unchanged(text.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_of_all_verbs_go_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_read_as_qemu_img_reads_them() {
+        for (text, bytes) in [("512", 512), ("1k", 1024), ("1.5G", 3 << 29), ("20G", 20 << 30), ("4096b", 4096)] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "G", "-1", "1x", "99999999E", "1 G"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
 }

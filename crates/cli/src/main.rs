@@ -10,20 +10,16 @@ mod log_output;
 mod output;
 mod progress;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let matches = match commands::Cli::command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(error) => return wrong_use(&error),
-    };
-    let cli = match commands::Cli::from_arg_matches(&matches) {
+    let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return wrong_use(&error),
     };
     log_output::start(cli.globals.verbose);
-    match commands::run(cli, &matches) {
+    match commands::run(&cli) {
         Ok(status) => status,
         Err(failure) => failure.report(),
     }

@@ -17,6 +17,13 @@ pub(crate) struct ReportArgs {
     output: OutputFormat,
 }
 
+impl ReportArgs {
+    /// The form asked for.
+    pub(crate) fn output(&self) -> OutputFormat {
+        self.output
+    }
+}
+
 /// Prints the report: in full as JSON or for a dry run, else a line on standard error. Passwords that were made up are a
 /// result, and always printed.
 pub(crate) fn show(

@@ -1,0 +1,45 @@
+//! `disksmith copy-out`.
+
+use super::Globals;
+use super::guest_args::GuestArgs;
+use crate::failure::{Failure, Outcome};
+use clap::Args;
+use disksmith_vfs::CopyOutOptions;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Copy files and directories out of a guest
+///
+/// Nothing is written outside of the destination, whatever the guest's names and links are. Owners are kept when root runs this.
+#[derive(Debug, Args)]
+pub(crate) struct CopyOutArgs {
+    #[command(flatten)]
+    guest: GuestArgs,
+    /// Absolute paths in the guest, then a directory of this host
+    #[arg(required = true, num_args = 2.., value_names = ["PATH", "DIRECTORY"])]
+    paths: Vec<PathBuf>,
+}
+
+pub(crate) fn run(args: &CopyOutArgs, globals: &Globals) -> Outcome {
+    let Some((directory, paths)) = args.paths.split_last() else {
+        return Err(Failure::usage("copy-out needs a path in the guest and a directory"));
+    };
+    if !directory.is_dir() {
+        return Err(Failure::usage(format!("{} is not a directory", directory.display()))
+            .or_hint("the last argument is the directory of this host that everything goes to"));
+    }
+    let mut reports = Vec::new();
+    args.guest.look(globals, |guest| {
+        for path in paths {
+            reports.push(guest.tree().copy_out(
+                path.as_os_str().as_bytes(),
+                directory,
+                CopyOutOptions::default(),
+            )?);
+        }
+        Ok(())
+    })?;
+    log::info!("{reports:?}");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,145 @@
+//! `disksmith seed`.
+
+use super::Globals;
+use crate::clock;
+use crate::failure::{Failure, Outcome};
+use crate::output::{OutputFormat, print_json};
+use clap::Args;
+use disksmith_seed::{BuildOptions, Diagnostic, Document, InstanceId, NoCloud, Severity};
+use disksmith_iso9660::Existing;
+use disksmith_storage::ErrorKind;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The largest document that is read.
+const MAX_DOCUMENT: u64 = 64 << 20;
+
+/// Make the seed image that cloud-init reads at the first boot (NoCloud)
+///
+/// What cloud-init would silently ignore is refused, with its line.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  disksmith seed vm1-seed.iso --user-data user-data --meta-data meta-data \
+    --network-config network-config")]
+pub(crate) struct SeedArgs {
+    /// The new ISO image
+    output: PathBuf,
+    /// What the machine shall be: #cloud-config, a script, a MIME archive (`-`: standard input)
+    #[arg(long, short = 'u', value_name = "FILE")]
+    user_data: Option<PathBuf>,
+    /// Who it is; an instance-id is added where there is none
+    #[arg(long, short = 'm', value_name = "FILE")]
+    meta_data: Option<PathBuf>,
+    /// Its network, version 1 or 2
+    #[arg(long, short = 'N', value_name = "FILE")]
+    network_config: Option<PathBuf>,
+    /// What the provider wants
+    #[arg(long, short = 'V', value_name = "FILE")]
+    vendor_data: Option<PathBuf>,
+    /// The local-hostname in meta-data
+    #[arg(long, short = 'H', value_name = "NAME")]
+    hostname: Option<String>,
+    /// The instance-id in meta-data; a new one makes cloud-init run again
+    #[arg(long, value_name = "ID")]
+    instance_id: Option<String>,
+    /// Label of the volume
+    #[arg(long, default_value = disksmith_seed::LABEL)]
+    label: String,
+    /// Put the documents in as they are, unread
+    #[arg(long)]
+    no_validate: bool,
+    /// Replace a file that exists
+    #[arg(long)]
+    force: bool,
+    /// How to print what was found and made
+    #[arg(long = "output", value_name = "FORMAT", default_value = "human")]
+    format: OutputFormat,
+}
+
+pub(crate) fn run(args: &SeedArgs, globals: &Globals) -> Outcome {
+    let seed = NoCloud {
+        user_data: read(args.user_data.as_deref())?,
+        meta_data: read(args.meta_data.as_deref())?,
+        network_config: read(args.network_config.as_deref())?,
+        vendor_data: read(args.vendor_data.as_deref())?,
+        local_hostname: args.hostname.clone(),
+        instance_id: args.instance_id.clone(),
+        name: args.output.file_name().map(|name| name.to_string_lossy().into_owned()),
+    };
+    let options = BuildOptions {
+        label: args.label.clone(),
+        validate: !args.no_validate,
+        ..BuildOptions::new(clock::now()?)
+    };
+    let found = if args.no_validate { Vec::new() } else { seed.validate() };
+    if args.format == OutputFormat::Human {
+        for diagnostic in &found {
+            if diagnostic.severity == Severity::Error || !globals.quiet {
+                eprintln!("{diagnostic}");
+            }
+        }
+    }
+    let errors = found.iter().filter(|d| d.severity == Severity::Error).count();
+    if errors > 0 {
+        if args.format == OutputFormat::Json {
+            print_json(&json!({ "diagnostics": as_json(&found) }))?;
+        }
+        return Err(Failure::usage(format!(
+            "{errors} error{} in the documents of the seed",
+            if errors == 1 { "" } else { "s" }
+        ))
+        .unchanged(format!("no {} was made", args.output.display()))
+        .or_hint("mend the lines named above; --no-validate puts them in as they are"));
+    }
+    let made = seed.build(&options)?;
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    made.write_file(&args.output, existing)?;
+    if args.format == OutputFormat::Json {
+        print_json(&json!({
+            "file": args.output.display().to_string(),
+            "instance-id": made.instance_id.as_str(),
+            "label": args.label,
+            "files": made.files.iter().map(|(name, bytes)| json!({ "name": name, "size": bytes.len() })).collect::<Vec<_>>(),
+            "diagnostics": as_json(&found),
+        }))?;
+    }
+    globals.say(|| {
+        let names: Vec<&str> = made.files.iter().map(|(name, _)| *name).collect();
+        let id = match &made.instance_id {
+            InstanceId::Given(id) => format!("instance-id {id}"),
+            InstanceId::Made(id) => format!("instance-id {id} (made)"),
+            InstanceId::Unknown => "instance-id unknown".into(),
+        };
+        format!("{}: {}; {id}", args.output.display(), names.join(", "))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: Option<&Path>) -> Outcome<Option<Document>> {
+    let Some(path) = path else { return Ok(None) };
+    let fail = |error| Failure::io("read", path, &error);
+    let mut bytes = Vec::new();
+    let size = if path.as_os_str() == "-" {
+        std::io::stdin().take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).map_err(fail)?
+    } else {
+        std::fs::File::open(path).map_err(fail)?.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).map_err(fail)?
+    };
+    if size as u64 > MAX_DOCUMENT {
+        let message = format!("{} is larger than 64 MiB, which is no document for cloud-init", path.display());
+        return Err(Failure::new(ErrorKind::Usage, message));
+    }
+    Ok(Some(Document::new(path.display().to_string(), bytes)))
+}
+
+fn as_json(found: &[Diagnostic]) -> Vec<Value> {
+    found
+        .iter()
+        .map(|d| {
+            json!({
+                "file": d.file, "line": d.line, "column": d.column, "severity": d.severity.to_string(),
+                "code": d.code, "message": d.message, "fix": d.fix,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,85 @@
+//! `disksmith sysprep`.
+
+use super::Globals;
+use super::customize::CustomizeChoices;
+use super::guest_args::{EditArgs, GuestArgs};
+use super::operation_args::OperationArgs;
+use super::report::{ReportArgs, show};
+use crate::failure::Outcome;
+use crate::output::{OutputFormat, print, print_json};
+use clap::Args;
+use disksmith_guest::{
+    SYSPREP_OPERATIONS, SysprepOperation, SystemRandom, default_operations, select_operations, sysprep,
+};
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Take away what a template's clones must not share: machine id, host keys, logs, histories
+///
+/// Operations have virt-sysprep's names. Options of `customize` may be given too; they are done before the cleaning, so that
+/// nothing that was cleaned comes back, and the machine id stays empty.
+#[derive(Debug, Args)]
+pub(crate) struct SysprepArgs {
+    /// Which disks
+    #[command(flatten)]
+    guest: Option<GuestArgs>,
+    #[command(flatten)]
+    edit: EditArgs,
+    /// Change the set of operations: `defaults,-logfiles,user-account`
+    #[arg(long, value_name = "LIST", conflicts_with = "enable", help_heading = "Cleaning", allow_hyphen_values = true)]
+    operations: Option<String>,
+    /// Do these operations only
+    #[arg(long, value_name = "LIST", help_heading = "Cleaning")]
+    enable: Option<String>,
+    /// List the operations; those with a star are done by default
+    #[arg(long, help_heading = "Cleaning")]
+    list_operations: bool,
+    #[command(flatten)]
+    customize: OperationArgs,
+    #[command(flatten)]
+    choices: CustomizeChoices,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+pub(crate) fn run(args: &SysprepArgs, globals: &Globals) -> Outcome {
+    if args.list_operations {
+        return list(args);
+    }
+    let Some(guest) = &args.guest else {
+        return Err(crate::failure::Failure::usage("no image is given").or_hint("disksmith sysprep -a IMAGE"));
+    };
+    let cleaning: Vec<&'static SysprepOperation> = match (&args.operations, &args.enable) {
+        (Some(list), _) => select_operations("--operations", list)?,
+        (None, Some(list)) => select_operations("--enable", list)?,
+        (None, None) => default_operations(),
+    };
+    let operations = args.customize.operations()?;
+    let mut random = SystemRandom;
+    let mut context = args.choices.context(&mut random);
+    let report = args.edit.edit(guest, globals, |found| sysprep(found, &cleaning, &operations, &mut context))?;
+    show(&report, &args.report, args.edit.dry_run, guest.images(), globals)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: &SysprepArgs) -> Outcome {
+    if args.report.output() == OutputFormat::Json {
+        let list: Vec<_> = SYSPREP_OPERATIONS
+            .iter()
+            .map(|o| json!({ "name": o.name, "default": o.default, "summary": o.summary }))
+            .collect();
+        print_json(&json!(list))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    for operation in SYSPREP_OPERATIONS {
+        text += &format!(
+            "{} {} {}\n",
+            operation.name,
+            if operation.default { '*' } else { ' ' },
+            operation.summary
+        );
+    }
+    print(text)?;
+    Ok(ExitCode::SUCCESS)
+}
