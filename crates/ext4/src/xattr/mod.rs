@@ -9,6 +9,7 @@ pub(crate) use entry::{Attribute, MAX_VALUE, Value, full_name, split_name};
 use crate::block_allocator::Wish;
 use crate::core::Core;
 use crate::error::{Error, Result};
+use crate::features::Compat;
 use crate::inode::{INODE_BASE_SIZE, InodeFlags};
 use crate::inode_table::Node;
 use crate::record::{le32, put32};
@@ -195,6 +196,14 @@ impl Core {
         }
         if all.block.is_empty() {
             return Ok(());
+        }
+        if !self.geometry.has_compat(Compat::EXT_ATTR) {
+            if self.superblock.revision == 0 {
+                return Err(Error::unsupported(
+                    "a block of extended attributes on a filesystem of revision 0",
+                ));
+            }
+            self.update_superblock(|sb| sb.feature_compat |= Compat::EXT_ATTR.bits());
         }
         let number = match node.rec.xattr_block() {
             0 => {

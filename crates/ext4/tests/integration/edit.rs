@@ -55,10 +55,16 @@ const TABLE: &[(u64, &str)] = &[
     (32 * MIB, "-t ext4 -O ^has_journal"),
     (32 * MIB, "-t ext4 -O ^filetype"),
     (32 * MIB, "-t ext4 -O mmp"),
-    (32 * MIB, "-t ext4 -O ^huge_file,^dir_nlink,^extra_isize,^large_file"),
+    (
+        32 * MIB,
+        "-t ext4 -O ^huge_file,^dir_nlink,^extra_isize,^large_file",
+    ),
     (32 * MIB, "-t ext4 -O fast_commit"),
     (32 * MIB, "-t ext4 -O verity"),
-    (32 * MIB, "-t ext4 -O stable_inodes,metadata_csum_seed,orphan_file,large_dir,ea_inode,inline_data"),
+    (
+        32 * MIB,
+        "-t ext4 -O stable_inodes,metadata_csum_seed,orphan_file,large_dir,ea_inode,inline_data",
+    ),
     (32 * MIB, "-t ext4 -E packed_meta_blocks=1"),
     (32 * MIB, "-t ext4 -E lazy_itable_init=1,nodiscard"),
     (32 * MIB, "-t ext4 -N 40"),
@@ -125,7 +131,11 @@ impl Model {
         self.of(|c| matches!(c, Content::File(_)))
     }
     fn of(&self, f: impl Fn(&Content) -> bool) -> Vec<u64> {
-        self.nodes.iter().filter(|(_, n)| f(&n.content)).map(|(i, _)| *i).collect()
+        self.nodes
+            .iter()
+            .filter(|(_, n)| f(&n.content))
+            .map(|(i, _)| *i)
+            .collect()
     }
     fn entries(&self, dir: u64) -> &BTreeMap<Vec<u8>, u64> {
         match &self.nodes[&dir].content {
@@ -176,7 +186,11 @@ fn new_node(file_type: FileType, target: &[u8]) -> NewNode<'_> {
             nanoseconds: 7,
         },
         target,
-        device: if file_type == FileType::CharDevice { (300, 70_000) } else { (0, 0) },
+        device: if file_type == FileType::CharDevice {
+            (300, 70_000)
+        } else {
+            (0, 0)
+        },
     }
 }
 
@@ -213,7 +227,9 @@ impl Run {
         let mut x = self.dice.next() | 1;
         (0..len)
             .map(|_| {
-                x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                x = x
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
                 (x >> 56) as u8
             })
             .collect()
@@ -230,7 +246,10 @@ impl Run {
         match result {
             Ok(value) => Some(value),
             Err(error) if self.full(&error) => None,
-            Err(error) => panic!("{what}: {error}\nlast: {:#?}", self.log.iter().rev().take(8).collect::<Vec<_>>()),
+            Err(error) => panic!(
+                "{what}: {error}\nlast: {:#?}",
+                self.log.iter().rev().take(8).collect::<Vec<_>>()
+            ),
         }
     }
 
@@ -248,13 +267,16 @@ impl Run {
             5 => (FileType::CharDevice, vec![]),
             _ => (FileType::Regular, vec![]),
         };
-        self.log.push(format!("create {file_type:?} {dir} {}", name.len()));
+        self.log
+            .push(format!("create {file_type:?} {dir} {}", name.len()));
         let result = self.fs.create(InodeNo(dir), &name, &new_node(file_type, &target));
         if self.model.entries(dir).contains_key(&name) {
             assert!(matches!(result, Err(Error::Exists { .. })), "{result:?}");
             return;
         }
-        let Some(ino) = self.check("create", result) else { return };
+        let Some(ino) = self.check("create", result) else {
+            return;
+        };
         let content = match file_type {
             FileType::Directory => Content::Dir(BTreeMap::new()),
             FileType::Regular => Content::File(vec![]),
@@ -278,7 +300,9 @@ impl Run {
     fn write(&mut self) {
         let files = self.model.files();
         let Some(ino) = self.pick(&files) else { return };
-        let Content::File(data) = &self.model.nodes[&ino].content else { return };
+        let Content::File(data) = &self.model.nodes[&ino].content else {
+            return;
+        };
         let size = data.len() as u64;
         let offset = match self.dice.below(4) {
             0 => size,
@@ -298,7 +322,9 @@ impl Run {
         if self.check("write", result).is_none() {
             return;
         }
-        let Content::File(data) = &mut self.model.nodes.get_mut(&ino).unwrap().content else { return };
+        let Content::File(data) = &mut self.model.nodes.get_mut(&ino).unwrap().content else {
+            return;
+        };
         let end = offset as usize + len;
         if data.len() < end {
             data.resize(end, 0);
@@ -309,7 +335,9 @@ impl Run {
     fn resize(&mut self) {
         let files = self.model.files();
         let Some(ino) = self.pick(&files) else { return };
-        let Content::File(data) = &self.model.nodes[&ino].content else { return };
+        let Content::File(data) = &self.model.nodes[&ino].content else {
+            return;
+        };
         let size = data.len() as u64;
         let kind = self.dice.below(4);
         let at = self.dice.below(size + 5000);
@@ -327,7 +355,9 @@ impl Run {
         if self.check("resize", result).is_none() {
             return;
         }
-        let Content::File(data) = &mut self.model.nodes.get_mut(&ino).unwrap().content else { return };
+        let Content::File(data) = &mut self.model.nodes.get_mut(&ino).unwrap().content else {
+            return;
+        };
         match kind {
             0 => data.resize(at as usize, 0),
             1 => {
@@ -384,10 +414,12 @@ impl Run {
         }
         let name = names[self.dice.below(names.len() as u64) as usize].clone();
         let new_name = self.name();
-        let mode = [RenameMode::Replace, RenameMode::NoReplace, RenameMode::Exchange][self.dice.below(3) as usize];
+        let mode =
+            [RenameMode::Replace, RenameMode::NoReplace, RenameMode::Exchange][self.dice.below(3) as usize];
         let ino = self.model.entries(dir)[&name];
         let target = self.model.entries(to).get(&new_name).copied();
-        self.log.push(format!("rename {dir} {ino} -> {to} {target:?} {mode:?}"));
+        self.log
+            .push(format!("rename {dir} {ino} -> {to} {target:?} {mode:?}"));
         let result = self.fs.rename(InodeNo(dir), &name, InodeNo(to), &new_name, mode);
         let moved_below = |m: &Model, a: u64, b: u64| m.is_dir(a) && m.below(b, a);
         match (mode, target) {
@@ -447,7 +479,9 @@ impl Run {
     fn link(&mut self) {
         let dirs = self.model.dirs();
         let files = self.model.of(|c| !matches!(c, Content::Dir(_)));
-        let (Some(ino), Some(dir)) = (self.pick(&files), self.pick(&dirs)) else { return };
+        let (Some(ino), Some(dir)) = (self.pick(&files), self.pick(&dirs)) else {
+            return;
+        };
         let name = self.name();
         self.log.push(format!("link {ino} {dir}"));
         let result = self.fs.link(InodeNo(ino), InodeNo(dir), &name);
@@ -466,8 +500,14 @@ impl Run {
         let all = self.model.of(|c| matches!(c, Content::Dir(_) | Content::File(_)));
         let Some(ino) = self.pick(&all) else { return };
         let n = self.dice.below(6);
-        let name = [&b"user.a"[..], b"user.bcd", b"security.selinux", b"trusted.x", b"user.long-long-name", b"user.z"]
-            [n as usize]
+        let name = [
+            &b"user.a"[..],
+            b"user.bcd",
+            b"security.selinux",
+            b"trusted.x",
+            b"user.long-long-name",
+            b"user.z",
+        ][n as usize]
             .to_vec();
         if self.dice.below(4) == 0 {
             self.log.push(format!("remove_xattr {ino} {n}"));
@@ -552,7 +592,11 @@ fn compare(fs: &Ext4, model: &Model) {
             }
             Content::Link(target) => assert_eq!(fs.read_link(ino).unwrap(), *target),
             Content::Dir(entries) => {
-                assert_eq!(metadata.links, 2 + model.subdirs(ino.0), "links of directory {ino}");
+                assert_eq!(
+                    metadata.links,
+                    2 + model.subdirs(ino.0),
+                    "links of directory {ino}"
+                );
                 let mut got = BTreeMap::new();
                 fs.read_dir(ino, 0, &mut |e| {
                     if e.name != b"lost+found" {
@@ -563,7 +607,11 @@ fn compare(fs: &Ext4, model: &Model) {
                     true
                 })
                 .unwrap();
-                let want: BTreeMap<_, _> = entries.clone().into_iter().filter(|(n, _)| n != b"lost+found").collect();
+                let want: BTreeMap<_, _> = entries
+                    .clone()
+                    .into_iter()
+                    .filter(|(n, _)| n != b"lost+found")
+                    .collect();
                 assert_eq!(got, want, "entries of {ino}");
                 for (name, child) in entries {
                     assert_eq!(fs.lookup(ino, name).unwrap().0, *child);
@@ -596,7 +644,10 @@ fn compare_mounted(root: &Path, model: &Model, dir: u64) {
                 assert_eq!(metadata.nlink(), node.links);
             }
             Content::Link(target) => {
-                assert_eq!(std::fs::read_link(&path).unwrap().as_os_str().as_bytes(), &target[..]);
+                assert_eq!(
+                    std::fs::read_link(&path).unwrap().as_os_str().as_bytes(),
+                    &target[..]
+                );
             }
             Content::Dir(_) => {
                 assert_eq!(metadata.nlink(), 2 + model.subdirs(*ino));
@@ -606,7 +657,9 @@ fn compare_mounted(root: &Path, model: &Model, dir: u64) {
         }
     }
     let count = std::fs::read_dir(root).unwrap().count();
-    let lost = usize::from(dir == 2 && root.join("lost+found").exists() && !model.entries(2).contains_key(&b"lost+found"[..]));
+    let lost = usize::from(
+        dir == 2 && root.join("lost+found").exists() && !model.entries(2).contains_key(&b"lost+found"[..]),
+    );
     assert_eq!(count - lost, model.entries(dir).len());
 }
 
@@ -622,7 +675,10 @@ fn supported_by_mke2fs(image: &Path, size: u64, options: &str) -> bool {
 fn edit(size: u64, options: &str, seed: u64, rounds: u64, steps: u64) {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("image");
-    assert!(supported_by_mke2fs(&image, size, options), "mke2fs refuses {options}");
+    assert!(
+        supported_by_mke2fs(&image, size, options),
+        "mke2fs refuses {options}"
+    );
     assert_clean(&image, &format!("{options}: as made"));
     let mut model = Model {
         nodes: BTreeMap::new(),
@@ -639,8 +695,12 @@ fn edit(size: u64, options: &str, seed: u64, rounds: u64, steps: u64) {
             parent,
         };
         let entries = BTreeMap::from([(b"lost+found".to_vec(), lost.0)]);
-        model.nodes.insert(2, node(Content::Dir(entries), 2, root.permissions));
-        model.nodes.insert(lost.0, node(Content::Dir(BTreeMap::new()), 2, 0o700));
+        model
+            .nodes
+            .insert(2, node(Content::Dir(entries), 2, root.permissions));
+        model
+            .nodes
+            .insert(lost.0, node(Content::Dir(BTreeMap::new()), 2, 0o700));
     }
     let mut dice = Dice(seed);
     for round in 0..rounds {
@@ -719,7 +779,8 @@ fn a_directory_of_many_names() {
             .map(|i: u32| format!("file-{i}-\u{e9}{}", "x".repeat((i % 40) as usize)).into_bytes())
             .collect();
         for name in &names {
-            fs.create(fs.root(), name, &new_node(FileType::Regular, &[])).unwrap();
+            fs.create(fs.root(), name, &new_node(FileType::Regular, &[]))
+                .unwrap();
         }
         for name in &names {
             fs.lookup(fs.root(), name).unwrap();
@@ -729,7 +790,10 @@ fn a_directory_of_many_names() {
         if can_mount() {
             let mount = Mount::new(&image, "ro");
             for name in names.iter().step_by(37) {
-                assert!(mount.path().join(std::ffi::OsStr::from_bytes(name)).exists(), "{options}");
+                assert!(
+                    mount.path().join(std::ffi::OsStr::from_bytes(name)).exists(),
+                    "{options}"
+                );
             }
             assert_eq!(std::fs::read_dir(mount.path()).unwrap().count(), 20_001);
         }

@@ -2,8 +2,8 @@
 
 #![allow(unreachable_pub, missing_docs)]
 
-mod edit;
 mod acts;
+mod edit;
 mod format;
 mod journal;
 mod judges;
