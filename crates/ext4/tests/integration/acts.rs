@@ -14,19 +14,69 @@ pub type Errno = i32;
 /// A change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    Create { path: String, kind: FileType, permissions: u16, owner: (u32, u32), device: (u32, u32), target: String },
-    Write { path: String, offset: u64, data: Vec<u8> },
-    SetSize { path: String, size: u64 },
-    Punch { path: String, offset: u64, len: u64 },
-    Allocate { path: String, offset: u64, len: u64, keep_size: bool },
-    Unlink { path: String },
-    RemoveDir { path: String },
-    Rename { path: String, to: String, mode: RenameMode },
-    Link { path: String, to: String },
-    SetOwner { path: String, owner: (u32, u32), permissions: u16 },
-    SetTimes { path: String, accessed: Timestamp, modified: Timestamp },
-    SetXattr { path: String, name: String, value: Vec<u8>, mode: XattrMode },
-    RemoveXattr { path: String, name: String },
+    Create {
+        path: String,
+        kind: FileType,
+        permissions: u16,
+        owner: (u32, u32),
+        device: (u32, u32),
+        target: String,
+    },
+    Write {
+        path: String,
+        offset: u64,
+        data: Vec<u8>,
+    },
+    SetSize {
+        path: String,
+        size: u64,
+    },
+    Punch {
+        path: String,
+        offset: u64,
+        len: u64,
+    },
+    Allocate {
+        path: String,
+        offset: u64,
+        len: u64,
+        keep_size: bool,
+    },
+    Unlink {
+        path: String,
+    },
+    RemoveDir {
+        path: String,
+    },
+    Rename {
+        path: String,
+        to: String,
+        mode: RenameMode,
+    },
+    Link {
+        path: String,
+        to: String,
+    },
+    SetOwner {
+        path: String,
+        owner: (u32, u32),
+        permissions: u16,
+    },
+    SetTimes {
+        path: String,
+        accessed: Timestamp,
+        modified: Timestamp,
+    },
+    SetXattr {
+        path: String,
+        name: String,
+        value: Vec<u8>,
+        mode: XattrMode,
+    },
+    RemoveXattr {
+        path: String,
+        name: String,
+    },
 }
 
 fn split(path: &str) -> (&str, &str) {
@@ -52,7 +102,14 @@ pub fn apply(fs: &dyn FileSystem, act: &Act, now: Timestamp) -> Result<(), Errno
         find(fs, dir).map(|dir| (dir, name.as_bytes().to_vec()))
     };
     match act {
-        Act::Create { path, kind, permissions, owner, device, target } => {
+        Act::Create {
+            path,
+            kind,
+            permissions,
+            owner,
+            device,
+            target,
+        } => {
             let (dir, name) = parent(path)?;
             let node = NewNode {
                 file_type: *kind,
@@ -68,9 +125,14 @@ pub fn apply(fs: &dyn FileSystem, act: &Act, now: Timestamp) -> Result<(), Errno
         Act::Write { path, offset, data } => fs.write(find(fs, path)?, *offset, data).map_err(errno),
         Act::SetSize { path, size } => fs.set_size(find(fs, path)?, *size).map_err(errno),
         Act::Punch { path, offset, len } => fs.punch_hole(find(fs, path)?, *offset, *len).map_err(errno),
-        Act::Allocate { path, offset, len, keep_size } => {
-            fs.allocate(find(fs, path)?, *offset, *len, *keep_size).map_err(errno)
-        }
+        Act::Allocate {
+            path,
+            offset,
+            len,
+            keep_size,
+        } => fs
+            .allocate(find(fs, path)?, *offset, *len, *keep_size)
+            .map_err(errno),
         Act::Unlink { path } => {
             let (dir, name) = parent(path)?;
             fs.unlink(dir, &name).map_err(errno)
@@ -89,7 +151,11 @@ pub fn apply(fs: &dyn FileSystem, act: &Act, now: Timestamp) -> Result<(), Errno
             let (dir, name) = parent(to)?;
             fs.link(inode, dir, &name).map_err(errno)
         }
-        Act::SetOwner { path, owner, permissions } => {
+        Act::SetOwner {
+            path,
+            owner,
+            permissions,
+        } => {
             let change = MetadataChange {
                 uid: Some(owner.0),
                 gid: Some(owner.1),
@@ -98,7 +164,11 @@ pub fn apply(fs: &dyn FileSystem, act: &Act, now: Timestamp) -> Result<(), Errno
             };
             fs.set_metadata(find(fs, path)?, &change).map_err(errno)
         }
-        Act::SetTimes { path, accessed, modified } => {
+        Act::SetTimes {
+            path,
+            accessed,
+            modified,
+        } => {
             let change = MetadataChange {
                 accessed: Some(*accessed),
                 modified: Some(*modified),
@@ -106,9 +176,14 @@ pub fn apply(fs: &dyn FileSystem, act: &Act, now: Timestamp) -> Result<(), Errno
             };
             fs.set_metadata(find(fs, path)?, &change).map_err(errno)
         }
-        Act::SetXattr { path, name, value, mode } => {
-            fs.set_xattr(find(fs, path)?, name.as_bytes(), value, *mode).map_err(errno)
-        }
+        Act::SetXattr {
+            path,
+            name,
+            value,
+            mode,
+        } => fs
+            .set_xattr(find(fs, path)?, name.as_bytes(), value, *mode)
+            .map_err(errno),
         Act::RemoveXattr { path, name } => fs.remove_xattr(find(fs, path)?, name.as_bytes()).map_err(errno),
     }
 }
@@ -124,11 +199,22 @@ pub fn apply_by_kernel(root: &Path, act: &Act) -> Result<(), Errno> {
     };
     let errno = |error: rustix::io::Errno| error.raw_os_error();
     match act {
-        Act::Create { path, kind, permissions, owner, device, target } => {
+        Act::Create {
+            path,
+            kind,
+            permissions,
+            owner,
+            device,
+            target,
+        } => {
             let place = at(path);
             let mode = sys::Mode::from_raw_mode(u32::from(*permissions));
             let kind = match kind {
-                FileType::Directory => return sys::mkdir(&place, mode).map_err(errno).and_then(|()| own(&place, *owner, *permissions)),
+                FileType::Directory => {
+                    return sys::mkdir(&place, mode)
+                        .map_err(errno)
+                        .and_then(|()| own(&place, *owner, *permissions));
+                }
                 FileType::Symlink => {
                     sys::symlink(target.as_str(), &place).map_err(errno)?;
                     return own(&place, *owner, 0o7777);
@@ -156,8 +242,17 @@ pub fn apply_by_kernel(root: &Path, act: &Act) -> Result<(), Errno> {
             *len,
         )
         .map_err(errno),
-        Act::Allocate { path, offset, len, keep_size } => {
-            let flags = if *keep_size { sys::FallocateFlags::KEEP_SIZE } else { sys::FallocateFlags::empty() };
+        Act::Allocate {
+            path,
+            offset,
+            len,
+            keep_size,
+        } => {
+            let flags = if *keep_size {
+                sys::FallocateFlags::KEEP_SIZE
+            } else {
+                sys::FallocateFlags::empty()
+            };
             sys::fallocate(open(path)?, flags, *offset, *len).map_err(errno)
         }
         Act::Unlink { path } => sys::unlink(at(path)).map_err(errno),
@@ -171,8 +266,16 @@ pub fn apply_by_kernel(root: &Path, act: &Act) -> Result<(), Errno> {
             sys::renameat_with(sys::CWD, at(path), sys::CWD, at(to), flags).map_err(errno)
         }
         Act::Link { path, to } => sys::link(at(path), at(to)).map_err(errno),
-        Act::SetOwner { path, owner, permissions } => own(&at(path), *owner, *permissions),
-        Act::SetTimes { path, accessed, modified } => {
+        Act::SetOwner {
+            path,
+            owner,
+            permissions,
+        } => own(&at(path), *owner, *permissions),
+        Act::SetTimes {
+            path,
+            accessed,
+            modified,
+        } => {
             let spec = |time: &Timestamp| sys::Timespec {
                 tv_sec: time.seconds,
                 tv_nsec: i64::from(time.nanoseconds),
@@ -183,7 +286,12 @@ pub fn apply_by_kernel(root: &Path, act: &Act) -> Result<(), Errno> {
             };
             sys::utimensat(sys::CWD, at(path), &times, sys::AtFlags::SYMLINK_NOFOLLOW).map_err(errno)
         }
-        Act::SetXattr { path, name, value, mode } => {
+        Act::SetXattr {
+            path,
+            name,
+            value,
+            mode,
+        } => {
             let flags = match mode {
                 XattrMode::Set => sys::XattrFlags::empty(),
                 XattrMode::Create => sys::XattrFlags::CREATE,
@@ -196,7 +304,8 @@ pub fn apply_by_kernel(root: &Path, act: &Act) -> Result<(), Errno> {
 }
 
 fn own(place: &Path, owner: (u32, u32), permissions: u16) -> Result<(), Errno> {
-    std::os::unix::fs::lchown(place, Some(owner.0), Some(owner.1)).map_err(|e| e.raw_os_error().unwrap_or(-1))?;
+    std::os::unix::fs::lchown(place, Some(owner.0), Some(owner.1))
+        .map_err(|e| e.raw_os_error().unwrap_or(-1))?;
     if permissions != 0o7777 && !place.is_symlink() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::Permissions::from_mode(u32::from(permissions));
@@ -245,7 +354,13 @@ pub struct Names {
 }
 
 /// Names of extended attributes that all kinds of files can have, then one for files and directories only.
-const XATTRS: &[&str] = &["trusted.a", "trusted.longer-name", "security.selinux", "user.x", "user.another"];
+const XATTRS: &[&str] = &[
+    "trusted.a",
+    "trusted.longer-name",
+    "security.selinux",
+    "user.x",
+    "user.another",
+];
 
 impl Names {
     fn pick(&self, dice: &mut Dice, kind: Option<FileType>) -> Option<String> {
@@ -268,7 +383,11 @@ impl Names {
     fn new_path(&self, dice: &mut Dice) -> String {
         let dir = self.directory(dice);
         let name = match dice.below(12) {
-            0 => format!("{:x}-{}", dice.below(1 << 20), "long".repeat(dice.below(60) as usize)),
+            0 => format!(
+                "{:x}-{}",
+                dice.below(1 << 20),
+                "long".repeat(dice.below(60) as usize)
+            ),
             1..4 => format!("n{}", dice.below(4)),
             _ => format!("file-{:x}", dice.below(1 << 16)),
         };
@@ -308,13 +427,19 @@ impl Names {
                     _ => String::new(),
                 };
                 let device = match kind {
-                    FileType::CharDevice | FileType::BlockDevice => (dice.below(300) as u32, dice.below(70_000) as u32),
+                    FileType::CharDevice | FileType::BlockDevice => {
+                        (dice.below(300) as u32, dice.below(70_000) as u32)
+                    }
                     _ => (0, 0),
                 };
                 Act::Create {
                     path: self.new_path(dice),
                     kind,
-                    permissions: if kind == FileType::Symlink { 0o777 } else { permissions(dice) },
+                    permissions: if kind == FileType::Symlink {
+                        0o777
+                    } else {
+                        permissions(dice)
+                    },
                     owner: owner(dice),
                     device,
                     target,
@@ -328,28 +453,54 @@ impl Names {
                     2 => dice.below(20_000),
                     _ => dice.below(150_000),
                 };
-                Act::Write { path: some(dice, regular), offset, data: dice.bytes(len as usize) }
+                Act::Write {
+                    path: some(dice, regular),
+                    offset,
+                    data: dice.bytes(len as usize),
+                }
             }
-            46..52 => Act::SetSize { path: some(dice, regular), size: Self::size(dice) },
-            52..57 => Act::Punch { path: some(dice, regular), offset: Self::size(dice), len: 1 + Self::size(dice) },
+            46..52 => Act::SetSize {
+                path: some(dice, regular),
+                size: Self::size(dice),
+            },
+            52..57 => Act::Punch {
+                path: some(dice, regular),
+                offset: Self::size(dice),
+                len: 1 + Self::size(dice),
+            },
             57..61 => Act::Allocate {
                 path: some(dice, regular),
                 offset: dice.below(500_000),
                 len: 1 + dice.below(300_000),
                 keep_size: dice.one_in(2),
             },
-            61..67 => Act::Unlink { path: some(dice, None) },
-            67..70 => Act::RemoveDir { path: some(dice, Some(FileType::Directory)) },
+            61..67 => Act::Unlink {
+                path: some(dice, None),
+            },
+            67..70 => Act::RemoveDir {
+                path: some(dice, Some(FileType::Directory)),
+            },
             70..78 => {
-                let to = if dice.one_in(2) { some(dice, None) } else { self.new_path(dice) };
+                let to = if dice.one_in(2) {
+                    some(dice, None)
+                } else {
+                    self.new_path(dice)
+                };
                 let mode = match dice.below(6) {
                     0 => RenameMode::NoReplace,
                     1 => RenameMode::Exchange,
                     _ => RenameMode::Replace,
                 };
-                Act::Rename { path: some(dice, None), to, mode }
+                Act::Rename {
+                    path: some(dice, None),
+                    to,
+                    mode,
+                }
             }
-            78..82 => Act::Link { path: some(dice, None), to: self.new_path(dice) },
+            78..82 => Act::Link {
+                path: some(dice, None),
+                to: self.new_path(dice),
+            },
             82..86 => Act::SetOwner {
                 path: some(dice, regular),
                 owner: owner(dice),
@@ -357,14 +508,26 @@ impl Names {
             },
             86..89 => {
                 let time = |dice: &mut Dice| Timestamp {
-                    seconds: dice.below(1 << 34) as i64 - (1 << 31) * i64::from(dice.one_in(8)),
+                    // Up to 2310: what is later e2fsck takes for times before 1970.
+                    seconds: if dice.one_in(8) {
+                        -(dice.below(1 << 31) as i64)
+                    } else {
+                        dice.below((1 << 33) + (1 << 31)) as i64
+                    },
                     nanoseconds: dice.below(1_000_000_000) as u32,
                 };
-                Act::SetTimes { path: some(dice, None), accessed: time(dice), modified: time(dice) }
+                Act::SetTimes {
+                    path: some(dice, None),
+                    accessed: time(dice),
+                    modified: time(dice),
+                }
             }
             89..97 => {
                 let path = some(dice, None);
-                let any = matches!(self.kinds.get(&path), Some(FileType::Regular | FileType::Directory));
+                let any = matches!(
+                    self.kinds.get(&path),
+                    Some(FileType::Regular | FileType::Directory)
+                );
                 let len = match dice.below(5) {
                     0 => 0,
                     1..4 => dice.below(60),
@@ -406,7 +569,9 @@ impl Names {
             }
             Act::Rename { path, to, mode } => {
                 let exchange = *mode == RenameMode::Exchange;
-                let under = |name: &str, of: &str| name == of || name.strip_prefix(of).is_some_and(|r| r.starts_with('/'));
+                let under = |name: &str, of: &str| {
+                    name == of || name.strip_prefix(of).is_some_and(|r| r.starts_with('/'))
+                };
                 let old = std::mem::take(&mut self.kinds);
                 for (name, kind) in &old {
                     if under(name, path) {
