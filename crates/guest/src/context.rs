@@ -20,7 +20,9 @@ pub struct SystemRandom;
 
 impl RandomSource for SystemRandom {
     fn fill(&mut self, buf: &mut [u8]) -> Result<()> {
-        getrandom::fill(buf).map_err(|e| Error::Random { reason: e.to_string() })
+        getrandom::fill(buf).map_err(|e| Error::Random {
+            reason: e.to_string(),
+        })
     }
 }
 

@@ -23,7 +23,11 @@ pub(crate) struct Editor<'a> {
 
 impl<'a> Editor<'a> {
     pub(crate) fn new(tree: &'a Tree) -> Self {
-        Self { tree, labels: Labels::of(tree), step: Step::default() }
+        Self {
+            tree,
+            labels: Labels::of(tree),
+            step: Step::default(),
+        }
     }
 
     pub(crate) fn tree(&self) -> &'a Tree {
@@ -60,7 +64,11 @@ impl<'a> Editor<'a> {
 
     /// The contents of a file; `None` where there is no regular file.
     pub(crate) fn read_if_file(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
-        if self.is_file(path)? { Ok(Some(self.tree.read_limited(path, MAX_TEXT)?)) } else { Ok(None) }
+        if self.is_file(path)? {
+            Ok(Some(self.tree.read_limited(path, MAX_TEXT)?))
+        } else {
+            Ok(None)
+        }
     }
 
     /// The contents of a regular file that must be there.
@@ -73,16 +81,24 @@ impl<'a> Editor<'a> {
     }
 
     pub(crate) fn users(&self) -> Result<Vec<User>> {
-        Ok(self.read_if_file(b"/etc/passwd")?.map(|t| parse_passwd(&t)).unwrap_or_default())
+        Ok(self
+            .read_if_file(b"/etc/passwd")?
+            .map(|t| parse_passwd(&t))
+            .unwrap_or_default())
     }
 
     pub(crate) fn user(&self, name: &str) -> Result<User> {
         let found = self.users()?.into_iter().find(|u| u.name == name);
-        found.ok_or_else(|| Error::NoSuchUser { user: name.to_owned() })
+        found.ok_or_else(|| Error::NoSuchUser {
+            user: name.to_owned(),
+        })
     }
 
     pub(crate) fn groups(&self) -> Result<Vec<Group>> {
-        Ok(self.read_if_file(b"/etc/group")?.map(|t| parse_group(&t)).unwrap_or_default())
+        Ok(self
+            .read_if_file(b"/etc/group")?
+            .map(|t| parse_group(&t))
+            .unwrap_or_default())
     }
 
     // Changing
@@ -94,7 +110,10 @@ impl<'a> Editor<'a> {
             let path = self.real_path(path)?;
             return self.created(&path, FileType::Regular, Some(data.len() as u64), Some(new), None);
         };
-        if metadata.is_file() && metadata.size == data.len() as u64 && self.tree.read_limited(path, MAX_TEXT)? == data {
+        if metadata.is_file()
+            && metadata.size == data.len() as u64
+            && self.tree.read_limited(path, MAX_TEXT)? == data
+        {
             return Ok(());
         }
         self.tree.write(path, data, new.owner, new.permissions)?;
@@ -224,7 +243,8 @@ impl<'a> Editor<'a> {
             return self.created(&path, FileType::Regular, Some(0), Some(new), None);
         };
         self.tree.touch(path, new.owner, new.permissions)?;
-        self.step.push(Change::new(Action::Times, path, metadata.file_type));
+        self.step
+            .push(Change::new(Action::Times, path, metadata.file_type));
         Ok(())
     }
 
@@ -277,7 +297,11 @@ impl<'a> Editor<'a> {
                 return Ok(path);
             }
             let target = self.tree.read_link(&path)?;
-            path = if target.starts_with(b"/") { target } else { join(split(&path).0, &target) };
+            path = if target.starts_with(b"/") {
+                target
+            } else {
+                join(split(&path).0, &target)
+            };
         }
         Ok(path)
     }
@@ -288,7 +312,10 @@ pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let trimmed = path.strip_suffix(b"/").unwrap_or(path);
     match trimmed.iter().rposition(|b| *b == b'/') {
         Some(0) => (b"/", trimmed.get(1..).unwrap_or_default()),
-        Some(at) => (trimmed.get(..at).unwrap_or_default(), trimmed.get(at + 1..).unwrap_or_default()),
+        Some(at) => (
+            trimmed.get(..at).unwrap_or_default(),
+            trimmed.get(at + 1..).unwrap_or_default(),
+        ),
         None => (b"/", trimmed),
     }
 }

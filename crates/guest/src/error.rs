@@ -153,35 +153,60 @@ pub enum Error {
 }
 
 fn seen_text(seen: &[String]) -> String {
-    if seen.is_empty() { String::new() } else { format!(" (there is {})", seen.join(", ")) }
+    if seen.is_empty() {
+        String::new()
+    } else {
+        format!(" (there is {})", seen.join(", "))
+    }
 }
 
 fn list_text(items: &[String]) -> String {
-    if items.is_empty() { "none".into() } else { items.join(", ") }
+    if items.is_empty() {
+        "none".into()
+    } else {
+        items.join(", ")
+    }
 }
 
 fn because(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    }
 }
 
 impl Error {
     pub(crate) fn usage(option: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Usage { option: option.into(), reason: reason.into() }
+        Self::Usage {
+            option: option.into(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn guest_path(path: &[u8], reason: impl Into<String>) -> Self {
-        Self::GuestPath { path: String::from_utf8_lossy(path).into_owned(), reason: reason.into() }
+        Self::GuestPath {
+            path: String::from_utf8_lossy(path).into_owned(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn host(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Host { operation, path: path.into(), source }
+        Self::Host {
+            operation,
+            path: path.into(),
+            source,
+        }
     }
 
     /// Puts the operation's name before the error.
     pub(crate) fn in_operation(self, operation: impl Into<String>) -> Self {
         match self {
             already @ Self::Operation { .. } => already,
-            source => Self::Operation { operation: operation.into(), source: Box::new(source) },
+            source => Self::Operation {
+                operation: operation.into(),
+                source: Box::new(source),
+            },
         }
     }
 
@@ -202,8 +227,14 @@ impl Diagnose for Error {
             Self::RootUnreadable { .. } | Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::SeveralOperatingSystems { .. } => ErrorKind::Refused,
             Self::Usage { .. } => ErrorKind::Usage,
-            Self::Expression { source: EditError::Syntax { .. }, .. } => ErrorKind::Usage,
-            Self::Expression { source: EditError::Unsupported { .. }, .. } => ErrorKind::Unsupported,
+            Self::Expression {
+                source: EditError::Syntax { .. },
+                ..
+            } => ErrorKind::Usage,
+            Self::Expression {
+                source: EditError::Unsupported { .. },
+                ..
+            } => ErrorKind::Unsupported,
             Self::Host { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Operation { source, .. } => source.kind(),
             Self::Files(error) => error.kind(),

@@ -44,20 +44,37 @@ pub fn list_long(tree: &Tree, dir: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>> {
     let dir = dir.as_ref();
     let users: BTreeMap<u32, String> = tree
         .read("/etc/passwd")
-        .map(|t| parse_passwd(&t).into_iter().rev().map(|u| (u.uid, u.name)).collect())
+        .map(|t| {
+            parse_passwd(&t)
+                .into_iter()
+                .rev()
+                .map(|u| (u.uid, u.name))
+                .collect()
+        })
         .unwrap_or_default();
     let groups: BTreeMap<u32, String> = tree
         .read("/etc/group")
-        .map(|t| parse_group(&t).into_iter().rev().map(|g| (g.gid, g.name)).collect())
+        .map(|t| {
+            parse_group(&t)
+                .into_iter()
+                .rev()
+                .map(|g| (g.gid, g.name))
+                .collect()
+        })
         .unwrap_or_default();
-    let name_of = |names: &BTreeMap<u32, String>, id: u32| names.get(&id).cloned().unwrap_or_else(|| id.to_string());
+    let name_of =
+        |names: &BTreeMap<u32, String>, id: u32| names.get(&id).cloned().unwrap_or_else(|| id.to_string());
     let own = tree.metadata(dir)?;
     let above = tree.metadata([dir, b"/.."].concat())?;
     let mut rows = vec![(b".".to_vec(), own, None), (b"..".to_vec(), above, None)];
     for entry in tree.read_dir(dir)? {
         let path = crate::editor::join(dir, &entry.name);
         let metadata = tree.symlink_metadata(&path)?;
-        let target = if metadata.is_symlink() { Some(tree.read_link(&path)?) } else { None };
+        let target = if metadata.is_symlink() {
+            Some(tree.read_link(&path)?)
+        } else {
+            None
+        };
         rows.push((entry.name, metadata, target));
     }
     let total: u64 = rows.iter().map(|(_, m, _)| m.blocks / 2).sum();
@@ -68,11 +85,22 @@ pub fn list_long(tree: &Tree, dir: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>> {
                 FileType::CharDevice | FileType::BlockDevice => format!("{}, {}", m.device.0, m.device.1),
                 _ => m.size.to_string(),
             };
-            [m.links.to_string(), name_of(&users, m.uid), name_of(&groups, m.gid), size, date(m.modified)]
+            [
+                m.links.to_string(),
+                name_of(&users, m.uid),
+                name_of(&groups, m.gid),
+                size,
+                date(m.modified),
+            ]
         })
         .collect();
     let width = |column: usize| {
-        cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        cells
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let (links_width, user_width, group_width, size_width) = (width(0), width(1), width(2), width(3));
     let mut lines = vec![format!("total {total}").into_bytes()];
@@ -101,7 +129,11 @@ pub fn list_recursive(tree: &Tree, dir: impl AsRef<[u8]>, options: ListOptions) 
             type_letter(metadata.file_type).to_string(),
             format!("{:04o}", metadata.permissions),
         ];
-        let size = if options.human_readable { human_size(metadata.size) } else { metadata.size.to_string() };
+        let size = if options.human_readable {
+            human_size(metadata.size)
+        } else {
+            metadata.size.to_string()
+        };
         fields.push(if options.csv { size } else { format!("{size:>10}") });
         if options.uids {
             fields.push(metadata.uid.to_string());
@@ -121,7 +153,11 @@ pub fn list_recursive(tree: &Tree, dir: impl AsRef<[u8]>, options: ListOptions) 
         };
         let mut line = fields.join(if options.csv { "," } else { " " }).into_bytes();
         line.push(if options.csv { b',' } else { b' ' });
-        line.extend_from_slice(&if options.csv { csv_field(path) } else { path.to_vec() });
+        line.extend_from_slice(&if options.csv {
+            csv_field(path)
+        } else {
+            path.to_vec()
+        });
         if let Some(target) = target {
             line.extend_from_slice(if options.csv { b"," } else { b" -> " });
             line.extend_from_slice(&if options.csv { csv_field(&target) } else { target });
@@ -144,7 +180,11 @@ fn walk_reachable(
     tree.walk(dir, |entry| {
         visit(&entry.path, entry.node, &entry.metadata)?;
         let (fs, _) = tree.open_node(entry.node);
-        Ok::<_, crate::Error>(if fs.kind() == "unreachable" { WalkStep::Skip } else { WalkStep::Continue })
+        Ok::<_, crate::Error>(if fs.kind() == "unreachable" {
+            WalkStep::Skip
+        } else {
+            WalkStep::Continue
+        })
     })
 }
 
@@ -180,7 +220,10 @@ fn mode_text(metadata: &Metadata) -> String {
 
 fn date(time: Timestamp) -> String {
     match jiff::Timestamp::from_second(time.seconds) {
-        Ok(time) => time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string(),
+        Ok(time) => time
+            .to_zoned(TimeZone::UTC)
+            .strftime("%Y-%m-%d %H:%M")
+            .to_string(),
         Err(_) => time.seconds.to_string(),
     }
 }
@@ -228,12 +271,23 @@ mod tests {
     use std::sync::Arc;
 
     fn tree() -> Tree {
-        let clock = Timestamp { seconds: 1_750_000_000, nanoseconds: 0 };
+        let clock = Timestamp {
+            seconds: 1_750_000_000,
+            nanoseconds: 0,
+        };
         let tree = Tree::new(Arc::new(MemoryFs::new(clock)), clock);
         tree.create_dir_all("/etc/d", Owner::ROOT, 0o1777).unwrap();
-        tree.write("/etc/passwd", b"root:x:0:0:::\nalice:x:1000:1000:::\n", Owner::ROOT, 0o644).unwrap();
-        tree.write("/etc/group", b"root:x:0:\n", Owner::ROOT, 0o644).unwrap();
-        tree.write("/etc/d/a,b", &[0; 1536], Owner { uid: 1000, gid: 7 }, 0o4750).unwrap();
+        tree.write(
+            "/etc/passwd",
+            b"root:x:0:0:::\nalice:x:1000:1000:::\n",
+            Owner::ROOT,
+            0o644,
+        )
+        .unwrap();
+        tree.write("/etc/group", b"root:x:0:\n", Owner::ROOT, 0o644)
+            .unwrap();
+        tree.write("/etc/d/a,b", &[0; 1536], Owner { uid: 1000, gid: 7 }, 0o4750)
+            .unwrap();
         tree.symlink("a,b", "/etc/d/link", Owner::ROOT).unwrap();
         tree
     }
@@ -245,19 +299,36 @@ mod tests {
     #[test]
     fn the_formats_are_those_of_virt_ls() {
         let tree = tree();
-        assert_eq!(texts(list_names(&tree, "/etc").unwrap()), ["d", "group", "passwd"]);
-        assert_eq!(texts(list_paths(&tree, "/etc").unwrap()), ["d", "d/a,b", "d/link", "group", "passwd"]);
+        assert_eq!(
+            texts(list_names(&tree, "/etc").unwrap()),
+            ["d", "group", "passwd"]
+        );
+        assert_eq!(
+            texts(list_paths(&tree, "/etc").unwrap()),
+            ["d", "d/a,b", "d/link", "group", "passwd"]
+        );
         let lines = texts(list_recursive(&tree, "/etc/d", ListOptions::default()).unwrap());
         assert_eq!(lines[1], "- 4750       1536 /etc/d/a,b");
         assert_eq!(lines[2], "l 0777          3 /etc/d/link -> a,b");
         assert!(lines[0].starts_with("d 1777 "));
-        let all = ListOptions { uids: true, times: true, human_readable: true, csv: true };
+        let all = ListOptions {
+            uids: true,
+            times: true,
+            human_readable: true,
+            csv: true,
+        };
         let lines = texts(list_recursive(&tree, "/etc/d", all).unwrap());
-        assert_eq!(lines[1], "-,4750,1.5K,1000,7,1750000000,1750000000,1750000000,\"/etc/d/a,b\"");
+        assert_eq!(
+            lines[1],
+            "-,4750,1.5K,1000,7,1750000000,1750000000,1750000000,\"/etc/d/a,b\""
+        );
         let lines = texts(list_long(&tree, "/etc/d").unwrap());
         assert!(lines[0].starts_with("total "));
         assert_eq!(lines[3], "-rwsr-x--- 1 alice 7    1536 2025-06-15 15:06 a,b");
-        assert_eq!(lines[4], "lrwxrwxrwx 1 root  root    3 2025-06-15 15:06 link -> a,b");
+        assert_eq!(
+            lines[4],
+            "lrwxrwxrwx 1 root  root    3 2025-06-15 15:06 link -> a,b"
+        );
         assert!(lines[1].starts_with("drwxrwxrwt 2 root  root"));
         assert!(list_recursive(&tree, "/etc/passwd", all).is_err());
     }
@@ -265,8 +336,16 @@ mod tests {
     #[test]
     fn sizes_are_rounded_as_ls_does() {
         for (bytes, text) in [
-            (0, "0"), (1023, "1023"), (1024, "1.0K"), (1025, "1.1K"), (10_240, "10K"), (10_241, "11K"),
-            (1_048_575, "1024K"), (1_048_576, "1.0M"), (5_000_000_000, "4.7G"), (u64::MAX, "16E"),
+            (0, "0"),
+            (1023, "1023"),
+            (1024, "1.0K"),
+            (1025, "1.1K"),
+            (10_240, "10K"),
+            (10_241, "11K"),
+            (1_048_575, "1024K"),
+            (1_048_576, "1.0M"),
+            (5_000_000_000, "4.7G"),
+            (u64::MAX, "16E"),
         ] {
             assert_eq!(human_size(bytes), text, "{bytes}");
         }

@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::inspect::{Guest, MountSpec, open_volumes};
+use disksmith_fs::OpenOptions;
 use disksmith_image::{CommitReport, DiskSpec, Format, Image, Transaction, TransactionOptions};
 use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
 use disksmith_vfs::Timestamp;
-use disksmith_fs::OpenOptions;
 use std::path::PathBuf;
 
 /// How a guest is found in its disks.
@@ -19,7 +19,13 @@ pub struct GuestOptions {
 
 impl GuestOptions {
     fn open(&self, disks: &[StorageRef], writable: bool) -> Result<Guest> {
-        let volumes = open_volumes(disks, OpenOptions { writable, clock: self.clock })?;
+        let volumes = open_volumes(
+            disks,
+            OpenOptions {
+                writable,
+                clock: self.clock,
+            },
+        )?;
         if self.mounts.is_empty() {
             Guest::inspect(&volumes, self.clock)
         } else {
@@ -40,7 +46,9 @@ pub fn edit<T>(
     work: impl FnOnce(&Guest) -> Result<T>,
 ) -> Result<(T, CommitReport)> {
     let transaction = Transaction::begin(disks, transaction).map_err(Error::below)?;
-    let storages: Vec<StorageRef> = (0..transaction.len()).filter_map(|i| transaction.storage(i)).collect();
+    let storages: Vec<StorageRef> = (0..transaction.len())
+        .filter_map(|i| transaction.storage(i))
+        .collect();
     let guest = options.open(&storages, true)?;
     let result = work(&guest)?;
     guest.tree().sync()?;
@@ -64,7 +72,10 @@ pub fn look<T>(
     let mut images = Vec::with_capacity(disks.len());
     for (path, format) in disks {
         let open = |lock| {
-            Image::open(path, &disksmith_image::OpenOptions::read().format(*format).lock(lock))
+            Image::open(
+                path,
+                &disksmith_image::OpenOptions::read().format(*format).lock(lock),
+            )
         };
         let image = match open(LockMode::Lock) {
             Err(error) if error.kind() == ErrorKind::InUse => {

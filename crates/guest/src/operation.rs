@@ -180,29 +180,77 @@ const fn option(name: &'static str, argument: &'static str, help: &'static str) 
 
 /// Every operation that [`Operation::parse`] knows and does.
 pub const OPERATION_OPTIONS: &[OptionSpec] = &[
-    option("append-line", "FILE:LINE", "Append a line to a file, which is made where it is missing"),
+    option(
+        "append-line",
+        "FILE:LINE",
+        "Append a line to a file, which is made where it is missing",
+    ),
     option("chmod", "MODE:FILE", "Set the permission bits (octal)"),
-    option("chown", "USER[:GROUP]:PATH", "Set the owner, by number or by a name of the guest"),
-    option("copy", "SOURCE:DEST", "Copy files or directories within the guest"),
-    option("copy-in", "LOCALPATH:REMOTEDIR", "Copy a file or directory of the host into a directory"),
-    option("delete", "PATTERN", "Delete what matches a shell pattern, directories with all that is in them"),
-    option("edit", "FILE:EXPR", "Edit a file by a Perl expression, line by line"),
-    option("firstboot", "SCRIPT", "Run a script of the host once, at the first boot"),
-    option("firstboot-command", "COMMAND", "Run a shell command once, at the first boot"),
-    option("firstboot-install", "PKG,PKG..", "Install packages at the first boot"),
+    option(
+        "chown",
+        "USER[:GROUP]:PATH",
+        "Set the owner, by number or by a name of the guest",
+    ),
+    option(
+        "copy",
+        "SOURCE:DEST",
+        "Copy files or directories within the guest",
+    ),
+    option(
+        "copy-in",
+        "LOCALPATH:REMOTEDIR",
+        "Copy a file or directory of the host into a directory",
+    ),
+    option(
+        "delete",
+        "PATTERN",
+        "Delete what matches a shell pattern, directories with all that is in them",
+    ),
+    option(
+        "edit",
+        "FILE:EXPR",
+        "Edit a file by a Perl expression, line by line",
+    ),
+    option(
+        "firstboot",
+        "SCRIPT",
+        "Run a script of the host once, at the first boot",
+    ),
+    option(
+        "firstboot-command",
+        "COMMAND",
+        "Run a shell command once, at the first boot",
+    ),
+    option(
+        "firstboot-install",
+        "PKG,PKG..",
+        "Install packages at the first boot",
+    ),
     option("hostname", "HOSTNAME", "Set the host name"),
     option("link", "TARGET:LINK[:LINK..]", "Make symbolic links"),
     option("mkdir", "DIR", "Make a directory and those above it"),
-    option("move", "SOURCE:DEST", "Move files or directories within the guest"),
+    option(
+        "move",
+        "SOURCE:DEST",
+        "Move files or directories within the guest",
+    ),
     option("password", "USER:SELECTOR", "Set or disable a user's password"),
     option("root-password", "SELECTOR", "Set or disable root's password"),
     option("scrub", "FILE", "Overwrite a file, then delete it"),
-    option("ssh-inject", "USER[:SELECTOR]", "Add a public key to a user's authorized_keys"),
+    option(
+        "ssh-inject",
+        "USER[:SELECTOR]",
+        "Add a public key to a user's authorized_keys",
+    ),
     option("timezone", "TIMEZONE", "Set the time zone"),
     option("touch", "FILE", "Make an empty file, or set its times"),
     option("truncate", "FILE", "Empty a file"),
     option("truncate-recursive", "PATH", "Empty all files below a directory"),
-    option("upload", "FILE:DEST", "Copy a file of the host to a file or into a directory"),
+    option(
+        "upload",
+        "FILE:DEST",
+        "Copy a file of the host to a file or into a directory",
+    ),
     option("write", "FILE:CONTENT", "Set a file's contents"),
 ];
 
@@ -233,26 +281,40 @@ impl Operation {
     pub fn parse(option: &str, argument: &str, dialect: Dialect) -> Result<Self> {
         let wrong = |reason: String| Error::usage(format!("--{option}"), reason);
         let pair = |form: &str| {
-            argument.split_once(':').ok_or_else(|| wrong(format!("{argument:?} is not of the form {form}")))
+            argument
+                .split_once(':')
+                .ok_or_else(|| wrong(format!("{argument:?} is not of the form {form}")))
         };
         let path = |text: &str| guest_path(option, text);
         let local = |text: &str| -> Result<PathBuf> {
-            if text.is_empty() { Err(wrong("the local file is missing".into())) } else { Ok(PathBuf::from(text)) }
+            if text.is_empty() {
+                Err(wrong("the local file is missing".into()))
+            } else {
+                Ok(PathBuf::from(text))
+            }
         };
         Ok(match option {
             "append-line" => {
                 let (file, line) = pair("FILE:LINE")?;
                 if line.contains('\n') {
-                    return Err(wrong("the line holds a newline; use the option once for each line".into()));
+                    return Err(wrong(
+                        "the line holds a newline; use the option once for each line".into(),
+                    ));
                 }
-                Self::AppendLine { path: path(file)?, line: line.into() }
+                Self::AppendLine {
+                    path: path(file)?,
+                    line: line.into(),
+                }
             }
             "chmod" => {
                 let (mode, file) = pair("MODE:FILE")?;
                 let permissions = parse_mode(mode, dialect).ok_or_else(|| {
                     wrong(format!("{mode:?} is no mode: octal digits up to 7777 (as 0644)"))
                 })?;
-                Self::Chmod { permissions, path: path(file)? }
+                Self::Chmod {
+                    permissions,
+                    path: path(file)?,
+                }
             }
             "chown" => {
                 let mut fields: Vec<&str> = argument.splitn(3, ':').collect();
@@ -266,35 +328,63 @@ impl Operation {
                         group: Some((*group).into()),
                         path: path(file)?,
                     },
-                    [user, file] if !user.is_empty() => {
-                        Self::Chown { user: (*user).into(), group: None, path: path(file)? }
-                    }
+                    [user, file] if !user.is_empty() => Self::Chown {
+                        user: (*user).into(),
+                        group: None,
+                        path: path(file)?,
+                    },
                     _ => return Err(wrong(format!("{argument:?} is not of the form USER:GROUP:PATH"))),
                 }
             }
             "copy" => {
                 let (from, to) = pair("SOURCE:DEST")?;
-                Self::Copy { from: path(from)?, to: path(to)? }
+                Self::Copy {
+                    from: path(from)?,
+                    to: path(to)?,
+                }
             }
             "copy-in" => {
                 let (from, dir) = pair("LOCALPATH:REMOTEDIR")?;
-                Self::CopyIn { local: local(from)?, dir: path(dir)? }
+                Self::CopyIn {
+                    local: local(from)?,
+                    dir: path(dir)?,
+                }
             }
-            "delete" => Self::Delete { pattern: path(argument)? },
+            "delete" => Self::Delete {
+                pattern: path(argument)?,
+            },
             "edit" => {
                 let (file, source) = pair("FILE:EXPR")?;
-                let expression = EditExpression::parse(source)
-                    .map_err(|error| Error::Expression { expression: source.into(), source: error })?;
-                Self::Edit { path: path(file)?, expression }
+                let expression = EditExpression::parse(source).map_err(|error| Error::Expression {
+                    expression: source.into(),
+                    source: error,
+                })?;
+                Self::Edit {
+                    path: path(file)?,
+                    expression,
+                }
             }
-            "firstboot" => Self::Firstboot { script: local(argument)? },
-            "firstboot-command" if argument.trim().is_empty() => return Err(wrong("the command is empty".into())),
-            "firstboot-command" => Self::FirstbootCommand { command: argument.into() },
+            "firstboot" => Self::Firstboot {
+                script: local(argument)?,
+            },
+            "firstboot-command" if argument.trim().is_empty() => {
+                return Err(wrong("the command is empty".into()));
+            }
+            "firstboot-command" => Self::FirstbootCommand {
+                command: argument.into(),
+            },
             "firstboot-install" => {
-                let packages: Vec<String> =
-                    argument.split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned).collect();
+                let packages: Vec<String> = argument
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|p| !p.is_empty())
+                    .map(str::to_owned)
+                    .collect();
                 let plain = |c: char| c.is_ascii_alphanumeric() || "+-._:=/@~*".contains(c);
-                match packages.iter().find(|p| p.starts_with('-') || !p.chars().all(plain)) {
+                match packages
+                    .iter()
+                    .find(|p| p.starts_with('-') || !p.chars().all(plain))
+                {
                     Some(bad) => return Err(wrong(format!("{bad:?} is no name of a package"))),
                     None if packages.is_empty() => return Err(wrong("no package is named".into())),
                     None => Self::FirstbootInstall { packages },
@@ -302,7 +392,9 @@ impl Operation {
             }
             "hostname" => {
                 check_hostname(argument).map_err(|reason| wrong(format!("{argument:?} {reason}")))?;
-                Self::Hostname { name: argument.into() }
+                Self::Hostname {
+                    name: argument.into(),
+                }
             }
             "link" => {
                 let (target, links) = pair("TARGET:LINK[:LINK..]")?;
@@ -310,24 +402,38 @@ impl Operation {
                     return Err(wrong("the target is empty".into()));
                 }
                 let links = links.split(':').map(path).collect::<Result<_>>()?;
-                Self::Link { target: target.into(), links }
+                Self::Link {
+                    target: target.into(),
+                    links,
+                }
             }
-            "mkdir" => Self::Mkdir { path: path(argument)? },
+            "mkdir" => Self::Mkdir {
+                path: path(argument)?,
+            },
             "move" => {
                 let (from, to) = pair("SOURCE:DEST")?;
-                Self::Move { from: path(from)?, to: path(to)? }
+                Self::Move {
+                    from: path(from)?,
+                    to: path(to)?,
+                }
             }
             "password" => {
                 let (user, selector) = pair("USER:SELECTOR")?;
                 if user.is_empty() {
                     return Err(wrong("the user is missing".into()));
                 }
-                Self::Password { user: user.into(), selector: PasswordSelector::parse(selector).map_err(wrong)? }
+                Self::Password {
+                    user: user.into(),
+                    selector: PasswordSelector::parse(selector).map_err(wrong)?,
+                }
             }
-            "root-password" => {
-                Self::Password { user: "root".into(), selector: PasswordSelector::parse(argument).map_err(wrong)? }
-            }
-            "scrub" => Self::Scrub { path: path(argument)? },
+            "root-password" => Self::Password {
+                user: "root".into(),
+                selector: PasswordSelector::parse(argument).map_err(wrong)?,
+            },
+            "scrub" => Self::Scrub {
+                path: path(argument)?,
+            },
             "ssh-inject" => {
                 let (user, selector) = match argument.split_once(':') {
                     Some((user, selector)) => (user, SshKeySelector::parse(selector).map_err(wrong)?),
@@ -336,28 +442,49 @@ impl Operation {
                 if user.is_empty() {
                     return Err(wrong("the user is missing".into()));
                 }
-                Self::SshInject { user: user.into(), selector }
+                Self::SshInject {
+                    user: user.into(),
+                    selector,
+                }
             }
             "timezone" => {
                 let sane = !argument.is_empty()
                     && !argument.starts_with('/')
                     && argument.split('/').all(|part| !matches!(part, "" | "." | ".."))
-                    && argument.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-.".contains(c));
+                    && argument
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || "/_+-.".contains(c));
                 if !sane {
-                    return Err(wrong(format!("{argument:?} is no name of a time zone (as Europe/Berlin)")));
+                    return Err(wrong(format!(
+                        "{argument:?} is no name of a time zone (as Europe/Berlin)"
+                    )));
                 }
-                Self::Timezone { zone: argument.into() }
+                Self::Timezone {
+                    zone: argument.into(),
+                }
             }
-            "touch" => Self::Touch { path: path(argument)? },
-            "truncate" => Self::Truncate { path: path(argument)? },
-            "truncate-recursive" => Self::TruncateRecursive { path: path(argument)? },
+            "touch" => Self::Touch {
+                path: path(argument)?,
+            },
+            "truncate" => Self::Truncate {
+                path: path(argument)?,
+            },
+            "truncate-recursive" => Self::TruncateRecursive {
+                path: path(argument)?,
+            },
             "upload" => {
                 let (from, to) = pair("FILE:DEST")?;
-                Self::Upload { local: local(from)?, path: path(to)? }
+                Self::Upload {
+                    local: local(from)?,
+                    path: path(to)?,
+                }
             }
             "write" => {
                 let (file, content) = pair("FILE:CONTENT")?;
-                Self::Write { path: path(file)?, content: content.into() }
+                Self::Write {
+                    path: path(file)?,
+                    content: content.into(),
+                }
             }
             other => return Err(refusal(other)),
         })
@@ -368,8 +495,16 @@ impl Operation {
         match self {
             Self::AppendLine { path, line } => format!("--append-line {}:{}", text(path), text(line)),
             Self::Chmod { permissions, path } => format!("--chmod {permissions:04o}:{}", text(path)),
-            Self::Chown { user, group: Some(group), path } => format!("--chown {user}:{group}:{}", text(path)),
-            Self::Chown { user, group: None, path } => format!("--chown {user}:{}", text(path)),
+            Self::Chown {
+                user,
+                group: Some(group),
+                path,
+            } => format!("--chown {user}:{group}:{}", text(path)),
+            Self::Chown {
+                user,
+                group: None,
+                path,
+            } => format!("--chown {user}:{}", text(path)),
             Self::Copy { from, to } => format!("--copy {}:{}", text(from), text(to)),
             Self::CopyIn { local, dir } => format!("--copy-in {}:{}", local.display(), text(dir)),
             Self::Delete { pattern } => format!("--delete {}", text(pattern)),
@@ -386,7 +521,10 @@ impl Operation {
             Self::Move { from, to } => format!("--move {}:{}", text(from), text(to)),
             Self::Password { user, selector } => format!("--password {user}:{selector}"),
             Self::Scrub { path } => format!("--scrub {}", text(path)),
-            Self::SshInject { user, selector: SshKeySelector::Newest } => format!("--ssh-inject {user}"),
+            Self::SshInject {
+                user,
+                selector: SshKeySelector::Newest,
+            } => format!("--ssh-inject {user}"),
             Self::SshInject { user, selector } => format!("--ssh-inject {user}:{selector}"),
             Self::Timezone { zone } => format!("--timezone {zone}"),
             Self::Touch { path } => format!("--touch {}", text(path)),
@@ -462,7 +600,10 @@ pub fn refusal(option: &str) -> Error {
 
 fn guest_path(option: &str, text: &str) -> Result<Vec<u8>> {
     if !text.starts_with('/') {
-        return Err(Error::usage(format!("--{option}"), format!("{text:?} is not an absolute path in the guest")));
+        return Err(Error::usage(
+            format!("--{option}"),
+            format!("{text:?} is not an absolute path in the guest"),
+        ));
     }
     if text.contains('\0') {
         return Err(Error::usage(format!("--{option}"), "a path holds a NUL"));
@@ -498,7 +639,10 @@ fn check_hostname(name: &str) -> std::result::Result<(), &'static str> {
         if label.starts_with('-') || label.ends_with('-') {
             return Err("has a part that begins or ends with a hyphen");
         }
-        if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        if !label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        {
             return Err("holds characters that a host name cannot have");
         }
     }
@@ -518,18 +662,30 @@ mod tests {
     fn arguments_are_read_as_virt_customize_reads_them() {
         for (option, argument, described) in [
             ("write", "/etc/motd:a:b", "--write /etc/motd:(3 bytes)"),
-            ("append-line", "/etc/hosts:::1 x", "--append-line /etc/hosts:::1 x"),
+            (
+                "append-line",
+                "/etc/hosts:::1 x",
+                "--append-line /etc/hosts:::1 x",
+            ),
             ("chmod", "0755:/a", "--chmod 0755:/a"),
             ("chmod", "755:/a", "--chmod 0755:/a"),
             ("chmod", "0o4711:/a", "--chmod 4711:/a"),
             ("chown", "1000:100:/a:b", "--chown 1000:100:/a:b"),
             ("chown", "alice:/a", "--chown alice:/a"),
             ("link", "../x:/a:/b", "--link ../x:/a:/b"),
-            ("root-password", "password:a:b", "--password root:password:(hidden)"),
+            (
+                "root-password",
+                "password:a:b",
+                "--password root:password:(hidden)",
+            ),
             ("password", "bob:locked:random", "--password bob:locked:random"),
             ("password", "bob:locked", "--password bob:locked"),
             ("ssh-inject", "root", "--ssh-inject root"),
-            ("ssh-inject", "root:string:ssh-ed25519 AAAA a:b", "--ssh-inject root:string:ssh-ed25519 AAAA a:b"),
+            (
+                "ssh-inject",
+                "root:string:ssh-ed25519 AAAA a:b",
+                "--ssh-inject root:string:ssh-ed25519 AAAA a:b",
+            ),
             ("edit", "/a:s:x:y:", "--edit /a:s:x:y:"),
             ("firstboot-install", "vim, git", "--firstboot-install vim,git"),
         ] {
@@ -537,24 +693,51 @@ mod tests {
         }
         assert!(matches!(
             Operation::parse("chmod", "755:/a", Dialect::VirtCustomize).unwrap(),
-            Operation::Chmod { permissions: 0o1363, .. }
+            Operation::Chmod {
+                permissions: 0o1363,
+                ..
+            }
         ));
         assert!(matches!(
             Operation::parse("chmod", "0755:/a", Dialect::VirtCustomize).unwrap(),
-            Operation::Chmod { permissions: 0o755, .. }
+            Operation::Chmod {
+                permissions: 0o755,
+                ..
+            }
         ));
     }
 
     #[test]
     fn wrong_arguments_are_refused() {
         for (option, argument) in [
-            ("write", "/etc/motd"), ("write", "etc/motd:x"), ("append-line", "/a:b\nc"), ("chmod", "u+x:/a"),
-            ("chmod", "888:/a"), ("chmod", "17777:/a"), ("chown", "a"), ("chown", ":1:/a"), ("hostname", ""),
-            ("hostname", "a b"), ("hostname", "-a"), ("hostname", "a..b"), ("timezone", "../../etc/passwd"),
-            ("timezone", "/etc"), ("timezone", ""), ("password", "root"), ("password", "root:pass:x"),
-            ("password", ":random"), ("root-password", ""), ("ssh-inject", ":string:x"), ("ssh-inject", "root:key"),
-            ("link", "/a"), ("mkdir", "a"), ("nonsense", "x"), ("firstboot-install", "a;b"), ("firstboot-install", ","),
-            ("copy-in", ":/x"), ("edit", "/a:s/x"),
+            ("write", "/etc/motd"),
+            ("write", "etc/motd:x"),
+            ("append-line", "/a:b\nc"),
+            ("chmod", "u+x:/a"),
+            ("chmod", "888:/a"),
+            ("chmod", "17777:/a"),
+            ("chown", "a"),
+            ("chown", ":1:/a"),
+            ("hostname", ""),
+            ("hostname", "a b"),
+            ("hostname", "-a"),
+            ("hostname", "a..b"),
+            ("timezone", "../../etc/passwd"),
+            ("timezone", "/etc"),
+            ("timezone", ""),
+            ("password", "root"),
+            ("password", "root:pass:x"),
+            ("password", ":random"),
+            ("root-password", ""),
+            ("ssh-inject", ":string:x"),
+            ("ssh-inject", "root:key"),
+            ("link", "/a"),
+            ("mkdir", "a"),
+            ("nonsense", "x"),
+            ("firstboot-install", "a;b"),
+            ("firstboot-install", ","),
+            ("copy-in", ":/x"),
+            ("edit", "/a:s/x"),
         ] {
             let error = parse(option, argument).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{option} {argument}: {error}");
@@ -562,7 +745,12 @@ mod tests {
         for (option, _, _) in UNSUPPORTED_OPTIONS {
             let error = parse(option, "x").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
-            assert!(error.to_string().contains(&format!("--{option} is not supported")), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains(&format!("--{option} is not supported")),
+                "{error}"
+            );
         }
     }
 
@@ -572,7 +760,8 @@ mod tests {
             let argument = match spec.name {
                 "chmod" => "0644:/a".to_owned(),
                 "edit" => "/a:s/a/b/".to_owned(),
-                "hostname" | "timezone" | "firstboot" | "firstboot-command" | "firstboot-install" | "ssh-inject" => "x".into(),
+                "hostname" | "timezone" | "firstboot" | "firstboot-command" | "firstboot-install"
+                | "ssh-inject" => "x".into(),
                 "root-password" => "random".into(),
                 "password" => "a:random".into(),
                 "chown" => "0:0:/a".into(),
@@ -593,9 +782,20 @@ mod tests {
             format!("# a comment\n\n  touch /a\nwrite /x:one\\\ntwo\ncommands-from-file {}\nroot-password disabled\n", inner.display()),
         )
         .unwrap();
-        let described: Vec<String> =
-            operations_from_file(&file, Dialect::Disksmith).unwrap().iter().map(Operation::describe).collect();
-        assert_eq!(described, ["--touch /a", "--write /x:(6 bytes)", "--touch /b", "--password root:disabled"]);
+        let described: Vec<String> = operations_from_file(&file, Dialect::Disksmith)
+            .unwrap()
+            .iter()
+            .map(Operation::describe)
+            .collect();
+        assert_eq!(
+            described,
+            [
+                "--touch /a",
+                "--write /x:(6 bytes)",
+                "--touch /b",
+                "--password root:disabled"
+            ]
+        );
         std::fs::write(&file, "touch /a\nrun x\n").unwrap();
         let error = operations_from_file(&file, Dialect::Disksmith).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);

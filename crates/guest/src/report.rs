@@ -244,9 +244,14 @@ impl fmt::Display for Report {
         match self.selinux {
             SelinuxOutcome::NotUsed => Ok(()),
             SelinuxOutcome::LabelsKept => writeln!(f, "SELinux: all labels are in place"),
-            SelinuxOutcome::RelabelAtBoot => writeln!(f, "SELinux: the guest relabels its files at the next boot"),
+            SelinuxOutcome::RelabelAtBoot => {
+                writeln!(f, "SELinux: the guest relabels its files at the next boot")
+            }
             SelinuxOutcome::RelabelDeclined => {
-                writeln!(f, "SELinux: labels of new files are guessed from their neighbours")
+                writeln!(
+                    f,
+                    "SELinux: labels of new files are guessed from their neighbours"
+                )
             }
         }
     }

@@ -29,7 +29,10 @@ impl PasswordSelector {
     /// Parses `password:PASSWORD`, `file:FILE`, `random`, `disabled`, `locked`, `locked:…`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text == "locked" {
-            return Ok(Self { locked: true, source: PasswordSource::Disabled });
+            return Ok(Self {
+                locked: true,
+                source: PasswordSource::Disabled,
+            });
         }
         let (locked, rest) = match text.strip_prefix("locked:") {
             Some(rest) => (true, rest),
@@ -89,7 +92,10 @@ impl fmt::Debug for PasswordSelector {
 
 impl fmt::Debug for PasswordSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let selector = PasswordSelector { locked: false, source: self.clone() };
+        let selector = PasswordSelector {
+            locked: false,
+            source: self.clone(),
+        };
         write!(f, "PasswordSource({selector})")
     }
 }

@@ -35,7 +35,14 @@ impl Labels {
     }
 
     /// Labels a file that was just made in `dir`. Returns the label.
-    pub(crate) fn label_new(&mut self, tree: &Tree, dir: Node, new: Node, file_type: FileType, name: &[u8]) -> Result<Option<String>> {
+    pub(crate) fn label_new(
+        &mut self,
+        tree: &Tree,
+        dir: Node,
+        new: Node,
+        file_type: FileType,
+        name: &[u8],
+    ) -> Result<Option<String>> {
         if !self.in_use {
             return Ok(None);
         }
@@ -46,10 +53,19 @@ impl Labels {
         let Some(label) = label else { return Ok(None) };
         let (fs, inode) = tree.open_node(new);
         fs.set_xattr(inode, LABEL, &label, XattrMode::Set)?;
-        Ok(Some(String::from_utf8_lossy(&label).trim_end_matches('\0').to_owned()))
+        Ok(Some(
+            String::from_utf8_lossy(&label).trim_end_matches('\0').to_owned(),
+        ))
     }
 
-    fn choose(&self, tree: &Tree, dir: Node, new: Node, file_type: FileType, name: &[u8]) -> Result<(Option<Vec<u8>>, bool)> {
+    fn choose(
+        &self,
+        tree: &Tree,
+        dir: Node,
+        new: Node,
+        file_type: FileType,
+        name: &[u8],
+    ) -> Result<(Option<Vec<u8>>, bool)> {
         let (fs, dir_inode) = tree.open_node(dir);
         let parent = fs.xattr(dir_inode, LABEL)?;
         // Contexts are user:role:type:level.
@@ -65,7 +81,10 @@ impl Labels {
         }
         let mut siblings = Vec::new();
         fs.read_dir(dir_inode, 0, &mut |entry| {
-            if entry.file_type == file_type && entry.inode != new.inode && !matches!(entry.name.as_slice(), b"." | b"..") {
+            if entry.file_type == file_type
+                && entry.inode != new.inode
+                && !matches!(entry.name.as_slice(), b"." | b"..")
+            {
                 siblings.push(entry.inode);
             }
             siblings.len() < MAX_SIBLINGS
@@ -94,6 +113,10 @@ fn contains(label: &[u8], part: &[u8]) -> bool {
 /// A label with its third field replaced.
 fn with_type(label: &[u8], new_type: &[u8]) -> Vec<u8> {
     let fields: Vec<&[u8]> = label.splitn(4, |b| *b == b':').collect();
-    let fields: Vec<&[u8]> = fields.iter().enumerate().map(|(i, f)| if i == 2 { new_type } else { *f }).collect();
+    let fields: Vec<&[u8]> = fields
+        .iter()
+        .enumerate()
+        .map(|(i, f)| if i == 2 { new_type } else { *f })
+        .collect();
     fields.join(&b':')
 }

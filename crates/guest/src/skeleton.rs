@@ -18,7 +18,12 @@ pub struct Skeleton {
 
 impl Default for Skeleton {
     fn default() -> Self {
-        Self { hostname: "template".into(), user: "debian".into(), root_spec: "LABEL=root".into(), efi_spec: None }
+        Self {
+            hostname: "template".into(),
+            user: "debian".into(),
+            root_spec: "LABEL=root".into(),
+            efi_spec: None,
+        }
     }
 }
 
@@ -81,7 +86,12 @@ const FILES: &[(&str, u16, u32, &str)] = &[
     ),
     ("/etc/debian_version", 0o644, 0, "12.0\n"),
     ("/etc/machine-id", 0o444, 0, "0123456789abcdef0123456789abcdef\n"),
-    ("/var/lib/dbus/machine-id", 0o444, 0, "0123456789abcdef0123456789abcdef\n"),
+    (
+        "/var/lib/dbus/machine-id",
+        0o444,
+        0,
+        "0123456789abcdef0123456789abcdef\n",
+    ),
     ("/etc/timezone", 0o644, 0, "Etc/UTC\n"),
     (
         "/etc/login.defs",
@@ -101,14 +111,29 @@ const FILES: &[(&str, u16, u32, &str)] = &[
         0,
         "Include /etc/ssh/sshd_config.d/*.conf\n\n#Port 22\n#PermitRootLogin prohibit-password\n#PasswordAuthentication yes\nKbdInteractiveAuthentication no\nUsePAM yes\nX11Forwarding yes\nSubsystem\tsftp\t/usr/lib/openssh/sftp-server\n",
     ),
-    ("/etc/ssh/ssh_host_ed25519_key", 0o600, 0, "(a private key of the template, which no clone should have)\n"),
-    ("/etc/ssh/ssh_host_ed25519_key.pub", 0o644, 0, "ssh-ed25519 AAAATEMPLATE root@template\n"),
+    (
+        "/etc/ssh/ssh_host_ed25519_key",
+        0o600,
+        0,
+        "(a private key of the template, which no clone should have)\n",
+    ),
+    (
+        "/etc/ssh/ssh_host_ed25519_key.pub",
+        0o644,
+        0,
+        "ssh-ed25519 AAAATEMPLATE root@template\n",
+    ),
     ("/etc/motd", 0o644, 0, "A template made by disksmith.\n"),
     ("/root/.bashrc", 0o644, 0, "# ~/.bashrc\n"),
     ("/root/.bash_history", 0o600, 0, "apt-get update\n"),
     ("/var/log/syslog", 0o640, 4, "first boot of the template\n"),
     ("/var/log/wtmp", 0o664, 43, ""),
-    ("/var/cache/apt/archives/example_1.0_all.deb", 0o644, 0, "not a package\n"),
+    (
+        "/var/cache/apt/archives/example_1.0_all.deb",
+        0o644,
+        0,
+        "not a package\n",
+    ),
     ("/tmp/left-over", 0o644, 0, "x\n"),
     ("/usr/lib/systemd/systemd", 0o755, 0, NO_PROGRAM),
     ("/usr/bin/sh", 0o755, 0, NO_PROGRAM),
@@ -116,7 +141,8 @@ const FILES: &[(&str, u16, u32, &str)] = &[
     ("/usr/sbin/sshd", 0o755, 0, NO_PROGRAM),
 ];
 
-const NO_PROGRAM: &str = "This stands for a program. The quickstart's guest has files only and does not boot.\n";
+const NO_PROGRAM: &str =
+    "This stands for a program. The quickstart's guest has files only and does not boot.\n";
 
 /// Zones that the skeleton knows: name, seconds east of Greenwich, abbreviation, POSIX rule.
 const ZONES: &[(&str, i32, &str, &str)] = &[
@@ -129,7 +155,12 @@ const ZONES: &[(&str, i32, &str, &str)] = &[
 
 /// Lays the files out on an empty filesystem.
 pub fn lay_out_skeleton(tree: &Tree, skeleton: &Skeleton) -> Result<()> {
-    let Skeleton { hostname, user, root_spec, efi_spec } = skeleton;
+    let Skeleton {
+        hostname,
+        user,
+        root_spec,
+        efi_spec,
+    } = skeleton;
     for (path, permissions) in DIRECTORIES {
         tree.create_dir_all(path, Owner::ROOT, 0o755)?;
         tree.set_permissions(path, *permissions)?;
@@ -138,13 +169,20 @@ pub fn lay_out_skeleton(tree: &Tree, skeleton: &Skeleton) -> Result<()> {
         tree.symlink(target, link, Owner::ROOT)?;
     }
     for (path, permissions, gid, contents) in FILES {
-        tree.write(path, contents.as_bytes(), Owner { uid: 0, gid: *gid }, *permissions)?;
+        tree.write(
+            path,
+            contents.as_bytes(),
+            Owner { uid: 0, gid: *gid },
+            *permissions,
+        )?;
     }
     let write = |path: &str, contents: String| tree.write(path, contents.as_bytes(), Owner::ROOT, 0o644);
     write("/etc/hostname", format!("{hostname}\n"))?;
     write(
         "/etc/hosts",
-        format!("127.0.0.1\tlocalhost\n127.0.1.1\t{hostname}\n\n::1\t\tlocalhost ip6-localhost ip6-loopback\n"),
+        format!(
+            "127.0.0.1\tlocalhost\n127.0.1.1\t{hostname}\n\n::1\t\tlocalhost ip6-localhost ip6-loopback\n"
+        ),
     )?;
     let mut fstab = format!("{root_spec} / ext4 rw,discard,errors=remount-ro 0 1\n");
     if let Some(efi) = efi_spec {
@@ -157,7 +195,10 @@ pub fn lay_out_skeleton(tree: &Tree, skeleton: &Skeleton) -> Result<()> {
             "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\nsshd:x:105:65534::/run/sshd:/usr/sbin/nologin\n{user}:x:1000:1000:{user},,,:/home/{user}:/bin/bash\n"
         ),
     )?;
-    write("/etc/group", format!("root:x:0:\ndaemon:x:1:\nadm:x:4:{user}\nshadow:x:42:\nutmp:x:43:\n{user}:x:1000:\n"))?;
+    write(
+        "/etc/group",
+        format!("root:x:0:\ndaemon:x:1:\nadm:x:4:{user}\nshadow:x:42:\nutmp:x:43:\n{user}:x:1000:\n"),
+    )?;
     let shadow = format!(
         "root:*:19500:0:99999:7:::\ndaemon:*:19500:0:99999:7:::\nsshd:!:19500::::::\n{user}:!:19500:0:99999:7:::\n"
     );
@@ -203,7 +244,10 @@ mod tests {
 
     #[test]
     fn it_looks_like_a_debian_guest() {
-        let clock = Timestamp { seconds: 1_750_000_000, nanoseconds: 0 };
+        let clock = Timestamp {
+            seconds: 1_750_000_000,
+            nanoseconds: 0,
+        };
         let tree = Tree::new(Arc::new(MemoryFs::new(clock)), clock);
         lay_out_skeleton(&tree, &Skeleton::default()).unwrap();
         assert_eq!(Distribution::detect(&tree).family, Family::Debian);

@@ -44,7 +44,10 @@ impl Md5 {
         }
         self.update(&bits.to_le_bytes());
         let mut out = [0; 16];
-        for (to, from) in out.iter_mut().zip(self.state.iter().flat_map(|word| word.to_le_bytes())) {
+        for (to, from) in out
+            .iter_mut()
+            .zip(self.state.iter().flat_map(|word| word.to_le_bytes()))
+        {
             *to = from;
         }
         out
@@ -71,7 +74,11 @@ impl Md5 {
                 .wrapping_add(mixed)
                 .wrapping_add(constant)
                 .wrapping_add(words.get(index % 16).copied().unwrap_or(0));
-            let shift = SHIFTS.get(step / 16).and_then(|row| row.get(step % 4)).copied().unwrap_or(0);
+            let shift = SHIFTS
+                .get(step / 16)
+                .and_then(|row| row.get(step % 4))
+                .copied()
+                .unwrap_or(0);
             (a, d, c, b) = (d, c, b, b.wrapping_add(sum.rotate_left(shift)));
         }
         for (state, new) in self.state.iter_mut().zip([a, b, c, d]) {

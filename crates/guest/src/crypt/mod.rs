@@ -76,8 +76,11 @@ pub(crate) fn hash_with_salt(password: &[u8], scheme: Scheme, salt: &[u8]) -> Re
         Scheme::Yescrypt => {
             let mut hash = [0u8; 32];
             // The default parameters are those of Debian, Fedora and libxcrypt: "j9T".
-            yescrypt::yescrypt(password, salt, &yescrypt::Params::default(), &mut hash)
-                .map_err(|_| Error::Hash { scheme: scheme.name() })?;
+            yescrypt::yescrypt(password, salt, &yescrypt::Params::default(), &mut hash).map_err(|_| {
+                Error::Hash {
+                    scheme: scheme.name(),
+                }
+            })?;
             format!("$y$j9T${text}${}", encode(&hash))
         }
         Scheme::Sha512 => {
@@ -100,7 +103,10 @@ pub(crate) fn hash_with_salt(password: &[u8], scheme: Scheme, salt: &[u8]) -> Re
 fn encode(bytes: &[u8]) -> String {
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let value = chunk.iter().rev().fold(0u32, |value, b| value << 8 | u32::from(*b));
+        let value = chunk
+            .iter()
+            .rev()
+            .fold(0u32, |value, b| value << 8 | u32::from(*b));
         for digit in 0..=chunk.len() {
             let index = (value >> (6 * digit) & 63) as usize;
             out.push(char::from(DIGITS.get(index).copied().unwrap_or(b'.')));
@@ -188,7 +194,9 @@ pub(crate) fn random_password(random: &mut dyn RandomSource) -> Result<String> {
         let limit = 256 / LETTERS.len() * LETTERS.len();
         let value = usize::from(byte[0]);
         if value < limit {
-            password.push(char::from(LETTERS.get(value % LETTERS.len()).copied().unwrap_or(b'x')));
+            password.push(char::from(
+                LETTERS.get(value % LETTERS.len()).copied().unwrap_or(b'x'),
+            ));
         }
     }
     Ok(password)

@@ -20,16 +20,20 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
         Operation::Copy { from, to } => editor.copy(from, to),
         Operation::CopyIn { local, dir } => {
             if !editor.is_dir(dir)? {
-                return Err(Error::guest_path(dir, "is not a directory that exists (--mkdir makes one)"));
+                return Err(Error::guest_path(
+                    dir,
+                    "is not a directory that exists (--mkdir makes one)",
+                ));
             }
             editor.copy_in(local, dir, copy_owner)
         }
         Operation::Delete { pattern } => delete(session, pattern),
         Operation::Edit { path, expression } => {
             let old = editor.read(path)?;
-            let new = expression
-                .apply(&old)
-                .map_err(|source| Error::Expression { expression: expression.source().to_owned(), source })?;
+            let new = expression.apply(&old).map_err(|source| Error::Expression {
+                expression: expression.source().to_owned(),
+                source,
+            })?;
             if new == old {
                 editor.note("the expression changes no line");
             }
@@ -38,7 +42,11 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
         Operation::Link { target, links } => links.iter().try_for_each(|link| editor.symlink(target, link)),
         Operation::Mkdir { path } => editor.create_dir_all(path, NewFile::root(0o755)),
         Operation::Move { from, to } => {
-            let to = if editor.is_dir(to)? { join(to, split(from).1) } else { to.clone() };
+            let to = if editor.is_dir(to)? {
+                join(to, split(from).1)
+            } else {
+                to.clone()
+            };
             match editor.rename(from, &to) {
                 Err(Error::Files(disksmith_vfs::Error::CrossesFilesystems { .. })) => {
                     editor.copy(from, &to)?;
@@ -76,7 +84,11 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
             editor.copy_in_file(local, &target, new, None)
         }
         Operation::Write { path, content } => editor.write_text(path, content),
-        other => Err(Error::Unsupported { what: other.describe(), reason: String::new(), hint: None }),
+        other => Err(Error::Unsupported {
+            what: other.describe(),
+            reason: String::new(),
+            hint: None,
+        }),
     }
 }
 
@@ -108,7 +120,11 @@ fn delete(session: &mut Session<'_, '_>, pattern: &[u8]) -> Result<()> {
         editor.note(format!("nothing matches {}", text(pattern)));
     }
     for path in found {
-        let path = path.strip_suffix(b"/").filter(|p| !p.is_empty()).unwrap_or(&path).to_vec();
+        let path = path
+            .strip_suffix(b"/")
+            .filter(|p| !p.is_empty())
+            .unwrap_or(&path)
+            .to_vec();
         if path == b"/" {
             return Err(Error::guest_path(b"/", "the root directory cannot be deleted"));
         }
@@ -122,19 +138,33 @@ fn delete(session: &mut Session<'_, '_>, pattern: &[u8]) -> Result<()> {
 fn owner(session: &Session<'_, '_>, user: &str, group: Option<&str>) -> Result<Owner> {
     let by_number = user.parse::<u32>().ok();
     let (uid, own_group) = match by_number {
-        Some(uid) => (uid, session.editor.users()?.into_iter().find(|u| u.uid == uid).map(|u| u.gid)),
+        Some(uid) => (
+            uid,
+            session
+                .editor
+                .users()?
+                .into_iter()
+                .find(|u| u.uid == uid)
+                .map(|u| u.gid),
+        ),
         None => {
             let user = session.editor.user(user)?;
             (user.uid, Some(user.gid))
         }
     };
     let gid = match group {
-        None => own_group.ok_or_else(|| Error::usage("--chown", format!("user {user} has no group: name one")))?,
+        None => {
+            own_group.ok_or_else(|| Error::usage("--chown", format!("user {user} has no group: name one")))?
+        }
         Some(group) => match group.parse() {
             Ok(gid) => gid,
             Err(_) => {
                 let found = session.editor.groups()?.into_iter().find(|g| g.name == group);
-                found.ok_or_else(|| Error::NoSuchGroup { group: group.to_owned() })?.gid
+                found
+                    .ok_or_else(|| Error::NoSuchGroup {
+                        group: group.to_owned(),
+                    })?
+                    .gid
             }
         },
     };

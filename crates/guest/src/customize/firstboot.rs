@@ -103,7 +103,11 @@ start() {
 /// Adds a script of the host.
 pub(crate) fn add_script(session: &mut Session<'_, '_>, script: &Path) -> Result<()> {
     let contents = read_script(script)?;
-    let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = script
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     add(session, &name, &contents)
 }
 
@@ -117,14 +121,22 @@ pub(crate) fn add_install(session: &mut Session<'_, '_>, packages: &[String]) ->
     let distribution = session.guest.distribution();
     let words: Vec<String> = packages.iter().map(|p| format!("'{p}'")).collect();
     let list = words.join(" ");
-    let old = distribution.major.is_some_and(|m| if distribution.id == "fedora" { m < 22 } else { m < 8 });
+    let old = distribution.major.is_some_and(|m| {
+        if distribution.id == "fedora" {
+            m < 22
+        } else {
+            m < 8
+        }
+    });
     let command = match distribution.family {
         Family::Debian => format!(
             "export DEBIAN_FRONTEND=noninteractive\napt-get -q -y update\napt-get -q -y -o Dpkg::Options::=--force-confnew install {list}"
         ),
         Family::RedHat if old => format!("yum -y install {list}"),
         Family::RedHat => format!("dnf -y install {list}"),
-        Family::Suse => format!("zypper --non-interactive --no-gpg-checks install --auto-agree-with-licenses {list}"),
+        Family::Suse => {
+            format!("zypper --non-interactive --no-gpg-checks install --auto-agree-with-licenses {list}")
+        }
         Family::Alpine => format!("apk update\napk add {list}"),
         Family::Arch => format!("pacman -Sy --noconfirm --needed {list}"),
         Family::Void => format!("xbps-install -Sy {list}"),
@@ -142,7 +154,10 @@ pub(crate) fn add_install(session: &mut Session<'_, '_>, packages: &[String]) ->
 
 /// Reads a script of the host. One whose first line ends in CR would not start in the guest.
 pub(crate) fn read_script(path: &Path) -> Result<Vec<u8>> {
-    let wrong = |reason: &str| Error::HostContent { path: path.to_owned(), reason: reason.into() };
+    let wrong = |reason: &str| Error::HostContent {
+        path: path.to_owned(),
+        reason: reason.into(),
+    };
     let metadata = fs::metadata(path).map_err(|e| Error::host("read", path, e))?;
     if metadata.is_dir() {
         return Err(wrong("is a directory, not a script"));
@@ -153,7 +168,9 @@ pub(crate) fn read_script(path: &Path) -> Result<Vec<u8>> {
     let contents = fs::read(path).map_err(|e| Error::host("read", path, e))?;
     let first = contents.split(|b| *b == b'\n').next().unwrap_or_default();
     if first.starts_with(b"#!") && first.ends_with(b"\r") {
-        return Err(wrong("its first line ends in CR (Windows line endings), so that the guest would not find the interpreter"));
+        return Err(wrong(
+            "its first line ends in CR (Windows line endings), so that the guest would not find the interpreter",
+        ));
     }
     Ok(contents)
 }
@@ -167,7 +184,11 @@ fn add(session: &mut Session<'_, '_>, title: &str, contents: &[u8]) -> Result<()
             continue;
         }
         for entry in editor.tree().read_dir(dir)? {
-            let number = text(&entry.name).split('-').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+            let number = text(&entry.name)
+                .split('-')
+                .nth(1)
+                .and_then(|n| n.parse().ok())
+                .unwrap_or(0);
             highest = highest.max(number);
         }
     }
@@ -180,7 +201,13 @@ fn add(session: &mut Session<'_, '_>, title: &str, contents: &[u8]) -> Result<()
 fn sanitize(title: &str) -> String {
     title
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
         .take(60)
         .collect()
 }
@@ -213,7 +240,10 @@ fn install_runner(session: &mut Session<'_, '_>) -> Result<()> {
             write_executable(session, script.as_bytes(), OPENRC_TEXT)?;
             let editor = &mut session.editor;
             editor.create_dir_all(b"/etc/runlevels/default", NewFile::root(0o755))?;
-            editor.symlink(script.as_bytes(), format!("/etc/runlevels/default/{NAME}").as_bytes())
+            editor.symlink(
+                script.as_bytes(),
+                format!("/etc/runlevels/default/{NAME}").as_bytes(),
+            )
         }
         Init::SysvRedHat => {
             editor.symlink(RUNNER, format!("/etc/rc.d/init.d/{NAME}").as_bytes())?;
@@ -233,7 +263,9 @@ fn link_run_levels(session: &mut Session<'_, '_>, above: &str) -> Result<()> {
         let dir = format!("{above}rc{level}.d");
         if session.editor.is_dir(dir.as_bytes())? {
             let link = format!("{dir}/S99{NAME}");
-            session.editor.symlink(format!("../init.d/{NAME}").as_bytes(), link.as_bytes())?;
+            session
+                .editor
+                .symlink(format!("../init.d/{NAME}").as_bytes(), link.as_bytes())?;
         }
     }
     Ok(())
@@ -248,7 +280,9 @@ fn add_to_rc_local(session: &mut Session<'_, '_>) -> Result<()> {
     }
     let call = [RUNNER, b" start\n"].concat();
     let all: Vec<&[u8]> = contents.split_inclusive(|b| *b == b'\n').collect();
-    let exit = all.iter().rposition(|line| line.trim_ascii().starts_with(b"exit"));
+    let exit = all
+        .iter()
+        .rposition(|line| line.trim_ascii().starts_with(b"exit"));
     let mut out = Vec::new();
     for (index, line) in all.iter().enumerate() {
         if Some(index) == exit {
@@ -266,6 +300,8 @@ fn add_to_rc_local(session: &mut Session<'_, '_>) -> Result<()> {
 }
 
 fn write_executable(session: &mut Session<'_, '_>, path: &[u8], contents: &str) -> Result<()> {
-    session.editor.write(path, contents.as_bytes(), NewFile::root(0o755))?;
+    session
+        .editor
+        .write(path, contents.as_bytes(), NewFile::root(0o755))?;
     session.editor.set_permissions(path, 0o755)
 }

@@ -40,13 +40,20 @@ pub(crate) fn set(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
         Family::Gentoo => {
             editor.write_text(b"/etc/hostname", with_newline.as_bytes())?;
             if editor.is_file(b"/etc/conf.d/hostname")? {
-                set_assignment(session, b"/etc/conf.d/hostname", "hostname", &format!("\"{name}\""))?;
+                set_assignment(
+                    session,
+                    b"/etc/conf.d/hostname",
+                    "hostname",
+                    &format!("\"{name}\""),
+                )?;
             }
         }
         Family::Other if session.guest.init() != Init::Systemd && !editor.is_file(b"/etc/hostname")? => {
             return Err(Error::Unsupported {
                 what: format!("setting the host name of {}", distribution.name),
-                reason: "it has no /etc/hostname and no systemd, so that it is not known where the name stands".into(),
+                reason:
+                    "it has no /etc/hostname and no systemd, so that it is not known where the name stands"
+                        .into(),
                 hint: Some("write the right file with --write or --edit".into()),
             });
         }
@@ -71,21 +78,33 @@ pub(crate) fn set(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
 /// The name that the guest has so far.
 fn current(session: &Session<'_, '_>) -> Result<Option<String>> {
     for path in [&b"/etc/hostname"[..], b"/etc/HOSTNAME"] {
-        let Some(contents) = session.editor.read_if_file(path)? else { continue };
-        let name = lines(&contents).map(<[u8]>::trim_ascii).find(|l| !l.is_empty() && !l.starts_with(b"#"));
+        let Some(contents) = session.editor.read_if_file(path)? else {
+            continue;
+        };
+        let name = lines(&contents)
+            .map(<[u8]>::trim_ascii)
+            .find(|l| !l.is_empty() && !l.starts_with(b"#"));
         if let Some(name) = name {
             return Ok(Some(text(name)));
         }
     }
-    let Some(contents) = session.editor.read_if_file(b"/etc/sysconfig/network")? else { return Ok(None) };
-    let name = lines(&contents).filter_map(|l| l.trim_ascii().strip_prefix(b"HOSTNAME=")).last();
-    Ok(name.map(|name| text(name).trim_matches(['"', '\'']).to_owned()).filter(|name| !name.is_empty()))
+    let Some(contents) = session.editor.read_if_file(b"/etc/sysconfig/network")? else {
+        return Ok(None);
+    };
+    let name = lines(&contents)
+        .filter_map(|l| l.trim_ascii().strip_prefix(b"HOSTNAME="))
+        .last();
+    Ok(name
+        .map(|name| text(name).trim_matches(['"', '\'']).to_owned())
+        .filter(|name| !name.is_empty()))
 }
 
 /// A name for people in `/etc/machine-info`, where the guest has one, would go on to say the old name.
 fn pretty_hostname(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
     let path = b"/etc/machine-info";
-    let Some(contents) = session.editor.read_if_file(path)? else { return Ok(()) };
+    let Some(contents) = session.editor.read_if_file(path)? else {
+        return Ok(());
+    };
     if lines(&contents).any(|line| line.starts_with(b"PRETTY_HOSTNAME=")) {
         set_assignment(session, path, "PRETTY_HOSTNAME", &format!("\"{name}\""))?;
     }
@@ -93,7 +112,12 @@ fn pretty_hostname(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
 }
 
 /// Sets `NAME=VALUE` in a file of assignments: in the place of the first one, else at the end.
-pub(crate) fn set_assignment(session: &mut Session<'_, '_>, path: &[u8], name: &str, value: &str) -> Result<()> {
+pub(crate) fn set_assignment(
+    session: &mut Session<'_, '_>,
+    path: &[u8],
+    name: &str,
+    value: &str,
+) -> Result<()> {
     let contents = session.editor.read_if_file(path)?.unwrap_or_default();
     let prefix = format!("{name}=");
     let new_line = format!("{prefix}{value}\n");

@@ -4,7 +4,9 @@ use super::session::Session;
 use crate::crypt::{Scheme, hash_password, random_password};
 use crate::editor::NewFile;
 use crate::error::{Error, Result};
-use crate::files::{password_scheme_of_login_defs, password_scheme_of_pam, set_passwd_field, set_shadow_password};
+use crate::files::{
+    password_scheme_of_login_defs, password_scheme_of_pam, set_passwd_field, set_shadow_password,
+};
 use crate::report::GeneratedPassword;
 use crate::selector::{PasswordSelector, PasswordSource, check_password};
 use std::fs::File;
@@ -22,14 +24,22 @@ pub(crate) fn set(session: &mut Session<'_, '_>, user: &str, selector: &Password
         PasswordSource::Random => Some(random_password(session.context.random)?),
         PasswordSource::Disabled => None,
     };
-    let mut field = if selector.locked { "!!".to_owned() } else { String::new() };
+    let mut field = if selector.locked {
+        "!!".to_owned()
+    } else {
+        String::new()
+    };
     match &password {
         Some(password) => {
             let scheme = match session.context.password_scheme {
                 Some(scheme) => scheme,
                 None => guest_scheme(session)?,
             };
-            field.push_str(&hash_password(password.as_bytes(), scheme, session.context.random)?);
+            field.push_str(&hash_password(
+                password.as_bytes(),
+                scheme,
+                session.context.random,
+            )?);
         }
         None => field.push('*'),
     }
@@ -54,7 +64,9 @@ pub(crate) fn set(session: &mut Session<'_, '_>, user: &str, selector: &Password
                 let passwd = editor.read(PASSWD)?;
                 if let Some(new) = set_passwd_field(&passwd, user, |_| b"x".to_vec()) {
                     editor.write_text(PASSWD, &new)?;
-                    editor.note(format!("{user} had the password in /etc/passwd; it stands in /etc/shadow now"));
+                    editor.note(format!(
+                        "{user} had the password in /etc/passwd; it stands in /etc/shadow now"
+                    ));
                 }
             }
         }
@@ -66,7 +78,10 @@ pub(crate) fn set(session: &mut Session<'_, '_>, user: &str, selector: &Password
         }
     }
     if let (Some(password), PasswordSource::Random) = (password, &selector.source) {
-        session.report.passwords.push(GeneratedPassword { user: user.to_owned(), password });
+        session.report.passwords.push(GeneratedPassword {
+            user: user.to_owned(),
+            password,
+        });
     }
     Ok(())
 }
@@ -76,14 +91,22 @@ pub(crate) fn from_file(path: &Path) -> Result<String> {
     let io = |e| Error::host("read", path, e);
     let mut line = Vec::new();
     let file = File::open(path).map_err(io)?;
-    BufReader::new(file.take(4096)).read_until(b'\n', &mut line).map_err(io)?;
+    BufReader::new(file.take(4096))
+        .read_until(b'\n', &mut line)
+        .map_err(io)?;
     let line = line.strip_suffix(b"\n").unwrap_or(&line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let wrong = |reason: String| Error::HostContent { path: path.to_owned(), reason };
-    let password = String::from_utf8(line.to_vec()).map_err(|_| wrong("its first line is not UTF-8".into()))?;
+    let wrong = |reason: String| Error::HostContent {
+        path: path.to_owned(),
+        reason,
+    };
+    let password =
+        String::from_utf8(line.to_vec()).map_err(|_| wrong("its first line is not UTF-8".into()))?;
     check_password(&password).map_err(wrong)?;
     if password.is_empty() {
-        return Err(wrong("its first line, which shall be the password, is empty".into()));
+        return Err(wrong(
+            "its first line, which shall be the password, is empty".into(),
+        ));
     }
     Ok(password)
 }
@@ -94,14 +117,23 @@ fn guest_scheme(session: &Session<'_, '_>) -> Result<Scheme> {
     let editor = &session.editor;
     let distribution = session.guest.distribution();
     let mut named = None;
-    for path in ["/etc/pam.d/common-password", "/etc/pam.d/system-auth", "/etc/pam.d/password-auth", "/etc/pam.d/passwd"] {
+    for path in [
+        "/etc/pam.d/common-password",
+        "/etc/pam.d/system-auth",
+        "/etc/pam.d/password-auth",
+        "/etc/pam.d/passwd",
+    ] {
         if named.is_none() {
-            named = editor.read_if_file(path.as_bytes())?.and_then(|text| password_scheme_of_pam(&text));
+            named = editor
+                .read_if_file(path.as_bytes())?
+                .and_then(|text| password_scheme_of_pam(&text));
         }
     }
     for path in ["/etc/login.defs", "/usr/etc/login.defs"] {
         if named.is_none() {
-            named = editor.read_if_file(path.as_bytes())?.and_then(|text| password_scheme_of_login_defs(&text));
+            named = editor
+                .read_if_file(path.as_bytes())?
+                .and_then(|text| password_scheme_of_login_defs(&text));
         }
     }
     Ok(match named.unwrap_or_else(|| distribution.password_scheme()) {

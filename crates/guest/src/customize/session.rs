@@ -22,13 +22,24 @@ pub(crate) struct Session<'s, 'c> {
 
 impl<'s, 'c> Session<'s, 'c> {
     pub(crate) fn new(guest: &'s Guest, context: &'s mut Context<'c>) -> Self {
-        let report = Report { warnings: guest.warnings().to_vec(), ..Report::default() };
-        Self { guest, editor: Editor::new(guest.tree()), context, report }
+        let report = Report {
+            warnings: guest.warnings().to_vec(),
+            ..Report::default()
+        };
+        Self {
+            guest,
+            editor: Editor::new(guest.tree()),
+            context,
+            report,
+        }
     }
 
     /// Does one thing and writes its changes down under a name.
     pub(crate) fn step(&mut self, name: String, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        self.editor.step = Step { operation: name.clone(), ..Step::default() };
+        self.editor.step = Step {
+            operation: name.clone(),
+            ..Step::default()
+        };
         let result = work(self);
         let step = std::mem::take(&mut self.editor.step);
         self.report.steps.push(step);
@@ -38,7 +49,11 @@ impl<'s, 'c> Session<'s, 'c> {
     pub(crate) fn customize(&mut self, operations: &[Operation]) -> Result<()> {
         check(operations, self.context)?;
         let is_password = |o: &&Operation| matches!(o, Operation::Password { .. });
-        for operation in operations.iter().filter(|o| !is_password(o)).chain(operations.iter().filter(is_password)) {
+        for operation in operations
+            .iter()
+            .filter(|o| !is_password(o))
+            .chain(operations.iter().filter(is_password))
+        {
             self.step(operation.describe(), |session| session.apply(operation))?;
         }
         Ok(())
@@ -69,7 +84,9 @@ impl<'s, 'c> Session<'s, 'c> {
         if self.report.selinux == SelinuxOutcome::RelabelAtBoot {
             self.step("relabel at the next boot".into(), |session| {
                 if session.editor.link_metadata(b"/.autorelabel")?.is_none() {
-                    session.editor.write(b"/.autorelabel", b"", NewFile::root(0o644))?;
+                    session
+                        .editor
+                        .write(b"/.autorelabel", b"", NewFile::root(0o644))?;
                 }
                 Ok(())
             })?;
@@ -90,7 +107,10 @@ fn check(operations: &[Operation], context: &Context<'_>) -> Result<()> {
                         _ => Ok(()),
                     }
                 } else {
-                    Err(Error::usage("--password", format!("the password of {user} is set twice")))
+                    Err(Error::usage(
+                        "--password",
+                        format!("the password of {user} is set twice"),
+                    ))
                 }
             }
             Operation::SshInject { selector, .. } => match selector {
@@ -99,15 +119,13 @@ fn check(operations: &[Operation], context: &Context<'_>) -> Result<()> {
                 }
             },
             Operation::Firstboot { script } => firstboot::read_script(script).map(|_| ()),
-            Operation::Upload { local, .. } => {
-                host_file(local).and_then(|is_dir| match is_dir {
-                    true => Err(Error::HostContent {
-                        path: local.clone(),
-                        reason: "is a directory; --copy-in copies directories".into(),
-                    }),
-                    false => Ok(()),
-                })
-            }
+            Operation::Upload { local, .. } => host_file(local).and_then(|is_dir| match is_dir {
+                true => Err(Error::HostContent {
+                    path: local.clone(),
+                    reason: "is a directory; --copy-in copies directories".into(),
+                }),
+                false => Ok(()),
+            }),
             Operation::CopyIn { local, .. } => host_file(local).map(|_| ()),
             _ => Ok(()),
         };
@@ -118,5 +136,7 @@ fn check(operations: &[Operation], context: &Context<'_>) -> Result<()> {
 
 /// Whether a file of the host, which must be there, is a directory.
 fn host_file(path: &Path) -> Result<bool> {
-    std::fs::metadata(path).map(|m| m.is_dir()).map_err(|e| Error::host("read", path, e))
+    std::fs::metadata(path)
+        .map(|m| m.is_dir())
+        .map_err(|e| Error::host("read", path, e))
 }

@@ -15,20 +15,38 @@ pub(crate) fn inject(session: &mut Session<'_, '_>, user: &str, selector: &SshKe
     let editor = &mut session.editor;
     let user = editor.user(user)?;
     if !user.home.starts_with(b"/") || user.home == b"/" || user.home == b"/nonexistent" {
-        return Err(Error::guest_path(&user.home, format!("is the home of {}, which is no place for keys", user.name)));
+        return Err(Error::guest_path(
+            &user.home,
+            format!("is the home of {}, which is no place for keys", user.name),
+        ));
     }
-    let owner = Owner { uid: user.uid, gid: user.gid };
+    let owner = Owner {
+        uid: user.uid,
+        gid: user.gid,
+    };
     if editor.metadata(&user.home)?.is_none() {
         // The directories above are root's.
         editor.create_dir_all(crate::editor::split(&user.home).0, NewFile::root(0o755))?;
-        editor.create_dir(&user.home, NewFile { owner, permissions: 0o700 })?;
+        editor.create_dir(
+            &user.home,
+            NewFile {
+                owner,
+                permissions: 0o700,
+            },
+        )?;
         editor.note(format!("{} had no home directory", user.name));
     }
     let dir = join(&user.home, b".ssh");
     match editor.metadata(&dir)? {
         Some(metadata) if metadata.is_dir() => {}
         Some(_) => return Err(Error::guest_path(&dir, "is not a directory")),
-        None => editor.create_dir(&dir, NewFile { owner, permissions: 0o700 })?,
+        None => editor.create_dir(
+            &dir,
+            NewFile {
+                owner,
+                permissions: 0o700,
+            },
+        )?,
     }
     let file = join(&dir, b"authorized_keys");
     let mut contents = match editor.metadata(&file)? {
@@ -50,7 +68,14 @@ pub(crate) fn inject(session: &mut Session<'_, '_>, user: &str, selector: &SshKe
     if added == 0 {
         editor.note("the key is there already");
     }
-    editor.write(&file, &contents, NewFile { owner, permissions: 0o600 })
+    editor.write(
+        &file,
+        &contents,
+        NewFile {
+            owner,
+            permissions: 0o600,
+        },
+    )
 }
 
 /// The lines to add.
@@ -65,8 +90,13 @@ pub(crate) fn keys(selector: &SshKeySelector, host_home: Option<&Path>) -> Resul
 }
 
 fn from_file(path: &Path) -> Result<Vec<String>> {
-    let wrong = |reason: String| Error::HostContent { path: path.to_owned(), reason };
-    let size = fs::metadata(path).map_err(|e| Error::host("read", path, e))?.len();
+    let wrong = |reason: String| Error::HostContent {
+        path: path.to_owned(),
+        reason,
+    };
+    let size = fs::metadata(path)
+        .map_err(|e| Error::host("read", path, e))?
+        .len();
     if size > 1 << 20 {
         return Err(wrong("is too large for a file of public keys".into()));
     }
@@ -80,17 +110,30 @@ fn public_keys(text: &str) -> std::result::Result<Vec<String>, String> {
         return Err("holds a private key; the public one (.pub) is wanted".into());
     }
     let mut keys = Vec::new();
-    for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+    for line in text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    {
         // Options may stand before the type, with spaces inside quotes.
         let known = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
         let mut words = line.split_whitespace();
-        let has_type = words.by_ref().any(|word| known.iter().any(|k| word.starts_with(k)));
+        let has_type = words
+            .by_ref()
+            .any(|word| known.iter().any(|k| word.starts_with(k)));
         if !has_type || words.next().is_none() {
-            return Err(format!("{:?} is no public key (as ssh-ed25519 AAAA…)", shorten(line)));
+            return Err(format!(
+                "{:?} is no public key (as ssh-ed25519 AAAA…)",
+                shorten(line)
+            ));
         }
         keys.push(line.to_owned());
     }
-    if keys.is_empty() { Err("holds no public key".into()) } else { Ok(keys) }
+    if keys.is_empty() {
+        Err("holds no public key".into())
+    } else {
+        Ok(keys)
+    }
 }
 
 fn shorten(text: &str) -> String {
@@ -104,7 +147,10 @@ fn newest_key(host_home: Option<&Path>) -> Result<PathBuf> {
         reason: "has no id*.pub: name the key with --ssh-inject USER:file:FILE".into(),
     };
     let Some(home) = host_home else {
-        return Err(Error::usage("--ssh-inject", "your home directory is not known: name the key with USER:file:FILE"));
+        return Err(Error::usage(
+            "--ssh-inject",
+            "your home directory is not known: name the key with USER:file:FILE",
+        ));
     };
     let dir = home.join(".ssh");
     let entries = fs::read_dir(&dir).map_err(|_| missing(&dir))?;
@@ -114,8 +160,13 @@ fn newest_key(host_home: Option<&Path>) -> Result<PathBuf> {
         if !name.starts_with("id") || !name.ends_with(".pub") || name.ends_with("-cert.pub") {
             continue;
         }
-        let Ok(modified) = fs::metadata(entry.path()).and_then(|m| m.modified()) else { continue };
-        if newest.as_ref().is_none_or(|(time, path)| (modified, &entry.path()) > (*time, path)) {
+        let Ok(modified) = fs::metadata(entry.path()).and_then(|m| m.modified()) else {
+            continue;
+        };
+        if newest
+            .as_ref()
+            .is_none_or(|(time, path)| (modified, &entry.path()) > (*time, path))
+        {
             newest = Some((modified, entry.path()));
         }
     }
@@ -129,8 +180,15 @@ mod tests {
     #[test]
     fn only_public_keys_pass() {
         let two = "# mine\nssh-ed25519 AAAA me\n\n command=\"a b\",no-pty ssh-rsa BBBB \n";
-        assert_eq!(public_keys(two).unwrap(), ["ssh-ed25519 AAAA me", "command=\"a b\",no-pty ssh-rsa BBBB"]);
-        assert!(public_keys("-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap_err().contains("private"));
+        assert_eq!(
+            public_keys(two).unwrap(),
+            ["ssh-ed25519 AAAA me", "command=\"a b\",no-pty ssh-rsa BBBB"]
+        );
+        assert!(
+            public_keys("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+                .unwrap_err()
+                .contains("private")
+        );
         assert!(public_keys("hello world").is_err());
         assert!(public_keys("ssh-ed25519").is_err());
         assert!(public_keys("\n").is_err());
@@ -143,9 +201,16 @@ mod tests {
         assert!(newest_key(Some(home.path())).is_err());
         fs::create_dir(&ssh).unwrap();
         assert!(newest_key(Some(home.path())).is_err());
-        for (name, age) in [("id_rsa.pub", 100), ("id_ed25519.pub", 50), ("id_x-cert.pub", 1), ("other.pub", 1), ("id_z", 1)] {
+        for (name, age) in [
+            ("id_rsa.pub", 100),
+            ("id_ed25519.pub", 50),
+            ("id_x-cert.pub", 1),
+            ("other.pub", 1),
+            ("id_z", 1),
+        ] {
             let file = fs::File::create(ssh.join(name)).unwrap();
-            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age))
+                .unwrap();
         }
         assert_eq!(newest_key(Some(home.path())).unwrap(), ssh.join("id_ed25519.pub"));
     }

@@ -22,7 +22,10 @@ pub(crate) fn set(session: &mut Session<'_, '_>, zone: &str) -> Result<()> {
     let editor = &mut session.editor;
     if !editor.is_file(file.as_bytes())? {
         let has_zones = editor.is_dir(ZONES.as_bytes())?;
-        return Err(Error::NoSuchTimezone { zone: zone.to_owned(), has_zones });
+        return Err(Error::NoSuchTimezone {
+            zone: zone.to_owned(),
+            has_zones,
+        });
     }
     // systemd writes the link relative, others absolute: as it was.
     let relative = match editor.link_metadata(LOCALTIME)? {

@@ -23,7 +23,10 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// Root's.
     pub(crate) fn root(permissions: u16) -> Self {
-        Self { owner: Owner::ROOT, permissions }
+        Self {
+            owner: Owner::ROOT,
+            permissions,
+        }
     }
 }
 
@@ -51,9 +54,19 @@ impl Editor<'_> {
         }
     }
 
-    fn copy_in_dir(&mut self, host: &Path, target: &[u8], metadata: &fs::Metadata, owner: CopyOwner, depth: usize) -> Result<()> {
+    fn copy_in_dir(
+        &mut self,
+        host: &Path,
+        target: &[u8],
+        metadata: &fs::Metadata,
+        owner: CopyOwner,
+        depth: usize,
+    ) -> Result<()> {
         if depth > MAX_DEPTH {
-            return Err(Error::HostContent { path: host.to_owned(), reason: "lies too deep".into() });
+            return Err(Error::HostContent {
+                path: host.to_owned(),
+                reason: "lies too deep".into(),
+            });
         }
         let new = attributes(metadata, owner);
         match self.link_metadata(target)? {
@@ -65,7 +78,11 @@ impl Editor<'_> {
             None => self.create_dir(target, new)?,
         }
         let mut entries = fs::read_dir(host)
-            .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>())
+            .and_then(|entries| {
+                entries
+                    .map(|e| e.map(|e| e.path()))
+                    .collect::<std::io::Result<Vec<_>>>()
+            })
             .map_err(|e| Error::host("list", host, e))?;
         entries.sort();
         for entry in entries {
@@ -85,11 +102,18 @@ impl Editor<'_> {
             let link = fs::read_link(host).map_err(|e| Error::host("read", host, e))?;
             self.clear_for_copy(target)?;
             self.symlink(link.as_os_str().as_encoded_bytes(), target)?;
-            return Ok(self.tree().chown_no_follow(target, attributes(&metadata, owner).owner)?);
+            return Ok(self
+                .tree()
+                .chown_no_follow(target, attributes(&metadata, owner).owner)?);
         }
         if kind.is_file() {
             self.clear_for_copy(target)?;
-            return self.copy_in_file(host, target, attributes(&metadata, owner), Some(modified(&metadata)));
+            return self.copy_in_file(
+                host,
+                target,
+                attributes(&metadata, owner),
+                Some(modified(&metadata)),
+            );
         }
         let (file_type, device) = special(&metadata).ok_or_else(|| Error::HostContent {
             path: host.to_owned(),
@@ -185,7 +209,8 @@ impl Editor<'_> {
             at += page.len() as u64;
             if zero {
                 if !run.is_empty() {
-                    fs.write(inode, offset + run_start as u64, run).map_err(|e| e.at_path(path))?;
+                    fs.write(inode, offset + run_start as u64, run)
+                        .map_err(|e| e.at_path(path))?;
                     run = &[];
                 }
             } else {
@@ -196,7 +221,8 @@ impl Editor<'_> {
             }
         }
         if !run.is_empty() {
-            fs.write(inode, offset + run_start as u64, run).map_err(|e| e.at_path(path))?;
+            fs.write(inode, offset + run_start as u64, run)
+                .map_err(|e| e.at_path(path))?;
         }
         Ok(())
     }
@@ -215,12 +241,19 @@ impl Editor<'_> {
     /// a directory.
     pub(crate) fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<()> {
         let source = self.tree().symlink_metadata(from)?;
-        let target = if self.is_dir(to)? { join(to, super::split(from).1) } else { to.to_vec() };
+        let target = if self.is_dir(to)? {
+            join(to, super::split(from).1)
+        } else {
+            to.to_vec()
+        };
         if source.is_dir() {
             // A directory cannot be copied into itself.
             let within = self.real_ancestors(&target)?;
             if within.contains(&self.tree().resolve(from)?) {
-                return Err(Error::guest_path(&target, "lies inside of what is to be copied there"));
+                return Err(Error::guest_path(
+                    &target,
+                    "lies inside of what is to be copied there",
+                ));
             }
         }
         self.copy_entry(from, &target, 0)
@@ -246,7 +279,13 @@ impl Editor<'_> {
             return Err(Error::guest_path(from, "lies too deep"));
         }
         let source = self.tree().symlink_metadata(from)?;
-        let new = NewFile { owner: Owner { uid: source.uid, gid: source.gid }, permissions: source.permissions };
+        let new = NewFile {
+            owner: Owner {
+                uid: source.uid,
+                gid: source.gid,
+            },
+            permissions: source.permissions,
+        };
         match source.file_type {
             FileType::Directory => {
                 match self.link_metadata(to)? {
@@ -290,7 +329,8 @@ impl Editor<'_> {
         }
         if source.file_type != FileType::Symlink {
             self.copy_xattrs(from, to)?;
-            self.tree().set_times(to, Some(source.accessed), Some(source.modified))?;
+            self.tree()
+                .set_times(to, Some(source.accessed), Some(source.modified))?;
         }
         Ok(())
     }
@@ -310,13 +350,18 @@ impl Editor<'_> {
         let size = self.tree().node_metadata(source)?.size;
         let mut buf = vec![0; CHUNK];
         let mut offset = 0;
-        while let Some((start, len)) = source_fs.next_data(source_inode, offset).map_err(|e| e.at_path(from))? {
+        while let Some((start, len)) = source_fs
+            .next_data(source_inode, offset)
+            .map_err(|e| e.at_path(from))?
+        {
             let end = start.saturating_add(len).min(size);
             offset = start;
             while offset < end {
                 let want = (end - offset).min(CHUNK as u64) as usize;
                 let space = buf.get_mut(..want).unwrap_or_default();
-                let n = source_fs.read(source_inode, offset, space).map_err(|e| e.at_path(from))?;
+                let n = source_fs
+                    .read(source_inode, offset, space)
+                    .map_err(|e| e.at_path(from))?;
                 if n == 0 {
                     break;
                 }
@@ -356,7 +401,13 @@ fn attributes(metadata: &fs::Metadata, owner: CopyOwner) -> NewFile {
     use std::os::unix::fs::MetadataExt;
     let permissions = (metadata.mode() & 0o7777) as u16;
     match owner {
-        CopyOwner::Host => NewFile { owner: Owner { uid: metadata.uid(), gid: metadata.gid() }, permissions },
+        CopyOwner::Host => NewFile {
+            owner: Owner {
+                uid: metadata.uid(),
+                gid: metadata.gid(),
+            },
+            permissions,
+        },
         CopyOwner::Root => NewFile::root(permissions),
     }
 }
@@ -400,7 +451,9 @@ fn special(_metadata: &fs::Metadata) -> Option<(FileType, (u32, u32))> {
 }
 
 fn modified(metadata: &fs::Metadata) -> Timestamp {
-    let Ok(time) = metadata.modified() else { return Timestamp::default() };
+    let Ok(time) = metadata.modified() else {
+        return Timestamp::default();
+    };
     match time.duration_since(std::time::UNIX_EPOCH) {
         Ok(after) => Timestamp {
             seconds: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
@@ -410,8 +463,14 @@ fn modified(metadata: &fs::Metadata) -> Timestamp {
             let before = before.duration();
             let whole = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
             match before.subsec_nanos() {
-                0 => Timestamp { seconds: -whole, nanoseconds: 0 },
-                n => Timestamp { seconds: -whole - 1, nanoseconds: 1_000_000_000 - n },
+                0 => Timestamp {
+                    seconds: -whole,
+                    nanoseconds: 0,
+                },
+                n => Timestamp {
+                    seconds: -whole - 1,
+                    nanoseconds: 1_000_000_000 - n,
+                },
             }
         }
     }

@@ -26,9 +26,13 @@ pub fn parse_fstab(contents: &[u8]) -> (Vec<FstabEntry>, Vec<(usize, String)>) {
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let fields: Vec<Vec<u8>> =
-            line.split(|b| matches!(b, b' ' | b'\t')).filter(|f| !f.is_empty()).map(unescape).collect();
-        let (Some(spec), Some(mountpoint), Some(fs_type)) = (fields.first(), fields.get(1), fields.get(2)) else {
+        let fields: Vec<Vec<u8>> = line
+            .split(|b| matches!(b, b' ' | b'\t'))
+            .filter(|f| !f.is_empty())
+            .map(unescape)
+            .collect();
+        let (Some(spec), Some(mountpoint), Some(fs_type)) = (fields.first(), fields.get(1), fields.get(2))
+        else {
             damaged.push((line_number, "fewer than three fields".into()));
             continue;
         };
@@ -58,7 +62,9 @@ fn unescape(field: &[u8]) -> Vec<u8> {
         let digits = field.get(at + 1..at + 4).unwrap_or_default();
         let octal = digits.len() == 3 && digits.iter().all(|b| matches!(b, b'0'..=b'7'));
         if *byte == b'\\' && octal {
-            let value = digits.iter().fold(0u32, |value, b| value * 8 + u32::from(b - b'0'));
+            let value = digits
+                .iter()
+                .fold(0u32, |value, b| value * 8 + u32::from(b - b'0'));
             out.push(value as u8);
             at += 4;
         } else {

@@ -19,7 +19,14 @@ pub(crate) fn password_scheme_of_login_defs(contents: &[u8]) -> Option<Scheme> {
 pub(crate) fn password_scheme_of_pam(contents: &[u8]) -> Option<Scheme> {
     lines(contents)
         .filter(|line| !line.trim_ascii_start().starts_with(b"#"))
-        .filter(|line| line.trim_ascii_start().trim_ascii_start().strip_prefix(b"-").unwrap_or(line).trim_ascii_start().starts_with(b"password"))
+        .filter(|line| {
+            line.trim_ascii_start()
+                .trim_ascii_start()
+                .strip_prefix(b"-")
+                .unwrap_or(line)
+                .trim_ascii_start()
+                .starts_with(b"password")
+        })
         .filter(|line| line.windows(8).any(|w| w == b"pam_unix"))
         .find_map(|line| line.split(u8::is_ascii_whitespace).find_map(scheme_of))
 }
@@ -40,13 +47,19 @@ mod tests {
 
     #[test]
     fn finds_the_method() {
-        assert_eq!(password_scheme_of_login_defs(b"#ENCRYPT_METHOD MD5\nENCRYPT_METHOD\tSHA512 \n"), Some(Scheme::Sha512));
+        assert_eq!(
+            password_scheme_of_login_defs(b"#ENCRYPT_METHOD MD5\nENCRYPT_METHOD\tSHA512 \n"),
+            Some(Scheme::Sha512)
+        );
         assert_eq!(password_scheme_of_login_defs(b"ENCRYPT_METHOD DES\n"), None);
         assert_eq!(
             password_scheme_of_pam(b"password\t[success=1 default=ignore]\tpam_unix.so obscure yescrypt\n"),
             Some(Scheme::Yescrypt)
         );
-        assert_eq!(password_scheme_of_pam(b"#password x pam_unix.so md5\nauth x pam_unix.so sha256\n"), None);
+        assert_eq!(
+            password_scheme_of_pam(b"#password x pam_unix.so md5\nauth x pam_unix.so sha256\n"),
+            None
+        );
         assert_eq!(
             password_scheme_of_pam(b"password    sufficient    pam_unix.so sha512 shadow nullok use_authtok"),
             Some(Scheme::Sha512)

@@ -11,7 +11,9 @@ pub fn parse_os_release(contents: &[u8]) -> BTreeMap<String, String> {
         if line.starts_with(b"#") {
             continue;
         }
-        let Some(equals) = line.iter().position(|b| *b == b'=') else { continue };
+        let Some(equals) = line.iter().position(|b| *b == b'=') else {
+            continue;
+        };
         let (name, value) = line.split_at(equals);
         let is_name = !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_');
         if is_name {
@@ -51,7 +53,10 @@ mod tests {
         let values = parse_os_release(
             b"# comment\nID=debian\nPRETTY_NAME=\"Debian \\\"12\\\" (x)\"\nVERSION_ID='12.5'\nBAD LINE\nA=b c\n=x\nID=last",
         );
-        assert_eq!(values.get("PRETTY_NAME").map(String::as_str), Some("Debian \"12\" (x)"));
+        assert_eq!(
+            values.get("PRETTY_NAME").map(String::as_str),
+            Some("Debian \"12\" (x)")
+        );
         assert_eq!(values.get("VERSION_ID").map(String::as_str), Some("12.5"));
         assert_eq!(values.get("ID").map(String::as_str), Some("last"));
         assert_eq!(values.get("A").map(String::as_str), Some("b"));

@@ -42,7 +42,14 @@ pub fn parse_passwd(contents: &[u8]) -> Vec<User> {
             let _full_name = fields.next()?;
             let home = fields.next()?.to_vec();
             let shell = text(fields.next().unwrap_or_default());
-            (!name.is_empty()).then_some(User { name, password, uid, gid, home, shell })
+            (!name.is_empty()).then_some(User {
+                name,
+                password,
+                uid,
+                gid,
+                home,
+                shell,
+            })
         })
         .collect()
 }
@@ -59,7 +66,11 @@ pub fn parse_group(contents: &[u8]) -> Vec<Group> {
             (!name.is_empty()).then(|| Group {
                 name,
                 gid,
-                members: members.split(',').filter(|m| !m.is_empty()).map(str::to_owned).collect(),
+                members: members
+                    .split(',')
+                    .filter(|m| !m.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
             })
         })
         .collect()
@@ -79,7 +90,10 @@ mod tests {
             b"root:x:0:0:root:/root:/bin/bash\n+::::::\n\nbroken:x:notanumber:0::/:\nalice:x:1000:100:A,,,:/home/alice:/bin/zsh",
         );
         assert_eq!(users.len(), 2);
-        assert_eq!((users[1].uid, users[1].gid, users[1].home.as_slice()), (1000, 100, &b"/home/alice"[..]));
+        assert_eq!(
+            (users[1].uid, users[1].gid, users[1].home.as_slice()),
+            (1000, 100, &b"/home/alice"[..])
+        );
         let groups = parse_group(b"root:x:0:\nwheel:x:10:alice,bob\n");
         assert_eq!(groups[1].members, ["alice", "bob"]);
     }

@@ -10,7 +10,11 @@ pub(crate) fn set_shadow_password(
 }
 
 /// The same for `/etc/passwd`, whose second field is the password too.
-pub(crate) fn set_passwd_field(contents: &[u8], user: &str, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Option<Vec<u8>> {
+pub(crate) fn set_passwd_field(
+    contents: &[u8],
+    user: &str,
+    change: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> Option<Vec<u8>> {
     set_second_field(contents, user, change)
 }
 
@@ -18,10 +22,15 @@ fn set_second_field(contents: &[u8], user: &str, change: impl FnOnce(&[u8]) -> V
     let mut out = Vec::with_capacity(contents.len() + 128);
     let mut change = Some(change);
     for line in contents.split_inclusive(|b| *b == b'\n') {
-        let rest = line.strip_prefix(user.as_bytes()).and_then(|rest| rest.strip_prefix(b":"));
+        let rest = line
+            .strip_prefix(user.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b":"));
         match (rest, change.take()) {
             (Some(rest), Some(change)) => {
-                let len = rest.iter().position(|b| matches!(b, b':' | b'\n' | b'\r')).unwrap_or(rest.len());
+                let len = rest
+                    .iter()
+                    .position(|b| matches!(b, b':' | b'\n' | b'\r'))
+                    .unwrap_or(rest.len());
                 let (old, tail) = rest.split_at(len);
                 out.extend_from_slice(user.as_bytes());
                 out.push(b':');

@@ -27,21 +27,33 @@ pub fn parse_device_name(name: &str) -> Option<(usize, Option<u32>)> {
         let (controller, rest) = rest.split_once('n')?;
         let (namespace, partition) = split_partition(rest)?;
         let namespace: usize = namespace.parse().ok()?;
-        let disk = controller.parse::<usize>().ok()?.checked_add(namespace.checked_sub(1)?)?;
+        let disk = controller
+            .parse::<usize>()
+            .ok()?
+            .checked_add(namespace.checked_sub(1)?)?;
         return Some((disk, partition));
     }
     if let Some(rest) = name.strip_prefix("mmcblk") {
         let (disk, partition) = split_partition(rest)?;
         return Some((disk.parse().ok()?, partition));
     }
-    let rest = ["xvd", "sd", "hd", "vd", "ubd"].iter().find_map(|prefix| name.strip_prefix(prefix))?;
+    let rest = ["xvd", "sd", "hd", "vd", "ubd"]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))?;
     let letters = rest.bytes().take_while(u8::is_ascii_lowercase).count();
     let (letters, number) = rest.split_at(letters);
     if letters.is_empty() || letters.len() > 3 {
         return None;
     }
-    let disk = letters.bytes().fold(0usize, |sum, b| sum * 26 + usize::from(b - b'a') + 1) - 1;
-    let partition = if number.is_empty() { None } else { Some(partition_number(number)?) };
+    let disk = letters
+        .bytes()
+        .fold(0usize, |sum, b| sum * 26 + usize::from(b - b'a') + 1)
+        - 1;
+    let partition = if number.is_empty() {
+        None
+    } else {
+        Some(partition_number(number)?)
+    };
     Some((disk, partition))
 }
 
@@ -70,7 +82,10 @@ mod tests {
         assert_eq!(canonical_device_name(701, Some(12)), "/dev/sdzz12");
         assert_eq!(canonical_device_name(702, None), "/dev/sdaaa");
         for disk in [0, 1, 25, 26, 27, 700, 701, 702, 800] {
-            assert_eq!(parse_device_name(&canonical_device_name(disk, Some(3))), Some((disk, Some(3))));
+            assert_eq!(
+                parse_device_name(&canonical_device_name(disk, Some(3))),
+                Some((disk, Some(3)))
+            );
         }
     }
 

@@ -54,23 +54,38 @@ impl Distribution {
                 return found;
             }
         }
-        if let Some(found) = tree.read("/etc/lsb-release").ok().and_then(|t| from_lsb_release(&t)) {
+        if let Some(found) = tree
+            .read("/etc/lsb-release")
+            .ok()
+            .and_then(|t| from_lsb_release(&t))
+        {
             return found;
         }
-        for path in ["/etc/oracle-release", "/etc/rocky-release", "/etc/almalinux-release", "/etc/centos-release",
-            "/etc/fedora-release", "/etc/redhat-release", "/etc/system-release"] {
+        for path in [
+            "/etc/oracle-release",
+            "/etc/rocky-release",
+            "/etc/almalinux-release",
+            "/etc/centos-release",
+            "/etc/fedora-release",
+            "/etc/redhat-release",
+            "/etc/system-release",
+        ] {
             if let Some(line) = first_line(tree, path) {
                 return from_release_line(&line);
             }
         }
         if let Some(line) = first_line(tree, "/etc/SuSE-release") {
-            let id = if line.to_ascii_lowercase().contains("enterprise") { "sles" } else { "opensuse" };
+            let id = if line.to_ascii_lowercase().contains("enterprise") {
+                "sles"
+            } else {
+                "opensuse"
+            };
             let mut version = version_in(&line);
             if id == "sles" {
                 // "PATCHLEVEL = 3" is the minor version there.
                 let contents = tree.read("/etc/SuSE-release").unwrap_or_default();
-                let patch = lines(&contents)
-                    .find_map(|l| text(l).strip_prefix("PATCHLEVEL = ").map(str::to_owned));
+                let patch =
+                    lines(&contents).find_map(|l| text(l).strip_prefix("PATCHLEVEL = ").map(str::to_owned));
                 if let Some(patch) = patch {
                     version = format!("{version}.{}", patch.trim());
                 }
@@ -86,7 +101,11 @@ impl Distribution {
         ] {
             if tree.is_file(path) {
                 let line = first_line(tree, path).unwrap_or_default();
-                let version = if id == "debian" || id == "alpine" { line.clone() } else { version_in(&line) };
+                let version = if id == "debian" || id == "alpine" {
+                    line.clone()
+                } else {
+                    version_in(&line)
+                };
                 return Self::new(id, &format!("{name} {version}"), &version, &[]);
             }
         }
@@ -97,8 +116,18 @@ impl Distribution {
         let mut numbers = version.split(['.', '_', '-', ' ']).map(|n| n.parse().ok());
         let major = numbers.next().flatten();
         let minor = major.and_then(|_| numbers.next().flatten());
-        let family = std::iter::once(id).chain(like.iter().copied()).find_map(family_of).unwrap_or(Family::Other);
-        Self { id: id.to_owned(), name: name.trim().to_owned(), version: version.to_owned(), major, minor, family }
+        let family = std::iter::once(id)
+            .chain(like.iter().copied())
+            .find_map(family_of)
+            .unwrap_or(Family::Other);
+        Self {
+            id: id.to_owned(),
+            name: name.trim().to_owned(),
+            version: version.to_owned(),
+            major,
+            minor,
+            family,
+        }
     }
 
     /// The hash that the C library of this release knows and its tools use, for a guest whose files do not say.
@@ -116,7 +145,11 @@ impl Distribution {
             (Family::Arch, _) => true,
             _ => false,
         };
-        if yescrypt { Scheme::Yescrypt } else { Scheme::Sha512 }
+        if yescrypt {
+            Scheme::Yescrypt
+        } else {
+            Scheme::Sha512
+        }
     }
 
     /// Whether its C library verifies `$y$`: musl does not, nor did glibc's own crypt.
@@ -138,11 +171,22 @@ impl Distribution {
 
 fn family_of(id: &str) -> Option<Family> {
     Some(match id {
-        "debian" | "ubuntu" | "kali" | "linuxmint" | "raspbian" | "devuan" | "pop" | "neon" | "pureos" => Family::Debian,
-        "rhel" | "fedora" | "centos" | "rocky" | "almalinux" | "ol" | "amzn" | "scientific" | "redhat" | "circle"
-        | "openEuler" | "kylin" | "anolis" | "virtuozzo" | "cloudlinux" | "mariner" | "azurelinux" => Family::RedHat,
-        "suse" | "sles" | "sled" | "opensuse" | "opensuse-leap" | "opensuse-tumbleweed" | "opensuse-microos"
-        | "sle-micro" | "sl-micro" | "opensuse-leap-micro" => Family::Suse,
+        "debian" | "ubuntu" | "kali" | "linuxmint" | "raspbian" | "devuan" | "pop" | "neon" | "pureos" => {
+            Family::Debian
+        }
+        "rhel" | "fedora" | "centos" | "rocky" | "almalinux" | "ol" | "amzn" | "scientific" | "redhat"
+        | "circle" | "openEuler" | "kylin" | "anolis" | "virtuozzo" | "cloudlinux" | "mariner"
+        | "azurelinux" => Family::RedHat,
+        "suse"
+        | "sles"
+        | "sled"
+        | "opensuse"
+        | "opensuse-leap"
+        | "opensuse-tumbleweed"
+        | "opensuse-microos"
+        | "sle-micro"
+        | "sl-micro"
+        | "opensuse-leap-micro" => Family::Suse,
         "alpine" | "postmarketos" => Family::Alpine,
         "arch" | "archarm" | "manjaro" | "endeavouros" => Family::Arch,
         "gentoo" => Family::Gentoo,
@@ -163,15 +207,24 @@ fn from_os_release(tree: &Tree, contents: &[u8]) -> Option<Distribution> {
     // These say only "12" and "9"; the point release stands in another file.
     let fuller = match id {
         "debian" => first_line(tree, "/etc/debian_version"),
-        "centos" | "rocky" | "circle" => first_line(tree, "/etc/redhat-release").map(|line| version_in(&line)),
+        "centos" | "rocky" | "circle" => {
+            first_line(tree, "/etc/redhat-release").map(|line| version_in(&line))
+        }
         _ => None,
     };
     if let Some(fuller) = fuller {
-        if fuller.strip_prefix(&version).is_some_and(|rest| rest.starts_with('.')) {
+        if fuller
+            .strip_prefix(&version)
+            .is_some_and(|rest| rest.starts_with('.'))
+        {
             version = fuller;
         }
     }
-    let name = if get("PRETTY_NAME").is_empty() { get("NAME") } else { get("PRETTY_NAME") };
+    let name = if get("PRETTY_NAME").is_empty() {
+        get("NAME")
+    } else {
+        get("PRETTY_NAME")
+    };
     let like: Vec<&str> = get("ID_LIKE").split_whitespace().collect();
     Some(Distribution::new(id, name, &version, &like))
 }
@@ -180,7 +233,10 @@ fn from_lsb_release(contents: &[u8]) -> Option<Distribution> {
     let values = parse_os_release(contents);
     let id = values.get("DISTRIB_ID")?.to_ascii_lowercase();
     let version = values.get("DISTRIB_RELEASE").cloned().unwrap_or_default();
-    let name = values.get("DISTRIB_DESCRIPTION").cloned().unwrap_or_else(|| id.clone());
+    let name = values
+        .get("DISTRIB_DESCRIPTION")
+        .cloned()
+        .unwrap_or_else(|| id.clone());
     family_of(&id)?;
     Some(Distribution::new(&id, &name, &version, &[]))
 }
@@ -214,5 +270,9 @@ fn version_in(line: &str) -> String {
 
 fn first_line(tree: &Tree, path: &str) -> Option<String> {
     let contents = tree.read_limited(path, 1 << 20).ok()?;
-    Some(text(lines(&contents).next().unwrap_or_default()).trim().to_owned())
+    Some(
+        text(lines(&contents).next().unwrap_or_default())
+            .trim()
+            .to_owned(),
+    )
 }

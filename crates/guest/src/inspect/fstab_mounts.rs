@@ -5,9 +5,39 @@ use disksmith_vfs::Tree;
 
 /// Filesystems that live in no volume.
 const VIRTUAL: &[&str] = &[
-    "proc", "sysfs", "devpts", "devtmpfs", "tmpfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "efivarfs",
-    "mqueue", "hugetlbfs", "ramfs", "overlay", "aufs", "9p", "virtiofs", "nfs", "nfs4", "cifs", "smb3", "sshfs", "fuse",
-    "ceph", "glusterfs", "autofs", "swap", "bpf", "configfs", "binfmt_misc", "pstore", "usbfs",
+    "proc",
+    "sysfs",
+    "devpts",
+    "devtmpfs",
+    "tmpfs",
+    "cgroup",
+    "cgroup2",
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "efivarfs",
+    "mqueue",
+    "hugetlbfs",
+    "ramfs",
+    "overlay",
+    "aufs",
+    "9p",
+    "virtiofs",
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "sshfs",
+    "fuse",
+    "ceph",
+    "glusterfs",
+    "autofs",
+    "swap",
+    "bpf",
+    "configfs",
+    "binfmt_misc",
+    "pstore",
+    "usbfs",
 ];
 
 /// Entries of the guest's fstab that mount something of its disks below `/`, in the order in which they are to be mounted.
@@ -16,18 +46,24 @@ pub(crate) fn wanted_mounts(tree: &Tree, warnings: &mut Vec<String>) -> Vec<Fsta
         Ok(contents) => contents,
         Err(disksmith_vfs::Error::NotFound { .. }) => return Vec::new(),
         Err(error) => {
-            warnings.push(format!("the guest's fstab cannot be read: {error}; only its root filesystem is used"));
+            warnings.push(format!(
+                "the guest's fstab cannot be read: {error}; only its root filesystem is used"
+            ));
             return Vec::new();
         }
     };
     let (entries, damaged) = parse_fstab(&contents);
     for (line, reason) in damaged {
-        warnings.push(format!("/etc/fstab line {line} is damaged ({reason}) and is left out"));
+        warnings.push(format!(
+            "/etc/fstab line {line} is damaged ({reason}) and is left out"
+        ));
     }
     let mut wanted: Vec<FstabEntry> = Vec::new();
     for entry in entries {
         let path = normal(&entry.mountpoint);
-        let removable = ["/dev/fd", "/dev/cdrom", "/dev/sr"].iter().any(|d| entry.spec.starts_with(d));
+        let removable = ["/dev/fd", "/dev/cdrom", "/dev/sr"]
+            .iter()
+            .any(|d| entry.spec.starts_with(d));
         let system = [&b"/dev"[..], b"/proc", b"/sys", b"/run", b"/media", b"/selinux"]
             .iter()
             .any(|dir| path == *dir || path.strip_prefix(*dir).is_some_and(|rest| rest.starts_with(b"/")));
@@ -50,10 +86,16 @@ pub(crate) fn wanted_mounts(tree: &Tree, warnings: &mut Vec<String>) -> Vec<Fsta
             continue;
         }
         if wanted.iter().any(|w| normal(&w.mountpoint) == path) {
-            warnings.push(format!("/etc/fstab mounts {} twice; the first entry is used", text(&path)));
+            warnings.push(format!(
+                "/etc/fstab mounts {} twice; the first entry is used",
+                text(&path)
+            ));
             continue;
         }
-        wanted.push(FstabEntry { mountpoint: path, ..entry });
+        wanted.push(FstabEntry {
+            mountpoint: path,
+            ..entry
+        });
     }
     wanted.sort_by_key(|entry| entry.mountpoint.len());
     wanted

@@ -55,7 +55,11 @@ impl MountSpec {
         Ok(Self {
             device,
             path: path.as_bytes().to_vec(),
-            options: options.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect(),
+            options: options
+                .split(',')
+                .filter(|o| !o.is_empty())
+                .map(str::to_owned)
+                .collect(),
         })
     }
 }
@@ -85,7 +89,9 @@ impl Guest {
             [] => return Err(no_root(volumes)),
             several => {
                 let roots = several.iter().map(|v| format!("{} ({})", v.device(), name_of(v)));
-                return Err(Error::SeveralOperatingSystems { roots: roots.collect() });
+                return Err(Error::SeveralOperatingSystems {
+                    roots: roots.collect(),
+                });
             }
         };
         let VolumeContent::FileSystem(fs) = &root.content else {
@@ -109,8 +115,17 @@ impl Guest {
                 continue;
             }
             let Some(volume) = volume else {
-                let warning = format!("/etc/fstab line {}: {} for {path} is not on the disks given", entry.line, entry.spec);
-                block(&mut tree, &entry.mountpoint, &entry.spec, "it is not on the disks given", &mut warnings);
+                let warning = format!(
+                    "/etc/fstab line {}: {} for {path} is not on the disks given",
+                    entry.line, entry.spec
+                );
+                block(
+                    &mut tree,
+                    &entry.mountpoint,
+                    &entry.spec,
+                    "it is not on the disks given",
+                    &mut warnings,
+                );
                 warnings.push(format!("{warning}; what is below {path} cannot be reached"));
                 mounts.push(Mounted {
                     device: entry.spec,
@@ -128,12 +143,17 @@ impl Guest {
             match opened {
                 Ok(fs) => match tree.mount(&entry.mountpoint, fs) {
                     Ok(_) => mounts.push(mounted(volume, &entry.mountpoint, None)),
-                    Err(error) => warnings.push(format!("{} cannot be mounted at {path}: {error}", volume.device())),
+                    Err(error) => warnings.push(format!(
+                        "{} cannot be mounted at {path}: {error}",
+                        volume.device()
+                    )),
                 },
                 Err(reason) => {
                     let what = format!("{} on {}", volume.kind(), volume.device());
                     block(&mut tree, &entry.mountpoint, &what, &reason, &mut warnings);
-                    warnings.push(format!("{what} cannot be opened ({reason}); what is below {path} cannot be reached"));
+                    warnings.push(format!(
+                        "{what} cannot be opened ({reason}); what is below {path} cannot be reached"
+                    ));
                     mounts.push(mounted(volume, &entry.mountpoint, Some(reason)));
                 }
             }
@@ -151,10 +171,16 @@ impl Guest {
         let mut tree: Option<Tree> = None;
         let mut mounts = Vec::new();
         for spec in &specs {
-            let volume = volumes.iter().find(|v| v.is_meant_by(&spec.device)).ok_or_else(|| Error::NoSuchDevice {
-                device: spec.device.clone(),
-                known: volumes.iter().map(|v| format!("{} ({})", v.device(), v.kind())).collect(),
-            })?;
+            let volume = volumes
+                .iter()
+                .find(|v| v.is_meant_by(&spec.device))
+                .ok_or_else(|| Error::NoSuchDevice {
+                    device: spec.device.clone(),
+                    known: volumes
+                        .iter()
+                        .map(|v| format!("{} ({})", v.device(), v.kind()))
+                        .collect(),
+                })?;
             let fs = match &volume.content {
                 VolumeContent::FileSystem(fs) => fs.clone(),
                 _ => return Err(unreadable(volume)),
@@ -182,7 +208,14 @@ impl Guest {
     fn assemble(tree: Tree, root: String, mounts: Vec<Mounted>, warnings: Vec<String>) -> Self {
         let distribution = Distribution::detect(&tree);
         let init = Init::detect(&tree);
-        Self { tree, root, distribution, init, mounts, warnings }
+        Self {
+            tree,
+            root,
+            distribution,
+            init,
+            mounts,
+            warnings,
+        }
     }
 
     /// All its files.
@@ -222,20 +255,30 @@ impl Guest {
 }
 
 fn mounted(volume: &Volume, path: &[u8], unreachable: Option<String>) -> Mounted {
-    Mounted { device: volume.device(), path: text(path), kind: volume.kind().to_owned(), unreachable }
+    Mounted {
+        device: volume.device(),
+        path: text(path),
+        kind: volume.kind().to_owned(),
+        unreachable,
+    }
 }
 
 /// Puts a filesystem that refuses everything at a mountpoint.
 fn block(tree: &mut Tree, path: &[u8], what: &str, reason: &str, warnings: &mut Vec<String>) {
     let barrier = Arc::new(Unreachable::new(what.to_owned(), reason.to_owned()));
     if let Err(error) = tree.mount(path, barrier) {
-        warnings.push(format!("the guest has no directory {} to mount on: {error}", text(path)));
+        warnings.push(format!(
+            "the guest has no directory {} to mount on: {error}",
+            text(path)
+        ));
     }
 }
 
 fn name_of(volume: &Volume) -> String {
     match &volume.content {
-        VolumeContent::FileSystem(fs) => Distribution::detect(&Tree::new(fs.clone(), Timestamp::default())).name,
+        VolumeContent::FileSystem(fs) => {
+            Distribution::detect(&Tree::new(fs.clone(), Timestamp::default())).name
+        }
         _ => volume.kind().to_owned(),
     }
 }
@@ -245,19 +288,26 @@ fn unreadable(volume: &Volume) -> Error {
         VolumeContent::Known { reason, .. } => reason.clone(),
         _ => "nothing known is on it".into(),
     };
-    Error::RootUnreadable { device: volume.device(), kind: volume.kind().to_owned(), reason }
+    Error::RootUnreadable {
+        device: volume.device(),
+        kind: volume.kind().to_owned(),
+        reason,
+    }
 }
 
 /// No root was found: a filesystem that cannot be opened may hold it.
 fn no_root(volumes: &[Volume]) -> Error {
-    let suspect = volumes.iter().filter(|v| {
-        matches!(&v.content, VolumeContent::Known { kind, .. } if kind != "swap")
-    });
+    let suspect = volumes
+        .iter()
+        .filter(|v| matches!(&v.content, VolumeContent::Known { kind, .. } if kind != "swap"));
     // The largest is not known here; the last one is the root in the layouts that are common.
     match suspect.last() {
         Some(volume) => unreadable(volume),
         None => Error::NoOperatingSystem {
-            seen: volumes.iter().map(|v| format!("{}: {}", v.device(), v.kind())).collect(),
+            seen: volumes
+                .iter()
+                .map(|v| format!("{}: {}", v.device(), v.kind()))
+                .collect(),
         },
     }
 }

@@ -24,15 +24,30 @@ pub enum Init {
 impl Init {
     /// Looks which one the guest has.
     pub fn detect(tree: &Tree) -> Self {
-        let systemd = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/usr/bin/systemd"];
+        let systemd = [
+            "/usr/lib/systemd/systemd",
+            "/lib/systemd/systemd",
+            "/usr/bin/systemd",
+        ];
         if systemd.iter().any(|path| tree.is_file(path)) {
             // Debian can have it beside another init.
-            let init = ["/sbin/init", "/usr/sbin/init"].iter().find_map(|path| tree.read_link(path).ok());
+            let init = ["/sbin/init", "/usr/sbin/init"]
+                .iter()
+                .find_map(|path| tree.read_link(path).ok());
             if init.is_none_or(|to| to.windows(7).any(|w| w == b"systemd")) {
                 return Self::Systemd;
             }
         }
-        if tree.is_dir("/etc/runlevels") && ["/sbin/openrc", "/sbin/openrc-run", "/usr/sbin/openrc", "/usr/bin/openrc"].iter().any(|p| tree.is_file(p)) {
+        if tree.is_dir("/etc/runlevels")
+            && [
+                "/sbin/openrc",
+                "/sbin/openrc-run",
+                "/usr/sbin/openrc",
+                "/usr/bin/openrc",
+            ]
+            .iter()
+            .any(|p| tree.is_file(p))
+        {
             Self::OpenRc
         } else if tree.is_dir("/etc/rc.d/rc3.d") && tree.is_dir("/etc/rc.d/init.d") {
             Self::SysvRedHat

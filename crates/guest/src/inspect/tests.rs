@@ -4,7 +4,10 @@ use disksmith_storage::{Diagnose, ErrorKind};
 use disksmith_vfs::{FileSystemRef, MemoryFs, Owner, Timestamp, Tree};
 use std::sync::Arc;
 
-const CLOCK: Timestamp = Timestamp { seconds: 1_750_000_000, nanoseconds: 0 };
+const CLOCK: Timestamp = Timestamp {
+    seconds: 1_750_000_000,
+    nanoseconds: 0,
+};
 
 fn filesystem(files: &[(&str, &str)], uuid: &str, label: &str) -> FileSystemRef {
     let fs: FileSystemRef = Arc::new(MemoryFs::new(CLOCK).with_uuid(uuid).with_label(label));
@@ -50,7 +53,10 @@ fn root(fstab: &str) -> FileSystemRef {
     filesystem(
         &[
             ("/etc/fstab", fstab),
-            ("/etc/os-release", "ID=debian\nVERSION_ID=12\nPRETTY_NAME=\"Debian 12\"\n"),
+            (
+                "/etc/os-release",
+                "ID=debian\nVERSION_ID=12\nPRETTY_NAME=\"Debian 12\"\n",
+            ),
             ("/bin", "-> usr/bin"),
             ("/usr/bin/", ""),
             ("/boot/efi/", ""),
@@ -66,11 +72,20 @@ fn root(fstab: &str) -> FileSystemRef {
 #[test]
 fn fstab_joins_filesystems_by_every_kind_of_name() {
     for spec in [
-        "UUID=HOME-uuid", "UUID=\"home-uuid\"", "LABEL=the\\x20home", "PARTUUID=part-0-2", "PARTLABEL=name\\x2002",
-        "/dev/sda2", "/dev/vda2", "/dev/xvda2", "/dev/nvme0n1p2", "/dev/disk/by-uuid/home-uuid",
+        "UUID=HOME-uuid",
+        "UUID=\"home-uuid\"",
+        "LABEL=the\\x20home",
+        "PARTUUID=part-0-2",
+        "PARTLABEL=name\\x2002",
+        "/dev/sda2",
+        "/dev/vda2",
+        "/dev/xvda2",
+        "/dev/nvme0n1p2",
+        "/dev/disk/by-uuid/home-uuid",
     ] {
         let home = filesystem(&[("/alice/f", "in home")], "home-uuid", "the home");
-        let fstab = format!("UUID=root-uuid / ext4 defaults 0 1\n{spec} /home ext4 defaults 0 2\nproc /proc proc\n");
+        let fstab =
+            format!("UUID=root-uuid / ext4 defaults 0 1\n{spec} /home ext4 defaults 0 2\nproc /proc proc\n");
         let guest = Guest::inspect(&[volume(0, 1, root(&fstab)), volume(0, 2, home)], CLOCK).unwrap();
         assert_eq!(guest.tree().read("/home/alice/f").unwrap(), b"in home", "{spec}");
         assert_eq!(guest.root(), "/dev/sda1");
@@ -85,20 +100,35 @@ fn nested_mounts_come_in_order_and_damage_is_said() {
     let boot = filesystem(&[("/efi/", ""), ("/vmlinuz", "k")], "boot", "");
     let efi = filesystem(&[("/EFI/x", "e")], "AB12-CD34", "");
     let fstab = "garbage\nUUID=AB12-CD34 /boot/efi vfat\nUUID=boot /boot ext4\nUUID=gone /srv/my\\040data ext4 nofail\n";
-    let guest = Guest::inspect(&[volume(0, 1, root(fstab)), volume(0, 15, efi), volume(1, 1, boot)], CLOCK).unwrap();
+    let guest = Guest::inspect(
+        &[volume(0, 1, root(fstab)), volume(0, 15, efi), volume(1, 1, boot)],
+        CLOCK,
+    )
+    .unwrap();
     assert_eq!(guest.tree().read("/boot/efi/EFI/x").unwrap(), b"e");
     assert_eq!(guest.tree().read("/boot/vmlinuz").unwrap(), b"k");
     assert_eq!(guest.warnings().len(), 2, "{:?}", guest.warnings());
     assert!(guest.warnings()[0].contains("line 1 is damaged"));
     assert!(guest.warnings()[1].contains("/srv/my data cannot be reached"));
-    let error = guest.tree().write("/srv/my data/x", b"", Owner::ROOT, 0o644).unwrap_err();
+    let error = guest
+        .tree()
+        .write("/srv/my data/x", b"", Owner::ROOT, 0o644)
+        .unwrap_err();
     assert!(error.to_string().contains("UUID=gone"), "{error}");
 }
 
 #[test]
 fn nothing_is_written_below_a_filesystem_that_cannot_be_opened() {
-    let guest = Guest::inspect(&[volume(0, 1, root("/dev/sda2 /var xfs\n")), known(0, 2, "xfs")], CLOCK).unwrap();
-    assert!(guest.warnings()[0].contains("xfs on /dev/sda2 cannot be opened"), "{:?}", guest.warnings());
+    let guest = Guest::inspect(
+        &[volume(0, 1, root("/dev/sda2 /var xfs\n")), known(0, 2, "xfs")],
+        CLOCK,
+    )
+    .unwrap();
+    assert!(
+        guest.warnings()[0].contains("xfs on /dev/sda2 cannot be opened"),
+        "{:?}",
+        guest.warnings()
+    );
     assert!(guest.mounts()[1].unreachable.is_some());
     for error in [
         guest.tree().write("/var/x", b"", Owner::ROOT, 0o644).unwrap_err(),
@@ -108,7 +138,10 @@ fn nothing_is_written_below_a_filesystem_that_cannot_be_opened() {
         guest.tree().remove_all("/var").unwrap_err(),
     ] {
         let text = error.to_string();
-        assert!(text.contains("xfs on /dev/sda2") || text.contains("mounted"), "{text}");
+        assert!(
+            text.contains("xfs on /dev/sda2") || text.contains("mounted"),
+            "{text}"
+        );
     }
 }
 
@@ -118,20 +151,32 @@ fn no_root_or_several_are_named() {
     let error = Guest::inspect(&[volume(0, 1, data.clone())], CLOCK).unwrap_err();
     assert!(matches!(&error, Error::NoOperatingSystem { .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(error.to_string(), "no operating system found (there is /dev/sda1: memory)");
+    assert_eq!(
+        error.to_string(),
+        "no operating system found (there is /dev/sda1: memory)"
+    );
     let error = Guest::inspect(&[volume(0, 1, data), known(0, 2, "xfs")], CLOCK).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("/dev/sda2 (xfs)"), "{error}");
     let two = [volume(0, 1, root("")), volume(1, 1, root(""))];
     let error = Guest::inspect(&two, CLOCK).unwrap_err();
-    assert_eq!(error.to_string(), "2 operating systems found: /dev/sda1 (Debian 12), /dev/sdb1 (Debian 12)");
+    assert_eq!(
+        error.to_string(),
+        "2 operating systems found: /dev/sda1 (Debian 12), /dev/sdb1 (Debian 12)"
+    );
     assert!(error.hint().unwrap().contains("-m"));
     let guest = Guest::mount_by_hand(&two, &[MountSpec::parse("/dev/vdb1").unwrap()], CLOCK).unwrap();
     assert_eq!(guest.root(), "/dev/sdb1");
-    let specs = [MountSpec::parse("/dev/sda1:/home").unwrap(), MountSpec::parse("/dev/sdb1:/").unwrap()];
+    let specs = [
+        MountSpec::parse("/dev/sda1:/home").unwrap(),
+        MountSpec::parse("/dev/sdb1:/").unwrap(),
+    ];
     let guest = Guest::mount_by_hand(&two, &specs, CLOCK).unwrap();
     assert!(guest.tree().is_file("/home/etc/fstab"));
-    for (spec, part) in [("/dev/sdc1", "there is no /dev/sdc1"), ("/dev/sda1:/x", "must be at /")] {
+    for (spec, part) in [
+        ("/dev/sdc1", "there is no /dev/sdc1"),
+        ("/dev/sda1:/x", "must be at /"),
+    ] {
         let error = Guest::mount_by_hand(&two, &[MountSpec::parse(spec).unwrap()], CLOCK).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
     }
@@ -150,26 +195,135 @@ fn a_whole_disk_is_a_root_and_device_names_mean_it() {
 #[test]
 fn distributions_are_told_apart() {
     let cases: &[(&[(&str, &str)], &str, &str, Family)] = &[
-        (&[("/etc/os-release", "ID=debian\nVERSION_ID=\"12\""), ("/etc/debian_version", "12.7\n")], "debian", "12.7", Family::Debian),
-        (&[("/etc/os-release", "ID=debian"), ("/etc/debian_version", "trixie/sid\n")], "debian", "", Family::Debian),
-        (&[("/usr/lib/os-release", "ID=ubuntu\nVERSION_ID=\"24.04\"\nID_LIKE=debian")], "ubuntu", "24.04", Family::Debian),
-        (&[("/etc/os-release", "-> ../usr/lib/os-release"), ("/usr/lib/os-release", "ID=fedora\nVERSION_ID=41")], "fedora", "41", Family::RedHat),
-        (&[("/etc/os-release", "ID=rocky\nVERSION_ID=\"9.4\"\nID_LIKE=\"rhel centos fedora\"")], "rocky", "9.4", Family::RedHat),
-        (&[("/etc/os-release", "ID=\"opensuse-leap\"\nVERSION_ID=\"15.6\"\nID_LIKE=\"suse opensuse\"")], "opensuse-leap", "15.6", Family::Suse),
-        (&[("/etc/os-release", "ID=alpine\nVERSION_ID=3.20.3")], "alpine", "3.20.3", Family::Alpine),
-        (&[("/etc/os-release", "ID=arch\nBUILD_ID=rolling")], "arch", "", Family::Arch),
-        (&[("/etc/os-release", "ID=zorin\nVERSION_ID=17\nID_LIKE=\"ubuntu debian\"")], "zorin", "17", Family::Debian),
-        (&[("/etc/redhat-release", "CentOS release 6.10 (Final)\n")], "centos", "6.10", Family::RedHat),
-        (&[("/etc/redhat-release", "Red Hat Enterprise Linux Server release 5.11 (Tikanga)")], "rhel", "5.11", Family::RedHat),
-        (&[("/etc/SuSE-release", "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = 4\n")], "sles", "11.4", Family::Suse),
-        (&[("/etc/debian_version", "7.11\n")], "debian", "7.11", Family::Debian),
-        (&[("/etc/lsb-release", "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=10.04\nDISTRIB_DESCRIPTION=\"Ubuntu 10.04\"")], "ubuntu", "10.04", Family::Debian),
-        (&[("/etc/alpine-release", "3.8.5\n")], "alpine", "3.8.5", Family::Alpine),
+        (
+            &[
+                ("/etc/os-release", "ID=debian\nVERSION_ID=\"12\""),
+                ("/etc/debian_version", "12.7\n"),
+            ],
+            "debian",
+            "12.7",
+            Family::Debian,
+        ),
+        (
+            &[
+                ("/etc/os-release", "ID=debian"),
+                ("/etc/debian_version", "trixie/sid\n"),
+            ],
+            "debian",
+            "",
+            Family::Debian,
+        ),
+        (
+            &[(
+                "/usr/lib/os-release",
+                "ID=ubuntu\nVERSION_ID=\"24.04\"\nID_LIKE=debian",
+            )],
+            "ubuntu",
+            "24.04",
+            Family::Debian,
+        ),
+        (
+            &[
+                ("/etc/os-release", "-> ../usr/lib/os-release"),
+                ("/usr/lib/os-release", "ID=fedora\nVERSION_ID=41"),
+            ],
+            "fedora",
+            "41",
+            Family::RedHat,
+        ),
+        (
+            &[(
+                "/etc/os-release",
+                "ID=rocky\nVERSION_ID=\"9.4\"\nID_LIKE=\"rhel centos fedora\"",
+            )],
+            "rocky",
+            "9.4",
+            Family::RedHat,
+        ),
+        (
+            &[(
+                "/etc/os-release",
+                "ID=\"opensuse-leap\"\nVERSION_ID=\"15.6\"\nID_LIKE=\"suse opensuse\"",
+            )],
+            "opensuse-leap",
+            "15.6",
+            Family::Suse,
+        ),
+        (
+            &[("/etc/os-release", "ID=alpine\nVERSION_ID=3.20.3")],
+            "alpine",
+            "3.20.3",
+            Family::Alpine,
+        ),
+        (
+            &[("/etc/os-release", "ID=arch\nBUILD_ID=rolling")],
+            "arch",
+            "",
+            Family::Arch,
+        ),
+        (
+            &[(
+                "/etc/os-release",
+                "ID=zorin\nVERSION_ID=17\nID_LIKE=\"ubuntu debian\"",
+            )],
+            "zorin",
+            "17",
+            Family::Debian,
+        ),
+        (
+            &[("/etc/redhat-release", "CentOS release 6.10 (Final)\n")],
+            "centos",
+            "6.10",
+            Family::RedHat,
+        ),
+        (
+            &[(
+                "/etc/redhat-release",
+                "Red Hat Enterprise Linux Server release 5.11 (Tikanga)",
+            )],
+            "rhel",
+            "5.11",
+            Family::RedHat,
+        ),
+        (
+            &[(
+                "/etc/SuSE-release",
+                "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = 4\n",
+            )],
+            "sles",
+            "11.4",
+            Family::Suse,
+        ),
+        (
+            &[("/etc/debian_version", "7.11\n")],
+            "debian",
+            "7.11",
+            Family::Debian,
+        ),
+        (
+            &[(
+                "/etc/lsb-release",
+                "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=10.04\nDISTRIB_DESCRIPTION=\"Ubuntu 10.04\"",
+            )],
+            "ubuntu",
+            "10.04",
+            Family::Debian,
+        ),
+        (
+            &[("/etc/alpine-release", "3.8.5\n")],
+            "alpine",
+            "3.8.5",
+            Family::Alpine,
+        ),
         (&[("/etc/arch-release", "")], "arch", "", Family::Arch),
         (&[("/etc/hosts", "")], "unknown", "", Family::Other),
     ];
     for (files, id, version, family) in cases {
         let found = Distribution::detect(&Tree::new(filesystem(files, "u", "l"), CLOCK));
-        assert_eq!((found.id.as_str(), found.version.as_str(), found.family), (*id, *version, *family), "{files:?}");
+        assert_eq!(
+            (found.id.as_str(), found.version.as_str(), found.family),
+            (*id, *version, *family),
+            "{files:?}"
+        );
     }
 }

@@ -1,8 +1,6 @@
 //! Stands in the tree for a filesystem that could not be opened.
 
-use disksmith_vfs::{
-    DirSink, Error, FileSystem, FileType, InodeNo, Metadata, Result, StatFs, Timestamp,
-};
+use disksmith_vfs::{DirSink, Error, FileSystem, FileType, InodeNo, Metadata, Result, StatFs, Timestamp};
 
 const ROOT: InodeNo = InodeNo(1);
 

@@ -121,10 +121,14 @@ impl Volume {
 
     /// Whether it holds the root of a Linux system: `/etc`, `/bin` (or its link to `usr/bin`), and `/etc/fstab` or `/etc/hosts`.
     pub fn is_root(&self) -> bool {
-        let VolumeContent::FileSystem(fs) = &self.content else { return false };
+        let VolumeContent::FileSystem(fs) = &self.content else {
+            return false;
+        };
         let tree = Tree::new(fs.clone(), disksmith_vfs::Timestamp::default());
         let bin = tree.is_dir("/bin")
-            || tree.read_link("/bin").is_ok_and(|to| matches!(to.as_slice(), b"usr/bin" | b"/usr/bin" | b"usr/bin/"));
+            || tree
+                .read_link("/bin")
+                .is_ok_and(|to| matches!(to.as_slice(), b"usr/bin" | b"/usr/bin" | b"usr/bin/"));
         tree.is_dir("/etc") && bin && (has_file(&tree, "/etc/fstab") || has_file(&tree, "/etc/hosts"))
     }
 
@@ -140,7 +144,10 @@ impl Volume {
                     ("/dev/disk/by-partuuid/", "PARTUUID"),
                     ("/dev/disk/by-partlabel/", "PARTLABEL"),
                 ];
-                match by.iter().find_map(|(dir, tag)| Some((*tag, spec.strip_prefix(dir)?))) {
+                match by
+                    .iter()
+                    .find_map(|(dir, tag)| Some((*tag, spec.strip_prefix(dir)?)))
+                {
                     Some(found) => found,
                     None => {
                         return super::parse_device_name(spec) == Some((self.disk, self.partition));
@@ -160,7 +167,8 @@ impl Volume {
 
 fn has_file(tree: &Tree, path: &str) -> bool {
     // A link to a place outside of this filesystem counts as the file that it stands for.
-    tree.symlink_metadata(path).is_ok_and(|m| m.is_file() || m.is_symlink())
+    tree.symlink_metadata(path)
+        .is_ok_and(|m| m.is_file() || m.is_symlink())
 }
 
 /// udev writes bytes of labels that are not plain as `\x20`.
@@ -169,7 +177,9 @@ fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let hex = bytes.get(at + 2..at + 4).and_then(|h| std::str::from_utf8(h).ok());
+        let hex = bytes
+            .get(at + 2..at + 4)
+            .and_then(|h| std::str::from_utf8(h).ok());
         let value = hex.filter(|_| *byte == b'\\' && bytes.get(at + 1) == Some(&b'x'));
         match value.and_then(|h| u8::from_str_radix(h, 16).ok()) {
             Some(value) => {

@@ -23,7 +23,9 @@ impl ByteSet {
     }
 
     pub(crate) fn contains(&self, byte: u8) -> bool {
-        self.0.get(usize::from(byte >> 6)).is_some_and(|word| word >> (byte & 63) & 1 == 1)
+        self.0
+            .get(usize::from(byte >> 6))
+            .is_some_and(|word| word >> (byte & 63) & 1 == 1)
     }
 
     pub(crate) fn union(&self, other: &Self) -> Self {
@@ -49,7 +51,11 @@ impl ByteSet {
             b'v' => Self::of(|b| matches!(b, 10..=13)),
             _ => return None,
         };
-        Some(if letter.is_ascii_uppercase() { set.negated() } else { set })
+        Some(if letter.is_ascii_uppercase() {
+            set.negated()
+        } else {
+            set
+        })
     }
 
     /// The POSIX classes: `[:alpha:]` and so on.

@@ -32,7 +32,10 @@ impl EditExpression {
     /// # Errors
     /// [`EditError::Syntax`] where it is no Perl, [`EditError::Unsupported`] where it is beyond the part that is known here.
     pub fn parse(source: &str) -> Result<Self, EditError> {
-        Ok(Self { source: source.to_owned(), statements: parser::parse(source.as_bytes())? })
+        Ok(Self {
+            source: source.to_owned(),
+            statements: parser::parse(source.as_bytes())?,
+        })
     }
 
     /// The expression as it was given.

@@ -12,7 +12,11 @@ const MAX_DEPTH: usize = 60;
 
 /// Parses a whole expression.
 pub(crate) fn parse(source: &[u8]) -> Result<Vec<Statement>, EditError> {
-    let mut parser = Parser { source, at: 0, depth: 0 };
+    let mut parser = Parser {
+        source,
+        at: 0,
+        depth: 0,
+    };
     let statements = parser.statements()?;
     parser.space();
     if parser.at < source.len() {
@@ -35,16 +39,24 @@ impl Parser<'_> {
     }
 
     fn wrong(&self, what: impl Into<String>) -> EditError {
-        EditError::Syntax { what: format!("{}{}", what.into(), self.place()) }
+        EditError::Syntax {
+            what: format!("{}{}", what.into(), self.place()),
+        }
     }
 
     fn unsupported(&self, what: impl Into<String>) -> EditError {
-        EditError::Unsupported { what: format!("{}{}", what.into(), self.place()) }
+        EditError::Unsupported {
+            what: format!("{}{}", what.into(), self.place()),
+        }
     }
 
     fn place(&self) -> String {
         let near: String = String::from_utf8_lossy(self.rest()).chars().take(20).collect();
-        if near.is_empty() { " at the end".into() } else { format!(" before {near:?}") }
+        if near.is_empty() {
+            " at the end".into()
+        } else {
+            format!(" before {near:?}")
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -79,7 +91,10 @@ impl Parser<'_> {
     fn take_unless(&mut self, token: &str, unless: &[u8]) -> bool {
         self.space();
         let found = self.rest().starts_with(token.as_bytes())
-            && !self.source.get(self.at + token.len()).is_some_and(|b| unless.contains(b));
+            && !self
+                .source
+                .get(self.at + token.len())
+                .is_some_and(|b| unless.contains(b));
         if found {
             self.at += token.len();
         }
@@ -107,7 +122,11 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, token: &str) -> Parsed<()> {
-        if self.take(token) { Ok(()) } else { Err(self.wrong(format!("{token} expected"))) }
+        if self.take(token) {
+            Ok(())
+        } else {
+            Err(self.wrong(format!("{token} expected")))
+        }
     }
 
     // Statements
@@ -151,8 +170,8 @@ impl Parser<'_> {
                 self.at += word.len();
                 return Ok((self.if_statement(word == "unless")?, true));
             }
-            "while" | "until" | "for" | "foreach" | "sub" | "use" | "no" | "BEGIN" | "END" | "local" | "our"
-            | "return" | "redo" | "do" | "eval" => {
+            "while" | "until" | "for" | "foreach" | "sub" | "use" | "no" | "BEGIN" | "END" | "local"
+            | "our" | "return" | "redo" | "do" | "eval" => {
                 return Err(self.unsupported(word));
             }
             _ => {}
@@ -177,15 +196,30 @@ impl Parser<'_> {
             "while" | "until" | "for" | "foreach" => return Err(self.unsupported(modifier)),
             _ => return Ok((statement, false)),
         };
-        let condition = if modifier == "if" { condition } else { Expression::Not(Box::new(condition)) };
-        Ok((Statement::If { condition, then: vec![statement], otherwise: Vec::new() }, false))
+        let condition = if modifier == "if" {
+            condition
+        } else {
+            Expression::Not(Box::new(condition))
+        };
+        Ok((
+            Statement::If {
+                condition,
+                then: vec![statement],
+                otherwise: Vec::new(),
+            },
+            false,
+        ))
     }
 
     fn if_statement(&mut self, negated: bool) -> Parsed<Statement> {
         self.expect("(")?;
         let condition = self.expression()?;
         self.expect(")")?;
-        let condition = if negated { Expression::Not(Box::new(condition)) } else { condition };
+        let condition = if negated {
+            Expression::Not(Box::new(condition))
+        } else {
+            condition
+        };
         let then = self.block()?;
         let otherwise = if self.take_word("elsif") {
             self.depth += 1;
@@ -200,7 +234,11 @@ impl Parser<'_> {
         } else {
             Vec::new()
         };
-        Ok(Statement::If { condition, then, otherwise })
+        Ok(Statement::If {
+            condition,
+            then,
+            otherwise,
+        })
     }
 
     // Expressions, from the loosest operator to the tightest
@@ -277,7 +315,11 @@ impl Parser<'_> {
             }
             let value = Box::new(self.assignment()?);
             result = Some(match (binary, logic) {
-                (_, Some(logic)) => Expression::AssignLogic { variable, logic, value },
+                (_, Some(logic)) => Expression::AssignLogic {
+                    variable,
+                    logic,
+                    value,
+                },
                 (Some(binary), None) => Expression::Assign {
                     value: Box::new(Expression::Binary(binary, Box::new(left.clone()), value)),
                     variable,
@@ -298,7 +340,11 @@ impl Parser<'_> {
         let yes = Box::new(self.assignment()?);
         self.expect(":")?;
         let no = Box::new(self.assignment()?);
-        Ok(Expression::Choice { condition: Box::new(condition), yes, no })
+        Ok(Expression::Choice {
+            condition: Box::new(condition),
+            yes,
+            no,
+        })
     }
 
     fn logical_or(&mut self) -> Parsed<Expression> {
@@ -422,9 +468,17 @@ impl Parser<'_> {
         };
         let right = self.unary()?;
         let bound = match right {
-            Expression::Match { target: None, regex, global, negated } => {
-                Expression::Match { target: Some(Box::new(left)), regex, global, negated }
-            }
+            Expression::Match {
+                target: None,
+                regex,
+                global,
+                negated,
+            } => Expression::Match {
+                target: Some(Box::new(left)),
+                regex,
+                global,
+                negated,
+            },
             Expression::Substitute { substitution, .. } => match left {
                 Expression::Variable(target) if target != "lineno" => {
                     Expression::Substitute { target, substitution }
@@ -439,7 +493,11 @@ impl Parser<'_> {
             },
             _ => return Err(self.unsupported("a pattern that is computed")),
         };
-        Ok(if negated { Expression::Not(Box::new(bound)) } else { bound })
+        Ok(if negated {
+            Expression::Not(Box::new(bound))
+        } else {
+            bound
+        })
     }
 
     fn unary(&mut self) -> Parsed<Expression> {
@@ -450,9 +508,17 @@ impl Parser<'_> {
         let result = if self.take_unless("!", b"~=") {
             Expression::Not(Box::new(self.unary()?))
         } else if self.take("++") {
-            Expression::Step { variable: self.own_variable()?, by: 1.0, before: true }
+            Expression::Step {
+                variable: self.own_variable()?,
+                by: 1.0,
+                before: true,
+            }
         } else if self.take("--") {
-            Expression::Step { variable: self.own_variable()?, by: -1.0, before: true }
+            Expression::Step {
+                variable: self.own_variable()?,
+                by: -1.0,
+                before: true,
+            }
         } else if self.take_unless("-", b"=") {
             if self.peek().is_some_and(|b| b.is_ascii_alphabetic()) {
                 return Err(self.unsupported("a file test"));
@@ -469,9 +535,11 @@ impl Parser<'_> {
             };
             match primary {
                 primary if by == 0.0 => primary,
-                Expression::Variable(variable) if variable != "lineno" => {
-                    Expression::Step { variable, by, before: false }
-                }
+                Expression::Variable(variable) if variable != "lineno" => Expression::Step {
+                    variable,
+                    by,
+                    before: false,
+                },
                 _ => return Err(self.wrong("++ and -- need a variable")),
             }
         };
@@ -591,9 +659,16 @@ impl Parser<'_> {
             }
             len += 1;
         }
-        let text: String =
-            rest.get(..len).unwrap_or_default().iter().filter(|b| **b != b'_').map(|b| char::from(*b)).collect();
-        let value = text.parse().map_err(|_| self.wrong("a number that cannot be read"))?;
+        let text: String = rest
+            .get(..len)
+            .unwrap_or_default()
+            .iter()
+            .filter(|b| **b != b'_')
+            .map(|b| char::from(*b))
+            .collect();
+        let value = text
+            .parse()
+            .map_err(|_| self.wrong("a number that cannot be read"))?;
         self.at += len;
         Ok(Expression::Number(value))
     }
@@ -648,7 +723,11 @@ impl Parser<'_> {
             }
         };
         let argument = if self.take("(") {
-            let inner = if self.take(")") { None } else { Some(self.expression()?) };
+            let inner = if self.take(")") {
+                None
+            } else {
+                Some(self.expression()?)
+            };
             if inner.is_some() {
                 self.expect(")")?;
             }
@@ -659,8 +738,23 @@ impl Parser<'_> {
                 None | Some(b';' | b'}' | b')' | b'=' | b'?' | b':' | b'<' | b'>' | b'|' | b'&') => None,
                 Some(b) if b.is_ascii_alphabetic() => {
                     let next = self.word_here();
-                    let ends = [&b"if"[..], b"unless", b"and", b"or", b"eq", b"ne", b"lt", b"gt", b"le", b"ge"];
-                    if ends.contains(&next) { None } else { Some(self.sum()?) }
+                    let ends = [
+                        &b"if"[..],
+                        b"unless",
+                        b"and",
+                        b"or",
+                        b"eq",
+                        b"ne",
+                        b"lt",
+                        b"gt",
+                        b"le",
+                        b"ge",
+                    ];
+                    if ends.contains(&next) {
+                        None
+                    } else {
+                        Some(self.sum()?)
+                    }
                 }
                 Some(_) => Some(self.sum()?),
             }
@@ -743,7 +837,12 @@ impl Parser<'_> {
                 check_groups(&replacement, &regex)?;
                 Ok(Expression::Substitute {
                     target: "_".into(),
-                    substitution: Box::new(Substitution { regex, replacement, global, return_result }),
+                    substitution: Box::new(Substitution {
+                        regex,
+                        replacement,
+                        global,
+                        return_result,
+                    }),
                 })
             }
             "y" | "tr" => {
@@ -762,7 +861,11 @@ impl Parser<'_> {
                 }
                 let from = self.list(&from)?;
                 let to = self.list(&to)?;
-                let to = if to.is_empty() && !delete && !complement { from.clone() } else { to };
+                let to = if to.is_empty() && !delete && !complement {
+                    from.clone()
+                } else {
+                    to
+                };
                 let table = if to.is_empty() && complement && !delete {
                     // Everything stands for itself: it only counts, or squeezes.
                     let others: Vec<u8> = (0..=255u8).filter(|b| !from.contains(b)).collect();
@@ -770,7 +873,10 @@ impl Parser<'_> {
                 } else {
                     Transliteration::new(&from, &to, complement, delete, squeeze)
                 };
-                Ok(Expression::Transliterate { target: "_".into(), table: Box::new(table) })
+                Ok(Expression::Transliterate {
+                    target: "_".into(),
+                    table: Box::new(table),
+                })
             }
             _ => Err(self.unsupported(word)),
         }
@@ -796,7 +902,12 @@ impl Parser<'_> {
             return Err(self.unsupported("an empty pattern"));
         }
         let regex = Regex::new(&pattern, modifiers)?;
-        Ok(Expression::Match { target: None, regex, global, negated: false })
+        Ok(Expression::Match {
+            target: None,
+            regex,
+            global,
+            negated: false,
+        })
     }
 
     fn modifier(&self, flag: u8, modifiers: &mut Modifiers) -> Parsed<()> {
@@ -814,7 +925,10 @@ impl Parser<'_> {
 
     fn flags(&mut self) -> Vec<u8> {
         let rest = self.rest();
-        let len = rest.iter().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let len = rest
+            .iter()
+            .position(|b| !b.is_ascii_alphanumeric())
+            .unwrap_or(rest.len());
         let flags = rest.get(..len).unwrap_or_default().to_vec();
         self.at += len;
         flags
@@ -828,7 +942,11 @@ impl Parser<'_> {
         let mut text = Vec::new();
         loop {
             let Some(byte) = self.peek() else {
-                return Err(self.wrong(format!("no {} to end what {} began", char::from(close), char::from(open))));
+                return Err(self.wrong(format!(
+                    "no {} to end what {} began",
+                    char::from(close),
+                    char::from(open)
+                )));
             };
             self.at += 1;
             if byte == b'\\' {
@@ -917,12 +1035,19 @@ impl Parser<'_> {
             b'a' => (7, 1),
             b'e' => (27, 1),
             b'0'..=b'7' => {
-                let digits = text.iter().take(3).take_while(|b| matches!(b, b'0'..=b'7')).count();
+                let digits = text
+                    .iter()
+                    .take(3)
+                    .take_while(|b| matches!(b, b'0'..=b'7'))
+                    .count();
                 let value = text
                     .iter()
                     .take(digits)
                     .fold(0u32, |value, b| value * 8 + u32::from(b - b'0'));
-                (u8::try_from(value).map_err(|_| self.unsupported("a character above \\xff"))?, digits)
+                (
+                    u8::try_from(value).map_err(|_| self.unsupported("a character above \\xff"))?,
+                    digits,
+                )
             }
             b'x' => {
                 let braced = text.get(1) == Some(&b'{');
@@ -935,8 +1060,13 @@ impl Parser<'_> {
                     .take(limit)
                     .take_while(|b| b.is_ascii_hexdigit())
                     .count();
-                let hex = String::from_utf8_lossy(text.get(start..start + digits).unwrap_or_default()).into_owned();
-                let value = if hex.is_empty() { 0 } else { u32::from_str_radix(&hex, 16).unwrap_or(u32::MAX) };
+                let hex =
+                    String::from_utf8_lossy(text.get(start..start + digits).unwrap_or_default()).into_owned();
+                let value = if hex.is_empty() {
+                    0
+                } else {
+                    u32::from_str_radix(&hex, 16).unwrap_or(u32::MAX)
+                };
                 if braced && text.get(start + digits) != Some(&b'}') {
                     return Err(self.wrong("a \\x{ without end"));
                 }
@@ -981,13 +1111,19 @@ impl Parser<'_> {
                     }
                 },
                 b'$' => {
-                    let mut inner = Parser { source: text, at, depth: self.depth };
+                    let mut inner = Parser {
+                        source: text,
+                        at,
+                        depth: self.depth,
+                    };
                     if !inner.peek().is_some_and(|b| is_word(b) || b == b'{' || b == b'&') {
                         if inner.peek().is_none() {
                             literal.push(b'$');
                             continue;
                         }
-                        return Err(self.unsupported("a variable of this name (write \\$ for the character $):"));
+                        return Err(
+                            self.unsupported("a variable of this name (write \\$ for the character $):")
+                        );
                     }
                     let variable = inner.variable()?;
                     at = inner.at;
@@ -1051,7 +1187,10 @@ fn check_groups(parts: &[Part], regex: &Regex) -> Result<(), EditError> {
         if let Part::Capture(group) = part {
             if *group > regex.groups() {
                 return Err(EditError::Syntax {
-                    what: format!("${group} is used, but the pattern has {} group(s)", regex.groups()),
+                    what: format!(
+                        "${group} is used, but the pattern has {} group(s)",
+                        regex.groups()
+                    ),
                 });
             }
         }

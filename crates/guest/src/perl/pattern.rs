@@ -51,12 +51,24 @@ pub(crate) enum Node {
     Set(ByteSet),
     Concat(Vec<Node>),
     Alternatives(Vec<Node>),
-    Repeat { node: Box<Node>, min: u32, max: Option<u32>, greed: Greed },
+    Repeat {
+        node: Box<Node>,
+        min: u32,
+        max: Option<u32>,
+        greed: Greed,
+    },
     Group(usize, Box<Node>),
     Assert(Assertion),
-    Look { ahead: bool, negative: bool, node: Box<Node> },
+    Look {
+        ahead: bool,
+        negative: bool,
+        node: Box<Node>,
+    },
     Atomic(Box<Node>),
-    BackReference { group: usize, ignore_case: bool },
+    BackReference {
+        group: usize,
+        ignore_case: bool,
+    },
     /// `\K`: the match starts here.
     Keep,
 }
@@ -67,7 +79,9 @@ impl Node {
         match self {
             Self::Empty | Self::Assert(_) | Self::Look { .. } | Self::Keep => Some(0),
             Self::Set(_) => Some(1),
-            Self::Concat(nodes) => nodes.iter().try_fold(0usize, |sum, n| sum.checked_add(n.width()?)),
+            Self::Concat(nodes) => nodes
+                .iter()
+                .try_fold(0usize, |sum, n| sum.checked_add(n.width()?)),
             Self::Alternatives(nodes) => {
                 let mut widths = nodes.iter().map(Self::width);
                 let first = widths.next()??;
@@ -97,7 +111,14 @@ impl Node {
 
 /// Parses a pattern; returns it and the number of its groups.
 pub(crate) fn parse(pattern: &[u8], modifiers: Modifiers) -> Result<(Node, usize), EditError> {
-    let mut parser = Parser { text: pattern, at: 0, groups: 0, depth: 0, quoting: false, highest_reference: 0 };
+    let mut parser = Parser {
+        text: pattern,
+        at: 0,
+        groups: 0,
+        depth: 0,
+        quoting: false,
+        highest_reference: 0,
+    };
     let mut modifiers = modifiers;
     let node = parser.alternatives(&mut modifiers)?;
     if parser.at < pattern.len() {
@@ -122,13 +143,21 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn wrong(&self, what: impl Into<String>) -> EditError {
         EditError::Syntax {
-            what: format!("{} in the pattern {}", what.into(), String::from_utf8_lossy(self.text)),
+            what: format!(
+                "{} in the pattern {}",
+                what.into(),
+                String::from_utf8_lossy(self.text)
+            ),
         }
     }
 
     fn unsupported(&self, what: impl Into<String>) -> EditError {
         EditError::Unsupported {
-            what: format!("{} in the pattern {}", what.into(), String::from_utf8_lossy(self.text)),
+            what: format!(
+                "{} in the pattern {}",
+                what.into(),
+                String::from_utf8_lossy(self.text)
+            ),
         }
     }
 
@@ -149,7 +178,10 @@ impl Parser<'_> {
     }
 
     fn take_str(&mut self, bytes: &[u8]) -> bool {
-        let found = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
+        let found = self
+            .text
+            .get(self.at..)
+            .is_some_and(|rest| rest.starts_with(bytes));
         if found {
             self.at += bytes.len();
         }
@@ -233,7 +265,10 @@ impl Parser<'_> {
             b'^' if modifiers.multi_line => Node::Assert(Assertion::LineStart),
             b'^' => Node::Assert(Assertion::TextStart),
             b'$' => {
-                if !matches!(self.peek(), None | Some(b'(' | b')' | b'|' | b' ' | b'\t' | b'\r' | b'\n')) {
+                if !matches!(
+                    self.peek(),
+                    None | Some(b'(' | b')' | b'|' | b' ' | b'\t' | b'\r' | b'\n')
+                ) {
                     return Err(self.unsupported("a variable"));
                 }
                 Node::Assert(if modifiers.multi_line {
@@ -263,13 +298,29 @@ impl Parser<'_> {
         if self.take_str(b"?:") {
             wrap = |node| node;
         } else if self.take_str(b"?=") {
-            wrap = |node| Node::Look { ahead: true, negative: false, node: Box::new(node) };
+            wrap = |node| Node::Look {
+                ahead: true,
+                negative: false,
+                node: Box::new(node),
+            };
         } else if self.take_str(b"?!") {
-            wrap = |node| Node::Look { ahead: true, negative: true, node: Box::new(node) };
+            wrap = |node| Node::Look {
+                ahead: true,
+                negative: true,
+                node: Box::new(node),
+            };
         } else if self.take_str(b"?<=") {
-            wrap = |node| Node::Look { ahead: false, negative: false, node: Box::new(node) };
+            wrap = |node| Node::Look {
+                ahead: false,
+                negative: false,
+                node: Box::new(node),
+            };
         } else if self.take_str(b"?<!") {
-            wrap = |node| Node::Look { ahead: false, negative: true, node: Box::new(node) };
+            wrap = |node| Node::Look {
+                ahead: false,
+                negative: true,
+                node: Box::new(node),
+            };
         } else if self.take_str(b"?>") {
             wrap = |node| Node::Atomic(Box::new(node));
         } else if self.take_str(b"?") {
@@ -290,7 +341,10 @@ impl Parser<'_> {
             Node::Empty => Node::Concat(Vec::new()),
             node => node,
         });
-        if let Node::Look { ahead: false, node, .. } = &node {
+        if let Node::Look {
+            ahead: false, node, ..
+        } = &node
+        {
             let branches = match node.as_ref() {
                 Node::Alternatives(branches) => branches.as_slice(),
                 node => std::slice::from_ref(node),
@@ -340,7 +394,11 @@ impl Parser<'_> {
     }
 
     fn close(&mut self) -> Result<(), EditError> {
-        if self.take(b')') { Ok(()) } else { Err(self.wrong("an unmatched (")) }
+        if self.take(b')') {
+            Ok(())
+        } else {
+            Err(self.wrong("an unmatched ("))
+        }
     }
 
     fn escape(&mut self, modifiers: Modifiers) -> Result<Node, EditError> {
@@ -360,7 +418,10 @@ impl Parser<'_> {
             b'K' => Node::Keep,
             b'N' if self.peek() != Some(b'{') => Node::Set(ByteSet::of(|b| b != b'\n')),
             b'R' => Node::Atomic(Box::new(Node::Alternatives(vec![
-                Node::Concat(vec![Node::Set(ByteSet::of(|b| b == b'\r')), Node::Set(ByteSet::of(|b| b == b'\n'))]),
+                Node::Concat(vec![
+                    Node::Set(ByteSet::of(|b| b == b'\r')),
+                    Node::Set(ByteSet::of(|b| b == b'\n')),
+                ]),
                 Node::Set(ByteSet::of(|b| matches!(b, 10..=13))),
             ]))),
             b'1'..=b'9' => {
@@ -373,7 +434,10 @@ impl Parser<'_> {
                     return Err(self.unsupported("an octal escape or a reference forward"));
                 }
                 self.highest_reference = self.highest_reference.max(group);
-                Node::BackReference { group, ignore_case: modifiers.ignore_case }
+                Node::BackReference {
+                    group,
+                    ignore_case: modifiers.ignore_case,
+                }
             }
             b'g' => {
                 let braced = self.take(b'{');
@@ -386,7 +450,10 @@ impl Parser<'_> {
                     return Err(self.unsupported("a relative or named reference"));
                 }
                 self.highest_reference = self.highest_reference.max(group);
-                Node::BackReference { group, ignore_case: modifiers.ignore_case }
+                Node::BackReference {
+                    group,
+                    ignore_case: modifiers.ignore_case,
+                }
             }
             other => literal(self.escaped_byte(other)?, modifiers),
         })
@@ -421,7 +488,9 @@ impl Parser<'_> {
             b'0' => {
                 let mut value = 0u32;
                 for _ in 0..2 {
-                    let Some(digit @ b'0'..=b'7') = self.peek() else { break };
+                    let Some(digit @ b'0'..=b'7') = self.peek() else {
+                        break;
+                    };
                     self.at += 1;
                     value = value * 8 + u32::from(digit - b'0');
                 }
@@ -545,14 +614,21 @@ impl Parser<'_> {
         if matches!(self.peek(), Some(b'*' | b'+' | b'?')) {
             return Err(self.wrong("nested quantifiers"));
         }
-        Ok(Node::Repeat { node: Box::new(atom), min, max, greed })
+        Ok(Node::Repeat {
+            node: Box::new(atom),
+            min,
+            max,
+            greed,
+        })
     }
 
     /// `{n}`, `{n,}`, `{n,m}`, `{,m}`: leaves the position on the closing brace; `None`, with nothing taken, where the
     /// brace is a plain character.
     fn counts(&mut self) -> Result<Option<(u32, Option<u32>)>, EditError> {
         let rest = self.text.get(self.at + 1..).unwrap_or_default();
-        let Some(len) = rest.iter().position(|b| *b == b'}') else { return Ok(None) };
+        let Some(len) = rest.iter().position(|b| *b == b'}') else {
+            return Ok(None);
+        };
         let inner = std::str::from_utf8(rest.get(..len).unwrap_or_default()).unwrap_or("-");
         let number = |text: &str| -> Option<u32> {
             (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
@@ -584,5 +660,9 @@ enum ClassMember {
 fn literal(byte: u8, modifiers: Modifiers) -> Node {
     let mut set = ByteSet::default();
     set.insert(byte);
-    Node::Set(if modifiers.ignore_case { set.ignoring_case() } else { set })
+    Node::Set(if modifiers.ignore_case {
+        set.ignoring_case()
+    } else {
+        set
+    })
 }

@@ -15,18 +15,33 @@ const MAX_STACK: usize = 1_000_000;
 #[derive(Debug, Clone)]
 enum Instruction {
     Set(ByteSet),
-    Split { first: usize, second: usize },
+    Split {
+        first: usize,
+        second: usize,
+    },
     Jump(usize),
     Save(usize),
     Assert(Assertion),
-    BackReference { group: usize, ignore_case: bool },
+    BackReference {
+        group: usize,
+        ignore_case: bool,
+    },
     /// Runs the instructions behind it up to their `Match`, then goes on at `next`.
-    Look { ahead: Option<usize>, negative: bool, next: usize },
-    Atomic { next: usize },
+    Look {
+        ahead: Option<usize>,
+        negative: bool,
+        next: usize,
+    },
+    Atomic {
+        next: usize,
+    },
     /// Remembers the position at which an iteration starts.
     Mark(usize),
     /// Iterates again unless the iteration matched nothing.
-    AgainIfAdvanced { slot: usize, to: usize },
+    AgainIfAdvanced {
+        slot: usize,
+        to: usize,
+    },
     Match,
 }
 
@@ -61,13 +76,24 @@ impl Regex {
     /// Compiles a pattern.
     pub(crate) fn new(source: &[u8], modifiers: Modifiers) -> Result<Self, EditError> {
         let (node, groups) = pattern::parse(source, modifiers)?;
-        let mut compiler = Compiler { program: Vec::new(), slots: (groups + 1) * 2 };
+        let mut compiler = Compiler {
+            program: Vec::new(),
+            slots: (groups + 1) * 2,
+        };
         compiler.emit(Instruction::Save(0))?;
         compiler.node(&node)?;
         compiler.emit(Instruction::Save(1))?;
         compiler.emit(Instruction::Match)?;
-        let anchored = matches!(compiler.program.get(1), Some(Instruction::Assert(Assertion::TextStart)));
-        Ok(Self { program: compiler.program, groups, slots: compiler.slots, anchored })
+        let anchored = matches!(
+            compiler.program.get(1),
+            Some(Instruction::Assert(Assertion::TextStart))
+        );
+        Ok(Self {
+            program: compiler.program,
+            groups,
+            slots: compiler.slots,
+            anchored,
+        })
     }
 
     /// Number of groups.
@@ -85,7 +111,13 @@ impl Regex {
         not_empty_at: Option<usize>,
         budget: &mut u64,
     ) -> Result<Option<Captures>, EditError> {
-        let mut machine = Machine { text, slots: Vec::new(), stack: Vec::new(), budget, not_empty_at };
+        let mut machine = Machine {
+            text,
+            slots: Vec::new(),
+            stack: Vec::new(),
+            budget,
+            not_empty_at,
+        };
         for start in from..=text.len() {
             if self.anchored && start > 0 {
                 break;
@@ -171,7 +203,11 @@ impl Regex {
                         None => false,
                     }
                 }
-                Some(Instruction::Look { ahead, negative, next }) => {
+                Some(Instruction::Look {
+                    ahead,
+                    negative,
+                    next,
+                }) => {
                     let from = match ahead {
                         None => Some(at),
                         Some(width) => at.checked_sub(*width),
@@ -246,7 +282,8 @@ impl Machine<'_> {
 
     fn forget_branches(&mut self, base: usize) {
         let tail = self.stack.split_off(base.min(self.stack.len()));
-        self.stack.extend(tail.into_iter().filter(|e| matches!(e, Entry::Undo { .. })));
+        self.stack
+            .extend(tail.into_iter().filter(|e| matches!(e, Entry::Undo { .. })));
     }
 
     fn undo(&mut self, base: usize) {
@@ -279,7 +316,11 @@ impl Machine<'_> {
         let end = self.slots.get(group * 2 + 1).copied().flatten()?;
         let wanted = self.text.get(start..end)?;
         let found = self.text.get(at..at.checked_add(wanted.len())?)?;
-        let equal = if ignore_case { wanted.eq_ignore_ascii_case(found) } else { wanted == found };
+        let equal = if ignore_case {
+            wanted.eq_ignore_ascii_case(found)
+        } else {
+            wanted == found
+        };
         equal.then_some(wanted.len())
     }
 }
@@ -292,7 +333,9 @@ struct Compiler {
 impl Compiler {
     fn emit(&mut self, instruction: Instruction) -> Result<usize, EditError> {
         if self.program.len() >= MAX_PROGRAM {
-            return Err(EditError::Unsupported { what: "a pattern that large".into() });
+            return Err(EditError::Unsupported {
+                what: "a pattern that large".into(),
+            });
         }
         self.program.push(instruction);
         Ok(self.program.len() - 1)
@@ -316,7 +359,12 @@ impl Compiler {
                 }
             }
             Node::Alternatives(nodes) => self.alternatives(nodes)?,
-            Node::Repeat { node, min, max, greed } => self.repeat(node, *min, *max, *greed)?,
+            Node::Repeat {
+                node,
+                min,
+                max,
+                greed,
+            } => self.repeat(node, *min, *max, *greed)?,
             Node::Group(number, node) => {
                 self.emit(Instruction::Save(number * 2))?;
                 self.node(node)?;
@@ -325,11 +373,22 @@ impl Compiler {
             Node::Assert(assertion) => {
                 self.emit(Instruction::Assert(*assertion))?;
             }
-            Node::Look { ahead: true, negative, node } => self.look(None, *negative, node)?,
-            Node::Look { ahead: false, negative, node } => self.look_behind(*negative, node)?,
+            Node::Look {
+                ahead: true,
+                negative,
+                node,
+            } => self.look(None, *negative, node)?,
+            Node::Look {
+                ahead: false,
+                negative,
+                node,
+            } => self.look_behind(*negative, node)?,
             Node::Atomic(node) => self.atomic(node)?,
             Node::BackReference { group, ignore_case } => {
-                self.emit(Instruction::BackReference { group: *group, ignore_case: *ignore_case })?;
+                self.emit(Instruction::BackReference {
+                    group: *group,
+                    ignore_case: *ignore_case,
+                })?;
             }
             Node::Keep => {
                 self.emit(Instruction::Save(0))?;
@@ -349,7 +408,13 @@ impl Compiler {
             self.node(node)?;
             ends.push(self.emit(Instruction::Match)?);
             let second = self.program.len();
-            self.patch(split, Instruction::Split { first: split + 1, second });
+            self.patch(
+                split,
+                Instruction::Split {
+                    first: split + 1,
+                    second,
+                },
+            );
         }
         let end = self.program.len();
         for at in ends {
@@ -363,7 +428,14 @@ impl Compiler {
         self.node(node)?;
         self.emit(Instruction::Match)?;
         let next = self.program.len();
-        self.patch(at, Instruction::Look { ahead: behind, negative, next });
+        self.patch(
+            at,
+            Instruction::Look {
+                ahead: behind,
+                negative,
+                next,
+            },
+        );
         Ok(())
     }
 
@@ -382,12 +454,22 @@ impl Compiler {
         let mut ends = Vec::new();
         for (index, branch) in branches.iter().enumerate() {
             let last = index + 1 == branches.len();
-            let split = if last { None } else { Some(self.emit(Instruction::Match)?) };
+            let split = if last {
+                None
+            } else {
+                Some(self.emit(Instruction::Match)?)
+            };
             self.look(Some(branch.width().unwrap_or(0)), false, branch)?;
             if let Some(split) = split {
                 ends.push(self.emit(Instruction::Match)?);
                 let second = self.program.len();
-                self.patch(split, Instruction::Split { first: split + 1, second });
+                self.patch(
+                    split,
+                    Instruction::Split {
+                        first: split + 1,
+                        second,
+                    },
+                );
             }
         }
         let end = self.program.len();
@@ -408,11 +490,19 @@ impl Compiler {
 
     fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, greed: Greed) -> Result<(), EditError> {
         if greed == Greed::Possessive {
-            let plain = Node::Repeat { node: Box::new(node.clone()), min, max, greed: Greed::Greedy };
+            let plain = Node::Repeat {
+                node: Box::new(node.clone()),
+                min,
+                max,
+                greed: Greed::Greedy,
+            };
             return self.atomic(&plain);
         }
         let split = |first: usize, second: usize| match greed {
-            Greed::Lazy => Instruction::Split { first: second, second: first },
+            Greed::Lazy => Instruction::Split {
+                first: second,
+                second: first,
+            },
             _ => Instruction::Split { first, second },
         };
         for _ in 0..min {

@@ -47,7 +47,11 @@ enum Value {
 
 impl Value {
     fn truth(value: bool) -> Self {
-        if value { Self::Number(1.0) } else { Self::Text(Vec::new()) }
+        if value {
+            Self::Number(1.0)
+        } else {
+            Self::Text(Vec::new())
+        }
     }
 
     fn is_true(&self) -> bool {
@@ -101,7 +105,10 @@ fn leading_number(text: &[u8]) -> f64 {
         }
         len += 1;
     }
-    std::str::from_utf8(text.get(..len).unwrap_or_default()).ok().and_then(|t| t.parse().ok()).unwrap_or(0.0)
+    std::str::from_utf8(text.get(..len).unwrap_or_default())
+        .ok()
+        .and_then(|t| t.parse().ok())
+        .unwrap_or(0.0)
 }
 
 enum Flow {
@@ -128,8 +135,16 @@ impl State {
                 Statement::Expression(expression) => {
                     self.value(expression)?;
                 }
-                Statement::If { condition, then, otherwise } => {
-                    let branch = if self.value(condition)?.is_true() { then } else { otherwise };
+                Statement::If {
+                    condition,
+                    then,
+                    otherwise,
+                } => {
+                    let branch = if self.value(condition)?.is_true() {
+                        then
+                    } else {
+                        otherwise
+                    };
                     match self.statements(branch)? {
                         Flow::On => {}
                         other => return Ok(other),
@@ -176,7 +191,10 @@ impl State {
         let Some((text, captures)) = &self.captured else {
             return Value::Undefined;
         };
-        match captures.range(group).and_then(|(start, end)| text.get(start..end)) {
+        match captures
+            .range(group)
+            .and_then(|(start, end)| text.get(start..end))
+        {
             Some(found) => Value::Text(found.to_vec()),
             None => Value::Undefined,
         }
@@ -188,7 +206,12 @@ impl State {
             Expression::Text(parts) => Value::Text(self.text(parts)),
             Expression::Variable(name) => self.get(name),
             Expression::Capture(group) => self.capture(*group),
-            Expression::Match { target, regex, negated, .. } => {
+            Expression::Match {
+                target,
+                regex,
+                negated,
+                ..
+            } => {
                 let text = match target {
                     Some(target) => self.value(target)?.to_text(),
                     None => self.line.to_text(),
@@ -207,7 +230,11 @@ impl State {
                 self.set(variable, value.clone())?;
                 value
             }
-            Expression::AssignLogic { variable, logic, value } => {
+            Expression::AssignLogic {
+                variable,
+                logic,
+                value,
+            } => {
                 let old = self.get(variable);
                 if self.decided(*logic, &old) {
                     return Ok(old);
@@ -230,10 +257,18 @@ impl State {
             }
             Expression::Logic(logic, left, right) => {
                 let left = self.value(left)?;
-                if self.decided(*logic, &left) { left } else { self.value(right)? }
+                if self.decided(*logic, &left) {
+                    left
+                } else {
+                    self.value(right)?
+                }
             }
             Expression::Choice { condition, yes, no } => {
-                if self.value(condition)?.is_true() { self.value(yes)? } else { self.value(no)? }
+                if self.value(condition)?.is_true() {
+                    self.value(yes)?
+                } else {
+                    self.value(no)?
+                }
             }
             Expression::Call(function, argument) => {
                 let argument = self.value(argument)?;
@@ -274,7 +309,10 @@ impl State {
         let mut from = 0;
         let mut not_empty_at = None;
         let mut count = 0u64;
-        while let Some(captures) = substitution.regex.find(&text, from, not_empty_at, &mut self.budget)? {
+        while let Some(captures) = substitution
+            .regex
+            .find(&text, from, not_empty_at, &mut self.budget)?
+        {
             let (start, end) = captures.whole();
             out.extend_from_slice(text.get(copied..start).unwrap_or_default());
             self.captured = Some((text.clone(), captures));
@@ -284,7 +322,10 @@ impl State {
                 return Err(EditError::TooMuchWork);
             }
             // Copying the line for each match counts as work too.
-            self.budget = self.budget.checked_sub(text.len() as u64).ok_or(EditError::TooMuchWork)?;
+            self.budget = self
+                .budget
+                .checked_sub(text.len() as u64)
+                .ok_or(EditError::TooMuchWork)?;
             copied = end;
             from = end;
             not_empty_at = (start == end).then_some(end);
@@ -294,7 +335,11 @@ impl State {
             }
         }
         if count == 0 {
-            return Ok(if substitution.return_result { Value::Text(text) } else { Value::truth(false) });
+            return Ok(if substitution.return_result {
+                Value::Text(text)
+            } else {
+                Value::truth(false)
+            });
         }
         out.extend_from_slice(text.get(copied..).unwrap_or_default());
         if substitution.return_result {
@@ -370,7 +415,11 @@ impl State {
                 }
             }
             if let (Some(upper), Some(first)) = (next, piece.first_mut()) {
-                *first = if upper { first.to_ascii_uppercase() } else { first.to_ascii_lowercase() };
+                *first = if upper {
+                    first.to_ascii_uppercase()
+                } else {
+                    first.to_ascii_lowercase()
+                };
                 next = None;
             }
             if modes.contains(&CaseMode::Quote) {
@@ -444,15 +493,23 @@ fn binary(operator: Binary, left: &Value, right: &Value) -> Evaluated {
         Binary::Add => number(a + b),
         Binary::Subtract => number(a - b),
         Binary::Multiply => number(a * b),
-        Binary::Divide | Binary::Remainder if b.trunc() == 0.0 && (operator == Binary::Remainder || b == 0.0) => {
-            Err(EditError::Syntax { what: "a division by zero".into() })
+        Binary::Divide | Binary::Remainder
+            if b.trunc() == 0.0 && (operator == Binary::Remainder || b == 0.0) =>
+        {
+            Err(EditError::Syntax {
+                what: "a division by zero".into(),
+            })
         }
         Binary::Divide => number(a / b),
         Binary::Remainder => {
             // The result has the sign of the right operand.
             let (a, b) = (a.trunc(), b.trunc());
             let rest = a % b;
-            number(if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest })
+            number(if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
+                rest + b
+            } else {
+                rest
+            })
         }
         Binary::NumberEqual => truth(a == b),
         Binary::NumberNotEqual => truth(a != b),

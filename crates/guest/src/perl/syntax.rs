@@ -7,7 +7,11 @@ use super::regex::Regex;
 #[derive(Debug, Clone)]
 pub(crate) enum Statement {
     Expression(Expression),
-    If { condition: Expression, then: Vec<Statement>, otherwise: Vec<Statement> },
+    If {
+        condition: Expression,
+        then: Vec<Statement>,
+        otherwise: Vec<Statement>,
+    },
     /// `next`: the line is not printed.
     Next,
     /// `last`: the rest of the file is not read.
@@ -69,18 +73,44 @@ pub(crate) enum Expression {
     Variable(Variable),
     /// `$1`; 0 stands for `$&`.
     Capture(usize),
-    Match { target: Option<Box<Expression>>, regex: Regex, global: bool, negated: bool },
-    Substitute { target: Variable, substitution: Box<Substitution> },
-    Transliterate { target: Variable, table: Box<Transliteration> },
-    Assign { variable: Variable, value: Box<Expression> },
-    AssignLogic { variable: Variable, logic: Logic, value: Box<Expression> },
+    Match {
+        target: Option<Box<Expression>>,
+        regex: Regex,
+        global: bool,
+        negated: bool,
+    },
+    Substitute {
+        target: Variable,
+        substitution: Box<Substitution>,
+    },
+    Transliterate {
+        target: Variable,
+        table: Box<Transliteration>,
+    },
+    Assign {
+        variable: Variable,
+        value: Box<Expression>,
+    },
+    AssignLogic {
+        variable: Variable,
+        logic: Logic,
+        value: Box<Expression>,
+    },
     /// `++` and `--` behind or before a variable.
-    Step { variable: Variable, by: f64, before: bool },
+    Step {
+        variable: Variable,
+        by: f64,
+        before: bool,
+    },
     Not(Box<Expression>),
     Negate(Box<Expression>),
     Binary(Binary, Box<Expression>, Box<Expression>),
     Logic(Logic, Box<Expression>, Box<Expression>),
-    Choice { condition: Box<Expression>, yes: Box<Expression>, no: Box<Expression> },
+    Choice {
+        condition: Box<Expression>,
+        yes: Box<Expression>,
+        no: Box<Expression>,
+    },
     Call(Function, Box<Expression>),
     Chomp(Variable),
     Print(Vec<Expression>),
@@ -126,7 +156,9 @@ impl Transliteration {
         };
         let mut map = vec![Mapping::Keep; 256];
         for (index, byte) in from.iter().enumerate() {
-            let Some(place) = map.get_mut(usize::from(*byte)) else { continue };
+            let Some(place) = map.get_mut(usize::from(*byte)) else {
+                continue;
+            };
             if *place != Mapping::Keep {
                 continue;
             }

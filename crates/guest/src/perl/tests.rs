@@ -166,7 +166,7 @@ const EXPRESSIONS: &[&str] = &[
     "s/a/b/;;; s/b/c/; # a comment\ns/c/d/",
     "my $copy = $_; $copy =~ s/a/b/g; $_ = $copy",
     "$_ !~ /a/ and $_ = ''",
-    "(my $t = $_) =~ s/a/b/; $_ = $_" ,
+    "(my $t = $_) =~ s/a/b/; $_ = $_",
     "s/b+/length/ while 0; s/z/y/",
     "$_ = s/a/b/gr",
     "s/(x)?y/[$1]/",
@@ -198,7 +198,9 @@ fn edits_as_perl_does() {
         };
         assert!(!BEYOND.contains(expression), "{expression} is supported now");
         for text in TEXTS {
-            let Some(wanted) = perl(expression, text.as_bytes()) else { return };
+            let Some(wanted) = perl(expression, text.as_bytes()) else {
+                return;
+            };
             let found = parsed.apply(text.as_bytes()).unwrap();
             assert_eq!(
                 String::from_utf8_lossy(&found),
@@ -236,7 +238,10 @@ fn refuses_what_is_beyond_it_by_name() {
         ("/a/g", "flag g"),
     ] {
         let error = EditExpression::parse(expression).unwrap_err();
-        assert!(matches!(error, super::EditError::Unsupported { .. }), "{expression}: {error:?}");
+        assert!(
+            matches!(error, super::EditError::Unsupported { .. }),
+            "{expression}: {error:?}"
+        );
         assert!(error.to_string().contains(named), "{expression}: {error}");
     }
 }
@@ -244,11 +249,26 @@ fn refuses_what_is_beyond_it_by_name() {
 #[test]
 fn refuses_what_is_no_perl() {
     for expression in [
-        "s/a/b", "s/(/x/", "s/a)/x/", "s/[a/x/", "s/a**/x/", "$_ =", "if (/a/ { }", "s/a/b/ s/c/d/", "}", "s/a/$2/",
-        "s/\\2(a)/x/", "s/[z-a]/x/", "1 +", "\"abc",
+        "s/a/b",
+        "s/(/x/",
+        "s/a)/x/",
+        "s/[a/x/",
+        "s/a**/x/",
+        "$_ =",
+        "if (/a/ { }",
+        "s/a/b/ s/c/d/",
+        "}",
+        "s/a/$2/",
+        "s/\\2(a)/x/",
+        "s/[z-a]/x/",
+        "1 +",
+        "\"abc",
     ] {
         let error = EditExpression::parse(expression).unwrap_err();
-        assert!(matches!(error, super::EditError::Syntax { .. }), "{expression}: {error:?}");
+        assert!(
+            matches!(error, super::EditError::Syntax { .. }),
+            "{expression}: {error:?}"
+        );
     }
 }
 

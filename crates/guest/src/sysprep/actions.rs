@@ -11,18 +11,24 @@ use disksmith_vfs::{Error as FileError, WalkStep};
 use std::collections::BTreeSet;
 
 pub(crate) fn run(session: &mut Session<'_, '_>, operation: &SysprepOperation) -> Result<()> {
-    operation.actions.iter().try_for_each(|action| act(session, operation.name, action))
+    operation
+        .actions
+        .iter()
+        .try_for_each(|action| act(session, operation.name, action))
 }
 
 fn act(session: &mut Session<'_, '_>, name: &str, action: &Action) -> Result<()> {
     match action {
         Action::Remove(patterns) => patterns.iter().try_for_each(|p| remove(session, p, true)),
         Action::RemoveFiles(patterns) => patterns.iter().try_for_each(|p| remove(session, p, false)),
-        Action::RemoveFilesBelow(dirs) => dirs.iter().try_for_each(|dir| remove_below(session, dir, |_| true)),
+        Action::RemoveFilesBelow(dirs) => dirs
+            .iter()
+            .try_for_each(|dir| remove_below(session, dir, |_| true)),
         Action::RemoveNamedBelow(dirs, ends) => dirs.iter().try_for_each(|dir| {
-            remove_below(session, dir, |path| ends.iter().any(|end| path.ends_with(end.as_bytes())))
+            remove_below(session, dir, |path| {
+                ends.iter().any(|end| path.ends_with(end.as_bytes()))
+            })
         }),
-        Action::Truncate(paths) => paths.iter().try_for_each(|path| truncate(session, path.as_bytes())),
         Action::RedHatOnly(actions) => {
             if session.guest.distribution().family != Family::RedHat {
                 return Ok(());
@@ -101,10 +107,16 @@ fn truncate(session: &mut Session<'_, '_>, path: &[u8]) -> Result<()> {
 
 fn drop_lines(session: &mut Session<'_, '_>, pattern: &str, starts: &[&str]) -> Result<()> {
     for path in glob(session, pattern)? {
-        let Some(contents) = session.editor.read_if_file(&path)? else { continue };
+        let Some(contents) = session.editor.read_if_file(&path)? else {
+            continue;
+        };
         let kept: Vec<u8> = contents
             .split_inclusive(|b| *b == b'\n')
-            .filter(|line| !starts.iter().any(|s| line.trim_ascii_start().starts_with(s.as_bytes())))
+            .filter(|line| {
+                !starts
+                    .iter()
+                    .any(|s| line.trim_ascii_start().starts_with(s.as_bytes()))
+            })
             .flatten()
             .copied()
             .collect();
@@ -168,7 +180,11 @@ fn cron_spool(session: &mut Session<'_, '_>) -> Result<()> {
     for pattern in ["/var/spool/atjobs/*", "/var/spool/atspool/*"] {
         remove(session, pattern, false)?;
     }
-    for path in [&b"/var/spool/atjobs/.SEQ"[..], b"/var/spool/cron/atjobs/.SEQ", b"/var/spool/at/.SEQ"] {
+    for path in [
+        &b"/var/spool/atjobs/.SEQ"[..],
+        b"/var/spool/cron/atjobs/.SEQ",
+        b"/var/spool/at/.SEQ",
+    ] {
         if session.editor.is_file(path)? {
             session.editor.write_text(path, b"00000\n")?;
         }
@@ -177,13 +193,26 @@ fn cron_spool(session: &mut Session<'_, '_>) -> Result<()> {
 }
 
 fn process_accounting(session: &mut Session<'_, '_>) -> Result<()> {
-    for (pattern, file) in
-        [("/var/account/pacct*", "/var/account/pacct"), ("/var/log/account/pacct*", "/var/log/account/pacct")]
-    {
-        let Some(old) = session.editor.link_metadata(file.as_bytes())? else { continue };
+    for (pattern, file) in [
+        ("/var/account/pacct*", "/var/account/pacct"),
+        ("/var/log/account/pacct*", "/var/log/account/pacct"),
+    ] {
+        let Some(old) = session.editor.link_metadata(file.as_bytes())? else {
+            continue;
+        };
         remove(session, pattern, false)?;
-        let owner = disksmith_vfs::Owner { uid: old.uid, gid: old.gid };
-        session.editor.write(file.as_bytes(), b"", NewFile { owner, permissions: old.permissions })?;
+        let owner = disksmith_vfs::Owner {
+            uid: old.uid,
+            gid: old.gid,
+        };
+        session.editor.write(
+            file.as_bytes(),
+            b"",
+            NewFile {
+                owner,
+                permissions: old.permissions,
+            },
+        )?;
     }
     Ok(())
 }
@@ -200,7 +229,9 @@ fn cloud_init(session: &mut Session<'_, '_>) -> Result<()> {
                     let keep = [&b"per-boot"[..], b"per-instance", b"per-once", b"vendor"];
                     for inner in session.editor.tree().read_dir(b"/var/lib/cloud/scripts")? {
                         if !keep.contains(&inner.name.as_slice()) {
-                            session.editor.remove(&join(b"/var/lib/cloud/scripts", &inner.name))?;
+                            session
+                                .editor
+                                .remove(&join(b"/var/lib/cloud/scripts", &inner.name))?;
                         }
                     }
                 }
@@ -235,7 +266,11 @@ fn blkid_tab(session: &mut Session<'_, '_>) -> Result<()> {
         "/dev/.blkid.tab.old",
     ] {
         // A link leads to where it is kept: the link stays.
-        if session.editor.link_metadata(path.as_bytes())?.is_some_and(|m| m.is_file()) {
+        if session
+            .editor
+            .link_metadata(path.as_bytes())?
+            .is_some_and(|m| m.is_file())
+        {
             session.editor.remove(path.as_bytes())?;
         }
     }
@@ -264,19 +299,29 @@ fn ca_note(session: &mut Session<'_, '_>) -> Result<()> {
 
 /// Users between UID_MIN and UID_MAX of login.defs go, with home and mail.
 fn user_accounts(session: &mut Session<'_, '_>) -> Result<()> {
-    let defs = session.editor.read_if_file(b"/etc/login.defs")?.unwrap_or_default();
+    let defs = session
+        .editor
+        .read_if_file(b"/etc/login.defs")?
+        .unwrap_or_default();
     let limit = |name: &str, otherwise: u32| {
         lines(&defs)
             .map(text)
             .filter_map(|line| {
                 let mut words = line.split_whitespace();
-                (words.next() == Some(name)).then(|| words.next()?.parse().ok()).flatten()
+                (words.next() == Some(name))
+                    .then(|| words.next()?.parse().ok())
+                    .flatten()
             })
             .last()
             .unwrap_or(otherwise)
     };
     let (min, max) = (limit("UID_MIN", 1000), limit("UID_MAX", 60_000));
-    let users: Vec<_> = session.editor.users()?.into_iter().filter(|u| (min..=max).contains(&u.uid)).collect();
+    let users: Vec<_> = session
+        .editor
+        .users()?
+        .into_iter()
+        .filter(|u| (min..=max).contains(&u.uid))
+        .collect();
     let names: BTreeSet<String> = users.iter().map(|u| u.name.clone()).collect();
     for file in ["/etc/passwd", "/etc/shadow", "/etc/subuid", "/etc/subgid"] {
         drop_named(session, file, &names, &[])?;
@@ -299,10 +344,15 @@ fn user_accounts(session: &mut Session<'_, '_>) -> Result<()> {
         if deep {
             session.editor.remove_if_there(&user.home)?;
         } else {
-            session.editor.note(format!("{}'s home {} is left", user.name, text(&user.home)));
+            session
+                .editor
+                .note(format!("{}'s home {} is left", user.name, text(&user.home)));
         }
         for dir in ["/var/mail", "/var/spool/mail"] {
-            match session.editor.remove_if_there(&join(dir.as_bytes(), user.name.as_bytes())) {
+            match session
+                .editor
+                .remove_if_there(&join(dir.as_bytes(), user.name.as_bytes()))
+            {
                 Err(Error::Files(FileError::NotFound { .. })) | Ok(()) => {}
                 Err(error) => return Err(error),
             }
@@ -312,8 +362,15 @@ fn user_accounts(session: &mut Session<'_, '_>) -> Result<()> {
 }
 
 /// Takes lines of these names out of a colon-separated file, and these members out of the last field of the others.
-fn drop_named(session: &mut Session<'_, '_>, file: &str, names: &BTreeSet<String>, members: &[&String]) -> Result<()> {
-    let Some(contents) = session.editor.read_if_file(file.as_bytes())? else { return Ok(()) };
+fn drop_named(
+    session: &mut Session<'_, '_>,
+    file: &str,
+    names: &BTreeSet<String>,
+    members: &[&String],
+) -> Result<()> {
+    let Some(contents) = session.editor.read_if_file(file.as_bytes())? else {
+        return Ok(());
+    };
     let mut out = Vec::with_capacity(contents.len());
     for line in contents.split_inclusive(|b| *b == b'\n') {
         let name = text(line.split(|b| *b == b':').next().unwrap_or_default());

@@ -44,14 +44,20 @@ pub(crate) fn remove(session: &mut Session<'_, '_>) -> Result<()> {
     for path in session.editor.tree().glob("/etc/ssh/*_host_*")? {
         session.editor.remove_if_there(&path)?;
     }
-    let installed = ["/usr/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd"].iter().any(|p| session.editor.tree().is_file(p));
+    let installed = ["/usr/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd"]
+        .iter()
+        .any(|p| session.editor.tree().is_file(p));
     if !installed {
         return Ok(());
     }
     for (path, part) in MAKERS {
-        let Some(contents) = session.editor.read_if_file(path.as_bytes())? else { continue };
+        let Some(contents) = session.editor.read_if_file(path.as_bytes())? else {
+            continue;
+        };
         if part.is_empty() || contents.windows(part.len()).any(|w| w == part.as_bytes()) {
-            session.editor.note(format!("the guest makes new host keys by itself ({path})"));
+            session
+                .editor
+                .note(format!("the guest makes new host keys by itself ({path})"));
             return Ok(());
         }
     }
@@ -62,8 +68,12 @@ pub(crate) fn remove(session: &mut Session<'_, '_>) -> Result<()> {
         let wants = join(dir, b"multi-user.target.wants");
         session.editor.create_dir_all(&wants, NewFile::root(0o755))?;
         session.editor.write_text(&unit, UNIT_TEXT.as_bytes())?;
-        session.editor.symlink(&unit, &join(&wants, UNIT_NAME.as_bytes()))?;
-        session.editor.note(format!("{UNIT_NAME} makes new host keys at the next boot"));
+        session
+            .editor
+            .symlink(&unit, &join(&wants, UNIT_NAME.as_bytes()))?;
+        session
+            .editor
+            .note(format!("{UNIT_NAME} makes new host keys at the next boot"));
         return Ok(());
     }
     let unless = "ls /etc/ssh/ssh_host_*_key >/dev/null 2>&1 || ssh-keygen -A";

@@ -5,9 +5,6 @@ mod host_keys;
 mod selection;
 mod table;
 
-#[cfg(test)]
-mod tests;
-
 pub use selection::{default_operations, select_operations};
 pub use table::{OPERATIONS, SysprepOperation};
 
@@ -30,8 +27,13 @@ pub fn sysprep(
 ) -> Result<Report> {
     let mut session = Session::new(guest, context);
     session.customize(operations)?;
-    for operation in OPERATIONS.iter().filter(|o| cleaning.iter().any(|c| c.name == o.name)) {
-        session.step(operation.name.to_owned(), |session| actions::run(session, operation))?;
+    for operation in OPERATIONS
+        .iter()
+        .filter(|o| cleaning.iter().any(|c| c.name == o.name))
+    {
+        session.step(operation.name.to_owned(), |session| {
+            actions::run(session, operation)
+        })?;
     }
     session.finish()
 }

@@ -25,8 +25,6 @@ pub(crate) enum Action {
     RemoveFilesBelow(&'static [&'static str]),
     /// Files of these names (the dot before them left out: `*~`) at any depth below these directories.
     RemoveNamedBelow(&'static [&'static str], &'static [&'static str]),
-    /// These files are emptied where they exist.
-    Truncate(&'static [&'static str]),
     /// As virt-sysprep does only on Red Hat and Fedora.
     RedHatOnly(&'static [Action]),
     /// Lines that begin so are taken out of the files that match.
@@ -48,11 +46,23 @@ pub(crate) enum Action {
 }
 
 const fn on(name: &'static str, summary: &'static str, actions: &'static [Action]) -> SysprepOperation {
-    SysprepOperation { name, default: true, extension: false, summary, actions }
+    SysprepOperation {
+        name,
+        default: true,
+        extension: false,
+        summary,
+        actions,
+    }
 }
 
 const fn off(name: &'static str, summary: &'static str, actions: &'static [Action]) -> SysprepOperation {
-    SysprepOperation { name, default: false, extension: false, summary, actions }
+    SysprepOperation {
+        name,
+        default: false,
+        extension: false,
+        summary,
+        actions,
+    }
 }
 
 const LOGS: &[&str] = &[
@@ -138,21 +148,42 @@ const LOGS: &[&str] = &[
 
 /// Every operation, in the order in which they are done.
 pub const OPERATIONS: &[SysprepOperation] = &[
-    on("abrt-data", "Remove the crash data that ABRT gathered", &[Action::Remove(&["/var/spool/abrt/*"])]),
+    on(
+        "abrt-data",
+        "Remove the crash data that ABRT gathered",
+        &[Action::Remove(&["/var/spool/abrt/*"])],
+    ),
     on(
         "backup-files",
         "Remove editors' backup files (*~, *.bak) below /etc, /root, /srv, /tmp, /var",
-        &[Action::RemoveNamedBelow(&["/etc", "/root", "/srv", "/tmp", "/var"], &["~", ".bak"])],
+        &[Action::RemoveNamedBelow(
+            &["/etc", "/root", "/srv", "/tmp", "/var"],
+            &["~", ".bak"],
+        )],
     ),
-    on("bash-history", "Remove the history of bash", &[Action::HomeFiles(&[".bash_history"])]),
+    on(
+        "bash-history",
+        "Remove the history of bash",
+        &[Action::HomeFiles(&[".bash_history"])],
+    ),
     on("blkid-tab", "Remove the cache of blkid", &[Action::BlkidTab]),
     off(
         "ca-certificates",
         "Remove the guest's own CA certificates",
-        &[Action::Unsupported("the certificate store must then be made anew by a program of the guest")],
+        &[Action::Unsupported(
+            "the certificate store must then be made anew by a program of the guest",
+        )],
     ),
-    on("crash-data", "Remove kernel crash dumps", &[Action::Remove(&["/var/crash/*", "/var/log/dump/*"])]),
-    on("cron-spool", "Remove users' jobs of at and cron", &[Action::CronSpool]),
+    on(
+        "crash-data",
+        "Remove kernel crash dumps",
+        &[Action::Remove(&["/var/crash/*", "/var/log/dump/*"])],
+    ),
+    on(
+        "cron-spool",
+        "Remove users' jobs of at and cron",
+        &[Action::CronSpool],
+    ),
     on(
         "dhcp-client-state",
         "Remove DHCP leases",
@@ -166,8 +197,16 @@ pub const OPERATIONS: &[SysprepOperation] = &[
             "/run/systemd/netif/leases/*",
         ])],
     ),
-    on("dhcp-server-state", "Remove leases of a DHCP server", &[Action::Remove(&["/var/lib/dhcpd/*"])]),
-    on("dovecot-data", "Remove Dovecot's data", &[Action::RemoveFiles(&["/var/lib/dovecot/*"])]),
+    on(
+        "dhcp-server-state",
+        "Remove leases of a DHCP server",
+        &[Action::Remove(&["/var/lib/dhcpd/*"])],
+    ),
+    on(
+        "dovecot-data",
+        "Remove Dovecot's data",
+        &[Action::RemoveFiles(&["/var/lib/dovecot/*"])],
+    ),
     off(
         "firewall-rules",
         "Remove firewall rules",
@@ -177,8 +216,16 @@ pub const OPERATIONS: &[SysprepOperation] = &[
             "/etc/firewalld/zones/*",
         ])],
     ),
-    off("flag-reconfiguration", "Tell the guest to configure itself anew", &[Action::Touch("/.unconfigured")]),
-    off("fs-uuids", "Give filesystems new UUIDs", &[Action::Unsupported("fstab and boot loader would no longer match")]),
+    off(
+        "flag-reconfiguration",
+        "Tell the guest to configure itself anew",
+        &[Action::Touch("/.unconfigured")],
+    ),
+    off(
+        "fs-uuids",
+        "Give filesystems new UUIDs",
+        &[Action::Unsupported("fstab and boot loader would no longer match")],
+    ),
     on(
         "ipa-client",
         "Remove the membership in an IPA domain",
@@ -202,16 +249,34 @@ pub const OPERATIONS: &[SysprepOperation] = &[
             "/var/kerberos/krb5kdc/ka[!d]*",
         ])],
     ),
-    on("kerberos-hostkeytab", "Remove the host's Kerberos keys", &[Action::Remove(&["/etc/krb5.keytab"])]),
+    on(
+        "kerberos-hostkeytab",
+        "Remove the host's Kerberos keys",
+        &[Action::Remove(&["/etc/krb5.keytab"])],
+    ),
     on("logfiles", "Remove log files", &[Action::Remove(LOGS)]),
-    on("lvm-system-devices", "Remove LVM's list of devices", &[Action::Remove(&["/etc/lvm/devices/system.devices"])]),
+    on(
+        "lvm-system-devices",
+        "Remove LVM's list of devices",
+        &[Action::Remove(&["/etc/lvm/devices/system.devices"])],
+    ),
     on(
         "lvm-uuids",
         "Give LVM volumes new UUIDs",
-        &[Action::Note("volumes of LVM are not edited; a guest without LVM has none")],
+        &[Action::Note(
+            "volumes of LVM are not edited; a guest without LVM has none",
+        )],
     ),
-    on("machine-id", "Empty the machine id, which the next boot makes anew", &[Action::MachineId]),
-    on("mail-spool", "Remove mail", &[Action::Remove(&["/var/spool/mail/*", "/var/mail/*"])]),
+    on(
+        "machine-id",
+        "Empty the machine id, which the next boot makes anew",
+        &[Action::MachineId],
+    ),
+    on(
+        "mail-spool",
+        "Remove mail",
+        &[Action::Remove(&["/var/spool/mail/*", "/var/mail/*"])],
+    ),
     on(
         "net-hostname",
         "Remove the host name from network configuration (Red Hat)",
@@ -223,26 +288,49 @@ pub const OPERATIONS: &[SysprepOperation] = &[
     on(
         "net-hwaddr",
         "Remove hardware addresses from network configuration (Red Hat)",
-        &[Action::RedHatOnly(&[Action::DropLines("/etc/sysconfig/network-scripts/ifcfg-*", &["HWADDR="])])],
+        &[Action::RedHatOnly(&[Action::DropLines(
+            "/etc/sysconfig/network-scripts/ifcfg-*",
+            &["HWADDR="],
+        )])],
     ),
     on(
         "net-nmconn",
         "Remove NetworkManager's connections (Red Hat)",
-        &[Action::RedHatOnly(&[Action::Remove(&["/etc/NetworkManager/system-connections/*.nmconnection"])])],
+        &[Action::RedHatOnly(&[Action::Remove(&[
+            "/etc/NetworkManager/system-connections/*.nmconnection",
+        ])])],
     ),
-    on("pacct-log", "Remove process accounting", &[Action::ProcessAccounting]),
+    on(
+        "pacct-log",
+        "Remove process accounting",
+        &[Action::ProcessAccounting],
+    ),
     on(
         "package-manager-cache",
         "Remove downloaded packages",
         &[
-            Action::RemoveFilesBelow(&["/var/cache/apt/archives", "/var/cache/dnf", "/var/cache/libdnf5", "/var/cache/yum"]),
-            Action::RemoveFilesBelow(&["/var/cache/zypp", "/var/cache/zypper", "/var/cache/apk", "/var/cache/pacman/pkg"]),
+            Action::RemoveFilesBelow(&[
+                "/var/cache/apt/archives",
+                "/var/cache/dnf",
+                "/var/cache/libdnf5",
+                "/var/cache/yum",
+            ]),
+            Action::RemoveFilesBelow(&[
+                "/var/cache/zypp",
+                "/var/cache/zypper",
+                "/var/cache/apk",
+                "/var/cache/pacman/pkg",
+            ]),
         ],
     ),
     on(
         "pam-data",
         "Remove data of PAM modules",
-        &[Action::Remove(&["/var/run/console/*", "/var/run/faillock/*", "/var/run/sepermit/*"])],
+        &[Action::Remove(&[
+            "/var/run/console/*",
+            "/var/run/faillock/*",
+            "/var/run/sepermit/*",
+        ])],
     ),
     on(
         "passwd-backups",
@@ -259,12 +347,18 @@ pub const OPERATIONS: &[SysprepOperation] = &[
     on(
         "puppet-data-log",
         "Remove Puppet's data and logs",
-        &[Action::Remove(&["/var/log/puppet/*"]), Action::RemoveFiles(&["/var/lib/puppet/*/*", "/var/lib/puppet/*/*/*"])],
+        &[
+            Action::Remove(&["/var/log/puppet/*"]),
+            Action::RemoveFiles(&["/var/lib/puppet/*/*", "/var/lib/puppet/*/*/*"]),
+        ],
     ),
     on(
         "rh-subscription-manager",
         "Remove the subscription (Red Hat)",
-        &[Action::RedHatOnly(&[Action::Remove(&["/etc/pki/consumer/*", "/etc/pki/entitlement/*"])])],
+        &[Action::RedHatOnly(&[Action::Remove(&[
+            "/etc/pki/consumer/*",
+            "/etc/pki/entitlement/*",
+        ])])],
     ),
     on(
         "rhn-systemid",
@@ -274,7 +368,11 @@ pub const OPERATIONS: &[SysprepOperation] = &[
             "/etc/sysconfig/rhn/osad-auth.conf",
         ])])],
     ),
-    on("rpm-db", "Remove the working files of the RPM database", &[Action::Remove(&["/var/lib/rpm/__db.*"])]),
+    on(
+        "rpm-db",
+        "Remove the working files of the RPM database",
+        &[Action::Remove(&["/var/lib/rpm/__db.*"])],
+    ),
     on(
         "samba-db-log",
         "Remove Samba's databases and logs",
@@ -288,15 +386,38 @@ pub const OPERATIONS: &[SysprepOperation] = &[
     on(
         "smolt-uuid",
         "Remove Smolt's UUID",
-        &[Action::Remove(&["/etc/sysconfig/hw-uuid", "/etc/smolt/uuid", "/etc/smolt/hw-uuid"])],
+        &[Action::Remove(&[
+            "/etc/sysconfig/hw-uuid",
+            "/etc/smolt/uuid",
+            "/etc/smolt/hw-uuid",
+        ])],
     ),
-    on("ssh-hostkeys", "Remove SSH host keys, and see to it that new ones are made", &[Action::HostKeys]),
-    on("ssh-userdir", "Remove users' .ssh directories", &[Action::HomeFiles(&[".ssh"])]),
-    on("sssd-db-log", "Remove SSSD's databases and logs", &[Action::Remove(&["/var/log/sssd/*", "/var/lib/sss/db/*"])]),
+    on(
+        "ssh-hostkeys",
+        "Remove SSH host keys, and see to it that new ones are made",
+        &[Action::HostKeys],
+    ),
+    on(
+        "ssh-userdir",
+        "Remove users' .ssh directories",
+        &[Action::HomeFiles(&[".ssh"])],
+    ),
+    on(
+        "sssd-db-log",
+        "Remove SSSD's databases and logs",
+        &[Action::Remove(&["/var/log/sssd/*", "/var/lib/sss/db/*"])],
+    ),
     on(
         "tmp-files",
         "Remove temporary files",
-        &[Action::Remove(&["/tmp/*", "/tmp/.[!.]*", "/tmp/..?*", "/var/tmp/*", "/var/tmp/.[!.]*", "/var/tmp/..?*"])],
+        &[Action::Remove(&[
+            "/tmp/*",
+            "/tmp/.[!.]*",
+            "/tmp/..?*",
+            "/var/tmp/*",
+            "/var/tmp/.[!.]*",
+            "/var/tmp/..?*",
+        ])],
     ),
     on(
         "udev-persistent-net",
@@ -304,9 +425,21 @@ pub const OPERATIONS: &[SysprepOperation] = &[
         &[Action::Remove(&["/etc/udev/rules.d/70-persistent-net.rules"])],
     ),
     off("user-account", "Remove users' accounts", &[Action::UserAccounts]),
-    on("utmp", "Remove the record of who is logged in", &[Action::Remove(&["/var/run/utmp"])]),
-    on("yum-uuid", "Remove Yum's UUID", &[Action::Remove(&["/var/lib/yum/uuid"])]),
-    on("zsh-history", "Remove the history of zsh", &[Action::HomeFiles(&[".zsh_history", ".zhistory"])]),
+    on(
+        "utmp",
+        "Remove the record of who is logged in",
+        &[Action::Remove(&["/var/run/utmp"])],
+    ),
+    on(
+        "yum-uuid",
+        "Remove Yum's UUID",
+        &[Action::Remove(&["/var/lib/yum/uuid"])],
+    ),
+    on(
+        "zsh-history",
+        "Remove the history of zsh",
+        &[Action::HomeFiles(&[".zsh_history", ".zhistory"])],
+    ),
     SysprepOperation {
         name: "cloud-init",
         default: true,

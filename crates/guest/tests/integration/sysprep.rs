@@ -1,0 +1,292 @@
+//! Cleaning a template.
+
+use crate::judge::{empty_tree, lay_out, operations, text};
+use disksmith_guest::{
+    Context, Guest, SYSPREP_OPERATIONS, SeededRandom, Skeleton, default_operations, lay_out_skeleton,
+    select_operations, sysprep,
+};
+use disksmith_storage::{Diagnose, ErrorKind};
+use disksmith_vfs::Owner;
+
+fn guest() -> Guest {
+    let tree = empty_tree();
+    lay_out_skeleton(&tree, &Skeleton::default()).unwrap();
+    Guest::of_tree(tree)
+}
+
+fn clean(guest: &Guest, list: &str) -> disksmith_guest::Report {
+    let mut random = SeededRandom::new(1);
+    let chosen = select_operations("--operations", list).unwrap();
+    sysprep(guest, &chosen, &[], &mut Context::new(&mut random)).unwrap()
+}
+
+#[test]
+fn the_table_has_the_names_and_defaults_of_virt_sysprep() {
+    let own: Vec<&str> = SYSPREP_OPERATIONS
+        .iter()
+        .filter(|o| !o.extension)
+        .map(|o| o.name)
+        .collect();
+    // Its 45 without customize and script, which are done by other means.
+    assert_eq!(own.len(), 43);
+    let off: Vec<&str> = SYSPREP_OPERATIONS
+        .iter()
+        .filter(|o| !o.default)
+        .map(|o| o.name)
+        .collect();
+    assert_eq!(
+        off,
+        [
+            "ca-certificates",
+            "firewall-rules",
+            "flag-reconfiguration",
+            "fs-uuids",
+            "kerberos-data",
+            "user-account"
+        ]
+    );
+    let mut names: Vec<&str> = SYSPREP_OPERATIONS.iter().map(|o| o.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), SYSPREP_OPERATIONS.len());
+}
+
+#[test]
+fn lists_are_read_from_left_to_right() {
+    let names = |list: &str| -> Vec<&str> {
+        select_operations("--operations", list)
+            .unwrap()
+            .iter()
+            .map(|o| o.name)
+            .collect()
+    };
+    assert_eq!(names("defaults,-logfiles").len(), default_operations().len() - 1);
+    assert_eq!(names("all").len(), SYSPREP_OPERATIONS.len());
+    assert_eq!(
+        names("machine-id,logfiles,-machine-id,machine-id"),
+        ["logfiles", "machine-id"]
+    );
+    assert_eq!(names("-customize,utmp, script"), ["utmp"]);
+    let error = select_operations("--operations", "utmp,nosuch").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+}
+
+#[test]
+fn the_defaults_leave_nothing_of_the_template() {
+    let guest = guest();
+    let tree = guest.tree();
+    lay_out(
+        tree,
+        &[
+            ("/home/debian/.bash_history", "x"),
+            ("/home/debian/.zsh_history", "x"),
+            ("/home/debian/.ssh/authorized_keys", "x"),
+            ("/home/debian/keep.bak", "x"),
+            ("/etc/passwd-", "x"),
+            ("/etc/x.bak", "x"),
+            ("/etc/y~", "x"),
+            ("/var/lib/dhcp/dhclient.eth0.leases", "x"),
+            ("/var/lib/systemd/random-seed", "x"),
+            ("/var/lib/cloud/instances/i-1/user-data.txt", "x"),
+            ("/var/lib/cloud/instance", "-> instances/i-1"),
+            ("/var/lib/cloud/seed/nocloud/meta-data", "keep"),
+            ("/var/lib/cloud/scripts/per-boot/mine", "keep"),
+            ("/var/log/cloud-init.log", "x"),
+            ("/var/log/journal/abc/system.journal", "x"),
+            ("/var/log/apt/history.log", "x"),
+            ("/var/log/README", "keep"),
+            ("/var/mail/debian", "x"),
+            ("/var/crash/dump", "x"),
+            ("/var/spool/cron/crontabs/root", "x"),
+            ("/var/spool/cron/atjobs/.SEQ", "0001f\n"),
+            ("/var/log/account/pacct", "x"),
+            ("/run/utmp", "x"),
+            ("/tmp/.hidden", "x"),
+            ("/tmp/dir/file", "x"),
+            ("/var/tmp/x", "x"),
+            ("/etc/udev/rules.d/70-persistent-net.rules", "x"),
+            ("/etc/netplan/50-cloud-init.yaml", "x"),
+        ],
+    );
+    tree.chown("/var/log/account/pacct", Owner { uid: 0, gid: 4 })
+        .unwrap();
+    let report = clean(&guest, "defaults");
+    for gone in [
+        "/home/debian/.bash_history",
+        "/home/debian/.zsh_history",
+        "/home/debian/.ssh",
+        "/etc/passwd-",
+        "/etc/x.bak",
+        "/etc/y~",
+        "/var/lib/dhcp/dhclient.eth0.leases",
+        "/var/lib/systemd/random-seed",
+        "/var/lib/cloud/instances",
+        "/var/log/cloud-init.log",
+        "/var/log/journal/abc",
+        "/var/log/apt/history.log",
+        "/var/mail/debian",
+        "/var/crash/dump",
+        "/var/spool/cron/crontabs/root",
+        "/run/utmp",
+        "/tmp/.hidden",
+        "/tmp/dir",
+        "/var/tmp/x",
+        "/tmp/left-over",
+        "/etc/udev/rules.d/70-persistent-net.rules",
+        "/etc/ssh/ssh_host_ed25519_key",
+        "/etc/ssh/ssh_host_ed25519_key.pub",
+        "/root/.bash_history",
+        "/var/log/syslog",
+        "/var/log/wtmp",
+        "/var/cache/apt/archives/example_1.0_all.deb",
+        "/etc/netplan/50-cloud-init.yaml",
+    ] {
+        assert!(!tree.exists(gone), "{gone}");
+    }
+    assert!(!tree.is_symlink("/var/lib/cloud/instance"));
+    for kept in [
+        "/home/debian/keep.bak",
+        "/var/log/README",
+        "/var/log/journal",
+        "/tmp",
+        "/var/tmp",
+        "/var/lib/cloud/seed/nocloud/meta-data",
+        "/var/lib/cloud/scripts/per-boot/mine",
+        "/var/cache/apt/archives/partial",
+        "/etc/ssh/sshd_config",
+        "/home/debian",
+    ] {
+        assert!(tree.exists(kept), "{kept}");
+    }
+    assert_eq!(text(tree, "/etc/machine-id"), "");
+    assert_eq!(tree.metadata("/etc/machine-id").unwrap().permissions, 0o444);
+    assert_eq!(
+        tree.read_link("/var/lib/dbus/machine-id").unwrap(),
+        b"/etc/machine-id"
+    );
+    assert_eq!(text(tree, "/var/spool/cron/atjobs/.SEQ"), "00000\n");
+    assert_eq!(
+        (
+            text(tree, "/var/log/account/pacct").len(),
+            tree.metadata("/var/log/account/pacct").unwrap().gid
+        ),
+        (0, 4)
+    );
+    // Host keys come back.
+    let unit = text(tree, "/etc/systemd/system/disksmith-ssh-hostkeys.service");
+    assert!(unit.contains("ssh-keygen -A"));
+    assert!(tree.is_file("/etc/systemd/system/multi-user.target.wants/disksmith-ssh-hostkeys.service"));
+    assert!(report.to_string().contains("makes new host keys"));
+    // A second time there is nothing left to do.
+    let again = clean(&guest, "defaults,-pacct-log");
+    assert!(again.steps.iter().all(|s| s.changes.is_empty()), "{again}");
+}
+
+#[test]
+fn guests_that_make_host_keys_themselves_get_no_unit() {
+    for (path, contents) in [
+        ("/usr/lib/systemd/system/sshd-keygen.target", ""),
+        ("/usr/sbin/sshd-gen-keys-start", "#!/bin/sh"),
+        ("/etc/init.d/sshd", "#!/sbin/openrc-run\nssh-keygen -A\n"),
+    ] {
+        let guest = guest();
+        lay_out(guest.tree(), &[(path, contents)]);
+        clean(&guest, "ssh-hostkeys");
+        assert!(!guest.tree().exists("/etc/ssh/ssh_host_ed25519_key"));
+        assert!(
+            !guest
+                .tree()
+                .exists("/etc/systemd/system/disksmith-ssh-hostkeys.service"),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn customize_comes_before_cleaning() {
+    let guest = guest();
+    let mut random = SeededRandom::new(1);
+    let report = sysprep(
+        &guest,
+        &select_operations("--operations", "machine-id,tmp-files").unwrap(),
+        &operations(&[
+            ("write", "/etc/machine-id:abc"),
+            ("write", "/tmp/x:y"),
+            ("root-password", "disabled"),
+        ]),
+        &mut Context::new(&mut random),
+    )
+    .unwrap();
+    assert_eq!(text(guest.tree(), "/etc/machine-id"), "");
+    assert!(!guest.tree().exists("/tmp/x"));
+    let order: Vec<&str> = report.steps.iter().map(|s| s.operation.as_str()).collect();
+    assert_eq!(
+        order[2..],
+        ["--password root:disabled", "machine-id", "tmp-files"]
+    );
+}
+
+#[test]
+fn red_hat_network_files_lose_names_and_addresses() {
+    let tree = empty_tree();
+    let config = "/etc/sysconfig/network-scripts/ifcfg-eth0";
+    lay_out(
+        &tree,
+        &[
+            ("/etc/os-release", "ID=rhel\nVERSION_ID=8.9\n"),
+            (
+                config,
+                "DEVICE=eth0\nHWADDR=52:54:00:00:00:01\nHOSTNAME=x\nDHCP_HOSTNAME=y\nONBOOT=yes\n",
+            ),
+            ("/etc/NetworkManager/system-connections/a.nmconnection", "x"),
+            ("/etc/pki/consumer/key.pem", "x"),
+        ],
+    );
+    let guest = Guest::of_tree(tree);
+    clean(
+        &guest,
+        "net-hostname,net-hwaddr,net-nmconn,rh-subscription-manager",
+    );
+    assert_eq!(text(guest.tree(), config), "DEVICE=eth0\nONBOOT=yes\n");
+    assert!(
+        !guest
+            .tree()
+            .exists("/etc/NetworkManager/system-connections/a.nmconnection")
+    );
+    assert!(!guest.tree().exists("/etc/pki/consumer/key.pem"));
+}
+
+#[test]
+fn user_accounts_go_with_everything_of_theirs() {
+    let guest = guest();
+    let tree = guest.tree();
+    lay_out(
+        tree,
+        &[
+            ("/var/mail/debian", "x"),
+            ("/etc/subuid", "debian:100000:65536\nother:1:1\n"),
+        ],
+    );
+    clean(&guest, "user-account");
+    for file in ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/subuid"] {
+        assert!(
+            !text(tree, file).contains("debian"),
+            "{file}: {}",
+            text(tree, file)
+        );
+    }
+    assert!(text(tree, "/etc/passwd").contains("sshd:x:105"));
+    assert!(text(tree, "/etc/group").contains("adm:x:4:\n"));
+    assert_eq!(tree.metadata("/etc/shadow").unwrap().permissions, 0o640);
+    assert!(!tree.exists("/home/debian") && !tree.exists("/var/mail/debian"));
+}
+
+#[test]
+fn what_cannot_be_done_is_refused() {
+    let mut random = SeededRandom::new(1);
+    for name in ["fs-uuids", "ca-certificates"] {
+        let chosen = select_operations("--operations", name).unwrap();
+        let error = sysprep(&guest(), &chosen, &[], &mut Context::new(&mut random)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    }
+}
