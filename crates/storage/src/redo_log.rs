@@ -5,8 +5,8 @@
 //! be had from the image and the log together. What must hold, in this order:
 //!
 //! 1. Pages go to the log as they are written. The image stays as it is.
-//! 2. [`Shadow::prepare`](crate::Shadow::prepare): all space that the image will need is taken; the log is
-//!    complete and flushed, its name in the folder too.
+//! 2. [`Shadow::prepare`](crate::Shadow::prepare): all space that the image will need is taken, and the image
+//!    flushed; the log is complete and flushed, its name in the folder too.
 //! 3. [`Prepared::switch`](crate::Prepared::switch): the log is sealed by one write of its first 512 bytes, and
 //!    flushed. This is the point of no return.
 //! 4. The pages are written to the image, the image is flushed, the log is removed, durably.

@@ -44,6 +44,9 @@ impl RawPrepared {
             return Err(error);
         }
         let finish = |header: &mut LogHeader| {
+            // The space that was taken must outlast a power cut. So must what an earlier writer left unflushed:
+            // recovery compares with the contents as they were read here.
+            image.storage.flush()?;
             let log = file.storage();
             log.set_size(header.length)?;
             header.digest = apply::digest(log.as_ref(), header.length)?;
@@ -73,9 +76,17 @@ fn take_space(image: &Image, header: &LogHeader, index: &Index, taken: &mut Vec<
     let Some(file) = image.file.as_ref().filter(|file| !file.is_block_device()) else {
         return Ok(());
     };
+    // Ranges that follow each other lie apart in the log where a segment ends; space is taken for both at once.
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
     for run in index.iter().filter(|run| matches!(run.value, Logged::At(_))) {
-        let end = run.end.saturating_mul(PAGE).min(header.new_size);
-        let mut at = run.start.saturating_mul(PAGE);
+        match ranges.last_mut() {
+            Some((_, end)) if *end == run.start => *end = run.end,
+            _ => ranges.push((run.start, run.end)),
+        }
+    }
+    for (start, end) in ranges {
+        let end = end.saturating_mul(PAGE).min(header.new_size);
+        let mut at = start.saturating_mul(PAGE);
         while at < end {
             let extent_len = if at < image.size {
                 let extent = file.extent_at(at, end - at)?;

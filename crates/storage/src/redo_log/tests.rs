@@ -339,7 +339,7 @@ fn sealed() -> (Memory, Arc<Memory>, Vec<u8>) {
     let old = image(100_000);
     let (image, log) = (Arc::new(old.duplicate()), Arc::new(Memory::new(0)));
     let plan = Plan {
-        operation: Operation::Change,
+        operation: Operation::Write,
         nth: 0,
         failure: Failure::Io,
         lasting: true,
