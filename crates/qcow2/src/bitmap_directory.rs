@@ -16,6 +16,13 @@ pub(crate) const TABLE_OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
 /// Bits of a bitmap table entry that must be zero.
 pub(crate) const TABLE_RESERVED: u64 = 0xff00_0000_0000_01fe;
 
+/// Flag: the bitmap was not saved properly; its contents are not to be trusted.
+pub(crate) const IN_USE: u32 = 1;
+/// Flag: the bitmap must be kept up to date.
+pub(crate) const AUTO: u32 = 2;
+/// Bit 0 of a bitmap table entry without a cluster: all bits of it are set.
+pub(crate) const TABLE_ALL_ONES: u64 = 1;
+
 /// A persistent dirty bitmap, as the directory tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BitmapEntry {

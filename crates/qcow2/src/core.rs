@@ -17,7 +17,6 @@ pub(crate) struct Core {
     pub(crate) geometry: Geometry,
     pub(crate) version: u32,
     pub(crate) compression: CompressionType,
-    pub(crate) data_file_raw: bool,
     /// Whether writes are ordered by flushes (not needed while nobody else can have seen the image).
     pub(crate) ordered: bool,
     /// The host file that holds guest data, where it is one file, and the offset of its first byte there.

@@ -21,7 +21,8 @@ impl State {
         if self.modified {
             return Ok(());
         }
-        let known = Autoclear::DATA_FILE_RAW;
+        self.mark_bitmaps()?;
+        let known = Autoclear::DATA_FILE_RAW | Autoclear::BITMAPS;
         let autoclear = self.header.autoclear & known;
         if autoclear != self.header.autoclear {
             self.header.autoclear = autoclear;

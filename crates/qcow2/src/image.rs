@@ -7,7 +7,7 @@ use crate::core::Core;
 use crate::engine::Engine;
 use crate::entry::{Held, OFFSET_MASK};
 use crate::error::{Error, Result};
-use crate::feature::{Autoclear, Incompatible};
+use crate::feature::Incompatible;
 use crate::header::{CompressionType, Header};
 use crate::snapshot_table::Snapshot;
 use crate::state::State;
@@ -122,7 +122,6 @@ impl Qcow2 {
             geometry: header.geometry,
             version: header.version,
             compression: header.compression,
-            data_file_raw: header.autoclear.contains(Autoclear::DATA_FILE_RAW),
             ordered: options.ordered,
         }
     }

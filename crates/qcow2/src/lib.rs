@@ -7,6 +7,7 @@
 
 mod allocate;
 mod bitmap_directory;
+mod bitmaps;
 mod cache;
 mod check;
 mod compression;

@@ -8,13 +8,16 @@ use crate::types::MAX_L1_BYTES;
 impl Engine {
     /// Changes the size. What is new reads as zeroes; what is cut off is given back.
     pub(crate) fn set_size(&self, size: u64) -> Result<()> {
-        if size % 512 != 0 {
+        if !size.is_multiple_of(512) {
             return Err(Error::request(format!(
                 "{}: the size must be a multiple of 512",
                 self.core.name
             )));
         }
         let old = self.lock().size;
+        if size != old && self.lock().header.bitmaps().is_some() {
+            return Err(Error::unsupported(&self.core.name, "resizing an image that has persistent dirty bitmaps"));
+        }
         if size < old {
             self.cut(size, old)?;
             let _io = self.exclusive();
@@ -70,12 +73,10 @@ impl Engine {
         let _io = self.exclusive();
         let mut state = self.lock();
         state.begin()?;
-        let bits = self.core.geometry.cluster_bits;
         let (mut cluster, end) = (self.core.geometry.clusters(from), self.core.geometry.clusters(to));
         while cluster < end {
             cluster += state.drop_cluster(cluster, end - cluster)?;
         }
-        let _ = bits;
         Ok(())
     }
 }

@@ -131,10 +131,10 @@ impl Qcow2Shadow {
 
 impl Drop for Qcow2Shadow {
     fn drop(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            if let Err(error) = claim.cut() {
-                log::warn!("{error}");
-            }
+        if let Some(claim) = self.claim.take()
+            && let Err(error) = claim.cut()
+        {
+            log::warn!("{error}");
         }
     }
 }

@@ -56,7 +56,7 @@ impl Checker {
 
     /// Whether a file that was cut off may have reached so far.
     fn is_plausible(&self, end: u64) -> bool {
-        end < self.core.file.size().saturating_mul(2).saturating_add(1 << 30)
+        end < self.core.file.size().saturating_mul(2).saturating_add(64 << 20)
     }
 
     pub(super) fn count_references(&mut self) -> Result<()> {

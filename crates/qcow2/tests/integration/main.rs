@@ -1,5 +1,8 @@
 //! The format against its judges: qemu-img and qemu-io.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bitmaps;
 mod check;
 mod crash;
 mod create;
