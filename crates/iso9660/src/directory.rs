@@ -94,7 +94,7 @@ impl DirectoryEncoder<'_> {
                 Target::File(node) => {
                     self.file_entries(node, &mut system_use);
                     self.sections(node, &record.identifier, &mut |section| {
-                        write(section, &system_use)
+                        write(section, &system_use);
                     });
                 }
             }

@@ -108,7 +108,9 @@ impl Hierarchy {
         let mut order: Vec<u32> = (0..self.directories.len() as u32).collect();
         if self.relocated > 0 {
             order.sort_by_key(|index| match self.directories.get(*index as usize) {
-                Some(directory) if *index > 0 && directory.node.is_some() => (1, std::cmp::Reverse(directory.nesting)),
+                Some(directory) if *index > 0 && directory.node.is_some() => {
+                    (1, std::cmp::Reverse(directory.nesting))
+                }
                 _ => (0, std::cmp::Reverse(0)),
             });
         }

@@ -137,8 +137,13 @@ impl IsoImage {
                     continue;
                 };
                 // A directory's length in bytes is a 32-bit number.
-                let too_large = || Error::ImageTooLarge { blocks: *records as u64 };
-                directory.blocks = u32::try_from(*records).ok().filter(|b| *b < 1 << 21).ok_or_else(too_large)?;
+                let too_large = || Error::ImageTooLarge {
+                    blocks: *records as u64,
+                };
+                directory.blocks = u32::try_from(*records)
+                    .ok()
+                    .filter(|b| *b < 1 << 21)
+                    .ok_or_else(too_large)?;
                 directory.continuation_blocks = u32::try_from(*continuations).map_err(|_| too_large())?;
                 directory.extent = counter.take(*records as u64)?;
                 counter.take(*continuations as u64)?;

@@ -1,7 +1,7 @@
 //! ISO 9660 images with Joliet, Rock Ridge and El Torito.
 //!
 //! [`ImageTree`] takes the files, [`IsoImage::plan`] lays them out, [`IsoImage::write_to`] writes the image in one pass to
-//! anything that takes bytes. The same tree and options give the same bytes.
+//! anything that takes bytes. [`Iso::open`] reads an image as a [`disksmith_vfs::FileSystem`]. The same tree and options give the same bytes.
 
 mod boot_catalog;
 mod date;
@@ -11,6 +11,7 @@ mod endian;
 mod error;
 mod hierarchy;
 mod image;
+mod iso;
 mod joliet_names;
 mod options;
 mod output_file;
@@ -19,12 +20,15 @@ mod plain_names;
 mod rock_ridge;
 mod source;
 mod susp;
+mod susp_area;
 mod tree;
 mod volume_descriptor;
+mod zisofs;
 
 pub use boot_catalog::{BootCatalog, BootEntry, Emulation, Platform};
 pub use error::{Error, Result};
 pub use image::IsoImage;
+pub use iso::Iso;
 pub use options::{Duplicates, Level, Options, VolumeTexts};
 pub use output_file::Existing;
 pub use source::Source;

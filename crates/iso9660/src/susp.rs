@@ -91,11 +91,6 @@ impl Continuations {
         }
     }
 
-    /// How many blocks are needed.
-    pub(crate) fn blocks(&self) -> u32 {
-        self.bytes.len().div_ceil(BLOCK) as u32
-    }
-
     /// All areas, filled up to whole blocks.
     pub(crate) fn into_bytes(mut self) -> Vec<u8> {
         self.bytes.resize(self.bytes.len().next_multiple_of(BLOCK), 0);

@@ -238,10 +238,10 @@ impl ImageTree {
 
     /// Places a file earlier in the image (higher weight) or later (lower) than the others, whose weight is 0.
     pub fn set_weight(&mut self, file: NodeId, weight: i32) {
-        if let NodeKind::File { content } = self.node(file).kind {
-            if let Some(content) = self.contents.get_mut(content as usize) {
-                content.weight = weight;
-            }
+        if let NodeKind::File { content } = self.node(file).kind
+            && let Some(content) = self.contents.get_mut(content as usize)
+        {
+            content.weight = weight;
         }
     }
 

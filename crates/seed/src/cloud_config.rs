@@ -366,16 +366,15 @@ fn check_users((key, users): &(Yaml, Yaml), findings: &mut Findings) {
         if let Some(keys) = user
             .get("ssh_authorized_keys")
             .or_else(|| user.get("ssh-authorized-keys"))
+            && keys.value_type() == Type::Text
         {
-            if keys.value_type() == Type::Text {
-                let message = "ssh_authorized_keys is a list, and this is a text";
-                findings.warning(
-                    "wrong-type",
-                    keys.at,
-                    message,
-                    "write the key on a line of its own after \"- \"".to_string(),
-                );
-            }
+            let message = "ssh_authorized_keys is a list, and this is a text";
+            findings.warning(
+                "wrong-type",
+                keys.at,
+                message,
+                "write the key on a line of its own after \"- \"".to_string(),
+            );
         }
     }
 }
@@ -432,10 +431,10 @@ fn check_files(files: &Yaml, findings: &mut Findings) {
 }
 
 fn check_passwords(root: &Yaml, findings: &mut Findings) {
-    if let Some((key, value)) = root.entry("password") {
-        if value.text().is_some_and(|p| !p.starts_with('$')) {
-            plain_password(key, findings);
-        }
+    if let Some((key, value)) = root.entry("password")
+        && value.text().is_some_and(|p| !p.starts_with('$'))
+    {
+        plain_password(key, findings);
     }
     if let Some((key, list)) = root.get("chpasswd").and_then(|c| c.entry("list")) {
         let lines: Vec<&str> = match list.value_type() {

@@ -77,11 +77,12 @@ pub(crate) fn check(text: &str, findings: &mut Findings) {
     }
     for (key, value) in root.entries() {
         let Some(name) = key.text() else { continue };
-        if !KEYS.contains(&name) && name != "<<" {
-            if let Some(near) = nearest(name, KEYS.iter().copied()).filter(|n| *n != "instance-id") {
-                let message = format!("cloud-init reads no key {name:?} of meta-data");
-                findings.warning("unknown-key", key.at, message, format!("did you mean {near}?"));
-            }
+        if !KEYS.contains(&name)
+            && name != "<<"
+            && let Some(near) = nearest(name, KEYS.iter().copied()).filter(|n| *n != "instance-id")
+        {
+            let message = format!("cloud-init reads no key {name:?} of meta-data");
+            findings.warning("unknown-key", key.at, message, format!("did you mean {near}?"));
         }
         match name {
             "local-hostname" if matches!(value.value_type(), Type::Sequence | Type::Mapping | Type::Null) => {

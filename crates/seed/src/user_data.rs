@@ -506,16 +506,16 @@ fn check_archive(text: &str, findings: &mut Findings) {
             );
             continue;
         };
-        if let (None, Some(text)) = (declared, content.text()) {
-            if UserDataKind::of(text.as_bytes()).is_none() {
-                let message = "no type is given, and the content starts with no header that cloud-init knows";
-                findings.error(
-                    "archive-item",
-                    content.at,
-                    message,
-                    "add a type key, or a header".to_string(),
-                );
-            }
+        if let (None, Some(text)) = (declared, content.text())
+            && UserDataKind::of(text.as_bytes()).is_none()
+        {
+            let message = "no type is given, and the content starts with no header that cloud-init knows";
+            findings.error(
+                "archive-item",
+                content.at,
+                message,
+                "add a type key, or a header".to_string(),
+            );
         }
     }
 }

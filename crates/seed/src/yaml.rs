@@ -165,11 +165,12 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
             }
         };
         let at = position(&span);
-        if !tab_told && !span.is_empty_span() {
-            if let Some(column) = tab_before(&lines, at) {
-                tab(at.0, column, findings);
-                tab_told = true;
-            }
+        if !tab_told
+            && !span.is_empty_span()
+            && let Some(column) = tab_before(&lines, at)
+        {
+            tab(at.0, column, findings);
+            tab_told = true;
         }
         let index = span.start.index();
         let done = match event {

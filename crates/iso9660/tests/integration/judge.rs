@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// Runs a program and returns its standard output; `None`, with a loud word, where it is not installed (an error in CI).
-pub fn run(program: &str, args: &[&str]) -> Option<String> {
+pub(crate) fn run(program: &str, args: &[&str]) -> Option<String> {
     run_bytes(program, args).map(|out| String::from_utf8_lossy(&out).into_owned())
 }
 
-pub fn run_bytes(program: &str, args: &[&str]) -> Option<Vec<u8>> {
+pub(crate) fn run_bytes(program: &str, args: &[&str]) -> Option<Vec<u8>> {
     let out = Command::new(program)
         .args(args)
         .env("LC_ALL", "C.UTF-8")
@@ -35,6 +35,6 @@ pub fn run_bytes(program: &str, args: &[&str]) -> Option<Vec<u8>> {
     }
 }
 
-pub fn path(path: &Path) -> &str {
+pub(crate) fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }

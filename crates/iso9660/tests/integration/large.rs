@@ -2,7 +2,9 @@
 
 use crate::judge::{path, run};
 use crate::model::at;
-use disksmith_iso9660::{Attributes, Error, ImageTree, IsoImage, Level, Options, Source};
+use crate::reading::Image;
+use disksmith_iso9660::{Attributes, Error, ImageTree, Iso, IsoImage, Level, Options, Source};
+use disksmith_vfs::FileSystem;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -69,6 +71,12 @@ fn more_than_four_gib_takes_several_extents() {
     let mut out = Sparse(File::create(&iso).unwrap());
     image.write_to(&mut out).unwrap();
     out.0.set_len(image.size()).unwrap();
+    let opened = Iso::open(Image::open(&iso)).unwrap();
+    let inode = opened.lookup(opened.root(), b"big").unwrap();
+    assert_eq!(opened.metadata(inode).unwrap().size, SIZE);
+    let mut end = [0; 100];
+    assert_eq!(opened.read(inode, SIZE - 7, &mut end).unwrap(), 7);
+    assert_eq!(&end[..7], b"the end");
     if let Some(out) = run("bsdtar", &["-tvf", path(&iso)]) {
         assert!(out.contains(&SIZE.to_string()), "{out}");
     }

@@ -9,32 +9,32 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Directory,
     File(Vec<u8>),
     Symlink(Vec<u8>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    pub kind: Kind,
-    pub mode: u16,
-    pub uid: u32,
-    pub gid: u32,
-    pub mtime: i64,
+pub(crate) struct Item {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u16,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: i64,
 }
 
 /// Items by path (`a/b/c`); the root is not among them. Every parent is a directory that is there.
-pub type Model = BTreeMap<Vec<u8>, Item>;
+pub(crate) type Model = BTreeMap<Vec<u8>, Item>;
 
-pub fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp {
         seconds,
         nanoseconds: 0,
     }
 }
 
-pub fn tree(model: &Model) -> ImageTree {
+pub(crate) fn tree(model: &Model) -> ImageTree {
     let mut tree = ImageTree::new(Attributes::new(0o755, at(1_600_000_000)));
     let mut ids = BTreeMap::from([(Vec::new(), tree.root())]);
     for (path, item) in model {
@@ -59,7 +59,7 @@ pub fn tree(model: &Model) -> ImageTree {
 }
 
 /// What lies in a folder of the host.
-pub fn read_host(folder: &Path) -> Model {
+pub(crate) fn read_host(folder: &Path) -> Model {
     let mut out = Model::new();
     walk(folder, &[], &mut out);
     out
@@ -103,7 +103,7 @@ fn walk(folder: &Path, prefix: &[u8], out: &mut Model) {
 
 /// Compares what was extracted with what went in, and says where they differ. The mode, owner and time of links are no
 /// matter; the owner only where `owners` says so.
-pub fn assert_same(model: &Model, found: &Model, owners: bool, times: bool, who: &str) {
+pub(crate) fn assert_same(model: &Model, found: &Model, owners: bool, times: bool, who: &str) {
     let show = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     for path in found.keys() {
         assert!(model.contains_key(path), "{who}: unexpected {}", show(path));

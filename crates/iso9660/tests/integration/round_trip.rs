@@ -2,7 +2,8 @@
 
 use crate::judge::{path, run};
 use crate::model::{self, Item, Kind, Model, assert_same, at};
-use disksmith_iso9660::{Duplicates, Existing, IsoImage, Level, Options};
+use crate::reading::{self, Image};
+use disksmith_iso9660::{Duplicates, Existing, Iso, IsoImage, Level, Options};
 use proptest::prelude::*;
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
@@ -117,6 +118,8 @@ fn check(model: &Model, options: Options) {
         .unwrap();
     assert!(std::fs::read(&iso).unwrap() == again, "two runs differ");
 
+    let opened = Iso::open(Image::open(&iso)).unwrap();
+    assert_same(model, &reading::read_all(&opened), true, true, "disksmith");
     let by_tar = folder.path().join("bsdtar");
     std::fs::create_dir(&by_tar).unwrap();
     if run("bsdtar", &["-C", path(&by_tar), "-xpf", path(&iso)]).is_some() {

@@ -126,7 +126,7 @@ fn yaml() {
     for (text, line) in [
         ("#cloud-config\nhostname: a\n  fqdn: b\n", 3),
         ("#cloud-config\npackages: [a, b\nhostname: x\n", 3),
-        ("#cloud-config\nruncmd:\n - echo \"a\n - echo b\n", 5),
+        ("#cloud-config\nruncmd:\n - \"echo a\n - echo b\n", 3),
         ("#cloud-config\nfinal_message: \"a\" b\n", 2),
         ("#cloud-config\nhostname: @a\n", 2),
         ("#cloud-config\nfinal_message: a: b\n", 2),
@@ -140,8 +140,10 @@ fn yaml() {
         );
         assert!(findings[0].line.abs_diff(line) <= 1, "{text}: {findings:#?}");
     }
-    let deep = format!("#cloud-config\na: {}", "[".repeat(100_000));
+    let deep = format!("#cloud-config\na: {}{}", "[".repeat(200), "]".repeat(200));
     assert_eq!(found(&user_data(deep.as_bytes()))[0].1, "yaml-depth");
+    let deeper = format!("#cloud-config\na: {}", "[".repeat(100_000));
+    assert_eq!(found(&user_data(deeper.as_bytes()))[0].1, "yaml-syntax");
 }
 
 #[test]
