@@ -369,11 +369,7 @@ fn carry_over(
     // A qcow2 cluster is allocated whole; in a file, zeroes are found down to the sparse size.
     let granule = match options.format {
         Format::Qcow2 => allocation,
-        Format::Raw => sparse
-            .max(512)
-            .next_power_of_two()
-            .max(DEFAULT_SPARSE_SIZE)
-            .min(PIECE),
+        Format::Raw => sparse.next_power_of_two().clamp(DEFAULT_SPARSE_SIZE, PIECE),
     };
     let detect = match options.format {
         _ if sparse == 0 => None,

@@ -102,7 +102,7 @@ pub(crate) fn fill_empty(
                 ..options.qcow2.clone()
             };
             let storage: StorageRef = file.clone();
-            let data: Option<StorageRef> = data_file.map(|d| -> StorageRef { d.clone() });
+            let data: Option<StorageRef> = data_file.map(|d| Arc::clone(d) as StorageRef);
             disksmith_qcow2::create(&storage, data.as_ref(), &qcow2).map_err(Error::qcow2(path))?;
         }
     }

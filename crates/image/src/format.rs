@@ -175,7 +175,7 @@ pub fn detect_in(file: &dyn Storage) -> disksmith_storage::Result<Detected> {
     let mut head = vec![0; size.min(PROBE_SIZE as u64) as usize];
     file.read_at(0, &mut head)?;
     let by_head = detect(&head);
-    if by_head == Detected::Known(Format::Raw) && size > 512 && size % 512 == 0 {
+    if by_head == Detected::Known(Format::Raw) && size > 512 && size.is_multiple_of(512) {
         let mut footer = [0; 8];
         file.read_at(size - 512, &mut footer)?;
         if &footer == b"conectix" {

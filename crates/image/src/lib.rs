@@ -2,7 +2,7 @@
 //!
 //! [`Image::open`] tells an image's format, follows its backing chain through a [`Gate`] and gives the guest's disk as a
 //! [`disksmith_storage::Storage`]. The verbs are functions: [`info()`], [`create()`], [`clone_linked`], [`clone_full`],
-//! [`convert()`], [`compare()`], [`check()`], [`map()`], [`measure()`], [`recover()`]. A
+//! [`convert()`], [`compare()`], [`check()`], [`map()`], [`measure()`], [`resize()`], [`recover()`]. A
 //! [`Transaction`] edits images. Where qemu-img has the verb too, the results render
 //! as the very text that it prints.
 
@@ -25,6 +25,7 @@ mod measure;
 mod name_pattern;
 mod open;
 mod recover;
+mod resize;
 mod rounded;
 mod transaction;
 mod worker;
@@ -51,5 +52,6 @@ pub use measure::{Measurement, Qcow2Layout, measure, measure_empty};
 pub use name_pattern::NamePattern;
 pub use open::{MAX_CHAIN, OpenOptions};
 pub use recover::{Recovered, recover};
+pub use resize::{NewSize, ResizeOptions, resize};
 pub use transaction::{CommitReport, DiskSpec, Output, Transaction, TransactionOptions};
 pub use worker::{NoProgress, Progress};

@@ -111,10 +111,8 @@ impl Image {
         let found = find_chain(path.as_ref(), options)?;
         let mut layers: Vec<Layer> = Vec::with_capacity(found.len());
         let mut backing: Option<StorageRef> = None;
-        let last = found.len().saturating_sub(1);
         for (depth, part) in found.into_iter().enumerate().rev() {
             let writable = options.writable && depth == 0;
-            debug_assert!(depth <= last);
             let layer = open_layer(part, backing.take(), writable, options)?;
             backing = Some(layer.storage());
             layers.push(layer);
@@ -151,8 +149,10 @@ pub(crate) fn find_chain(path: &Path, options: &OpenOptions) -> Result<Vec<Found
     };
     let mut chain: Vec<Found> = vec![find(&top, mode, options, options.format)?];
     let mut seen: Vec<FileId> = chain.iter().map(|f| f.file.id()).collect();
-    while options.backing {
-        let Some(overlay) = chain.last() else { break };
+    if !options.backing {
+        return Ok(chain);
+    }
+    while let Some(overlay) = chain.last() {
         let Some(member) = backing_of(overlay, &options.gate)? else {
             break;
         };

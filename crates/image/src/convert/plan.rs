@@ -5,6 +5,8 @@ use disksmith_storage::{ExtentState, Storage};
 
 /// The largest piece in bytes; a multiple of every cluster size.
 pub(crate) const PIECE: u64 = 2 << 20;
+/// The usual piece: small enough to stay in a processor's cache between being read and being written.
+const USUAL_PIECE: u64 = 256 << 10;
 
 /// A range of the target, and what belongs there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +114,8 @@ impl<'a> Planner<'a> {
                     }));
                 }
             }
-            let cut = (start - start % PIECE).saturating_add(PIECE).min(self.size);
+            let piece = self.granule.max(USUAL_PIECE);
+            let cut = (start - start % piece).saturating_add(piece).min(self.size);
             let stop = self.data_end(start, cut)?;
             self.at = stop;
             return Ok(Some(Piece::Data {

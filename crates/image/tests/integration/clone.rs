@@ -60,7 +60,13 @@ fn names_are_recorded_relative_to_the_clone() {
     let dir = dir.path();
     let base = template(dir);
     let absolute = dir.join("sub/a.qcow2");
-    clone_linked(&base, &[absolute.clone()], &CloneOptions::default(), &NoProgress).unwrap();
+    clone_linked(
+        &base,
+        std::slice::from_ref(&absolute),
+        &CloneOptions::default(),
+        &NoProgress,
+    )
+    .unwrap();
     let text = qemu_img(dir, "info sub/a.qcow2");
     assert!(
         text.contains(&format!("backing file: {}\n", base.display())),
@@ -103,7 +109,7 @@ fn nothing_is_overwritten_and_nothing_left_half_done() {
     .unwrap();
     let error = clone_linked(&base, &[dir.join("old.qcow2")], &force, &NoProgress).unwrap_err();
     assert!(matches!(error, Error::HasClones { total: 1, .. }), "{error}");
-    let error = clone_linked(&base, &[base.clone()], &force, &NoProgress).unwrap_err();
+    let error = clone_linked(&base, std::slice::from_ref(&base), &force, &NoProgress).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
 }
 
@@ -125,7 +131,7 @@ fn full_clones_stand_alone() {
     let full = dir.join("full.qcow2");
     clone_full(
         &dir.join("over.qcow2"),
-        &[full.clone()],
+        std::slice::from_ref(&full),
         &CloneOptions::default(),
         Format::Qcow2,
         &NoProgress,

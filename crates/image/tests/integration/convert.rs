@@ -15,7 +15,7 @@ fn to(format: Format) -> ConvertOptions {
 
 fn run(source: &Path, target: &Path, options: &ConvertOptions) {
     convert(
-        &[source.to_owned()],
+        std::slice::from_ref(&source.to_owned()),
         &OpenOptions::read(),
         target,
         options,
@@ -213,7 +213,7 @@ fn into_an_image_that_is_there() {
     let dir = dir.path();
     let top = chain(dir);
     qemu_img(dir, "create -q -f qcow2 there.qcow2 20971008");
-    qemu_io(dir, "qcow2", "there.qcow2", &["write -P 99 0 20M"]);
+    qemu_io(dir, "qcow2", "there.qcow2", &["write -P 99 0 20971008"]);
     let options = ConvertOptions {
         into_existing: true,
         ..to(Format::Qcow2)
@@ -257,7 +257,7 @@ fn a_conversion_that_fails_leaves_what_was_there() {
         .collect();
     let convert = |target: &str, options: &ConvertOptions, progress: &dyn Progress| {
         convert(
-            &[top.clone()],
+            std::slice::from_ref(&top),
             &OpenOptions::read(),
             &dir.join(target),
             options,
@@ -338,7 +338,7 @@ fn write(compressed: bool) -> BoxedStrategy<Write> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
-        if std::env::var_os("DISKSMITH_LONG").is_some() { 300 } else { 12 }
+        if std::env::var_os("DISKSMITH_LONG").is_some() { 300 } else { 8 }
     ))]
 
     #[test]

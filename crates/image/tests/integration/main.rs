@@ -1,9 +1,20 @@
 //! The image crate against qemu-img, qemu-io and qemu-nbd.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails that way"
+)]
+
 mod chain;
 mod clone;
 mod convert;
+mod hostile;
 mod info;
 mod judge;
 mod map_check_compare;
+mod memory;
+mod resize;
+mod speed;
 mod transaction;

@@ -415,7 +415,7 @@ fn kills() -> u64 {
     if std::env::var_os("DISKSMITH_LONG").is_some() {
         1000
     } else {
-        25
+        15
     }
 }
 
