@@ -122,6 +122,9 @@ struct Checker {
     /// Whether the refcount structures cannot be mended in place.
     rebuild: bool,
     repair: Repair,
+    /// Whether some structure could not be read, so that what it references is not known: then no refcount can be
+    /// called wrong, and nothing is repaired.
+    blind: bool,
     /// Whether entries of the snapshot table lack what version 3 wants of them.
     incomplete_snapshots: bool,
     /// How far structures reach beyond the end of a file that was cut off; 0 when none does.
@@ -175,6 +178,7 @@ impl Checker {
             clusters,
             rebuild: false,
             repair,
+            blind: false,
             incomplete_snapshots: false,
             reach: 0,
             repeated: 0,
@@ -185,6 +189,9 @@ impl Checker {
     fn run(&mut self) -> Result<()> {
         self.report.total_clusters = self.core.geometry.clusters(self.header.size & !511);
         self.count_references()?;
+        if self.blind {
+            return Ok(());
+        }
         if self.repair == Repair::All && self.reach > 0 {
             // What was cut off reads as zeroes; with its space back it can be counted.
             let end = self.reach.max(self.core.file.size());

@@ -16,7 +16,10 @@ impl Engine {
         }
         let old = self.lock().size;
         if size != old && self.lock().header.bitmaps().is_some() {
-            return Err(Error::unsupported(&self.core.name, "resizing an image that has persistent dirty bitmaps"));
+            return Err(Error::unsupported(
+                &self.core.name,
+                "resizing an image that has persistent dirty bitmaps",
+            ));
         }
         if size < old {
             self.cut(size, old)?;

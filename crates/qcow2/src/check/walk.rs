@@ -97,6 +97,7 @@ impl Checker {
                 Ok(found) => found,
                 Err(error) => {
                     self.report.error(|| error.to_string());
+                    self.blind = true;
                     return Ok(());
                 }
             };
@@ -274,6 +275,7 @@ impl Checker {
             Ok(list) => list,
             Err(error) => {
                 self.report.corrupt(|| error.to_string());
+                self.blind = true;
                 return Ok(());
             }
         };
@@ -287,6 +289,7 @@ impl Checker {
             if !inside || self.core.geometry.within(bitmap.table_offset) != 0 || entries > 0x800_0000 {
                 self.report
                     .corrupt(|| format!("the bitmap table at {:#x} is out of place", bitmap.table_offset));
+                self.blind = true;
                 continue;
             }
             for (index, entry) in read_table(&self.core, bitmap.table_offset, entries)?

