@@ -1,6 +1,7 @@
 //! The verbs, one file each, and what their arguments share.
 
 mod cat;
+mod check;
 mod clone;
 mod compare;
 mod completions;
@@ -14,8 +15,10 @@ mod info;
 mod ls;
 mod map;
 mod operation_args;
+mod quickstart;
 mod recover;
 mod report;
+mod resize;
 mod seed;
 mod sysprep;
 
@@ -64,12 +67,15 @@ impl Globals {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant, reason = "there is one value of it")]
 enum Verb {
+    Quickstart(quickstart::QuickstartArgs),
     Info(info::InfoArgs),
     Create(create::CreateArgs),
     Clone(clone::CloneArgs),
     Convert(convert::ConvertArgs),
+    Check(check::CheckArgs),
     Compare(compare::CompareArgs),
     Map(map::MapArgs),
+    Resize(resize::ResizeArgs),
     Recover(recover::RecoverArgs),
     Customize(customize::CustomizeArgs),
     Sysprep(sysprep::SysprepArgs),
@@ -87,12 +93,15 @@ enum Verb {
 pub(crate) fn run(cli: &Cli) -> Outcome {
     let globals = &cli.globals;
     match &cli.verb {
+        Verb::Quickstart(args) => quickstart::run(args, globals),
         Verb::Info(args) => info::run(args),
         Verb::Create(args) => create::run(args, globals),
         Verb::Clone(args) => clone::run(args, globals),
         Verb::Convert(args) => convert::run(args, globals),
+        Verb::Check(args) => check::run(args, globals),
         Verb::Compare(args) => compare::run(args, globals),
         Verb::Map(args) => map::run(args),
+        Verb::Resize(args) => resize::run(args, globals),
         Verb::Recover(args) => recover::run(args, globals),
         Verb::Customize(args) => customize::run(args, globals),
         Verb::Sysprep(args) => sysprep::run(args, globals),

@@ -16,6 +16,8 @@ pub(crate) struct Failure {
     message: String,
     /// The least exit status that it may have.
     least_status: u8,
+    /// The exit status, whatever the class says.
+    exact_status: Option<u8>,
     /// What was left as it was.
     unchanged: Option<String>,
     /// What to do next.
@@ -25,7 +27,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that no library knows: a wrong argument, a file that is in the way.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), least_status: 1, unchanged: None, hint: None }
+        Self { kind, message: message.into(), least_status: 1, exact_status: None, unchanged: None, hint: None }
     }
 
     /// A wrong argument.
@@ -67,6 +69,12 @@ impl Failure {
         self
     }
 
+    /// Sets the exit status, for a verb whose numbers mean something else.
+    pub(crate) fn exactly_status(mut self, status: u8) -> Self {
+        self.exact_status = Some(status);
+        self
+    }
+
     /// The exit status of this failure, as `docs/exit-status.md` lists them.
     pub(crate) fn exit_status(&self) -> u8 {
         let status = match self.kind {
@@ -78,7 +86,7 @@ impl Failure {
             ErrorKind::NoSpace => 7,
             _ => 1,
         };
-        status.max(self.least_status)
+        self.exact_status.unwrap_or(status.max(self.least_status))
     }
 
     /// Prints the failure on standard error and gives the exit status.
@@ -96,6 +104,6 @@ impl Failure {
 
 impl<E: Diagnose> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { kind: error.kind(), message: error.to_string(), least_status: 1, unchanged: None, hint: error.hint() }
+        Self { kind: error.kind(), message: error.to_string(), least_status: 1, exact_status: None, unchanged: None, hint: error.hint() }
     }
 }

@@ -16,6 +16,7 @@ mod selector;
 mod selinux;
 mod skeleton;
 mod sysprep;
+mod template;
 
 pub use context::{Context, CopyOwner, RandomSource, SeededRandom, SystemRandom};
 pub use crypt::{Scheme, hash_password};
@@ -38,3 +39,4 @@ pub use skeleton::{Skeleton, lay_out_skeleton};
 pub use sysprep::{
     OPERATIONS as SYSPREP_OPERATIONS, SysprepOperation, default_operations, select_operations, sysprep,
 };
+pub use template::{Template, make_template};

@@ -154,7 +154,7 @@ fn reading_verbs_show_what_the_kernel_shows() {
     make(&lab, "vm.qcow2", Layout::Gpt, "");
     let before = lab.read("vm.qcow2");
     assert_eq!(lab.disksmith("cat -a vm.qcow2 /etc/motd").ok(), "welcome\n");
-    assert_eq!(lab.disksmith("cat -a vm.qcow2 /bin/../etc/os-release").ok().lines().count(), 4);
+    assert_eq!(lab.disksmith("cat -a vm.qcow2 /bin/../lib/os-release").ok().lines().count(), 4);
     let list = lab.disksmith("ls -a vm.qcow2 /etc/ssh").ok();
     assert_eq!(list, "ssh_host_ed25519_key\nssh_host_ed25519_key.pub\nsshd_config\n");
     let long = lab.disksmith("ls -lR -a vm.qcow2 /etc").ok();

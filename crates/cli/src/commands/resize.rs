@@ -1,0 +1,46 @@
+//! `disksmith resize`.
+
+use super::{Globals, ImageFormat, image_unchanged, parse_size};
+use crate::failure::{Failure, Outcome};
+use clap::Args;
+use disksmith_image::{NewSize, ResizeOptions, human_size, resize};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Give the disk in an image another size
+///
+/// Partitions and filesystems in it stay as they are.
+#[derive(Debug, Args)]
+pub(crate) struct ResizeArgs {
+    /// The image
+    image: PathBuf,
+    /// The new size (20G), or the difference (+5G, -5G)
+    #[arg(allow_hyphen_values = true, value_parser = new_size)]
+    size: NewSize,
+    /// Its format, instead of detecting it
+    #[arg(short = 'f', long = "format", value_name = "FORMAT")]
+    format: Option<ImageFormat>,
+    /// Allow the disk to become smaller, which throws away what lies behind its new end
+    #[arg(long)]
+    shrink: bool,
+    /// Resize even a base that has clones
+    #[arg(long)]
+    force: bool,
+}
+
+fn new_size(text: &str) -> Result<NewSize, String> {
+    Ok(match (text.strip_prefix('+'), text.strip_prefix('-')) {
+        (Some(more), _) => NewSize::Grow(parse_size(more)?),
+        (_, Some(less)) => NewSize::Shrink(parse_size(less)?),
+        _ => NewSize::To(parse_size(text)?),
+    })
+}
+
+pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
+    let options =
+        ResizeOptions { format: args.format.map(Into::into), shrink: args.shrink, force: args.force };
+    let unchanged = image_unchanged(std::slice::from_ref(&args.image));
+    let size = resize(&args.image, args.size, &options).map_err(|e| unchanged(Failure::from(e)))?;
+    globals.say(|| format!("{}: {} ({size} bytes)", args.image.display(), human_size(size)));
+    Ok(ExitCode::SUCCESS)
+}
