@@ -7,7 +7,7 @@ use disksmith_vfs::Timestamp;
 use std::path::Path;
 use std::process::Command;
 
-fn options() -> BuildOptions {
+pub(crate) fn options() -> BuildOptions {
     BuildOptions::new(Timestamp {
         seconds: 1_700_000_000,
         nanoseconds: 0,
@@ -24,7 +24,7 @@ fn full() -> NoCloud {
     }
 }
 
-fn run(program: &str, args: &[&str]) -> Option<String> {
+pub(crate) fn run(program: &str, args: &[&str]) -> Option<String> {
     match Command::new(program).args(args).env("LC_ALL", "C.UTF-8").output() {
         Ok(out) => {
             assert!(

@@ -1,0 +1,205 @@
+//! Documents for the common case, from a handful of settings.
+
+use crate::meta_data::quoted;
+use crate::nocloud::Document;
+use std::net::IpAddr;
+
+/// A user to create.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuickUser {
+    /// Login name; `root` and the name of the image's default user are taken too.
+    pub name: String,
+    /// Public keys, one line each.
+    pub ssh_keys: Vec<String>,
+    /// A hash as `/etc/shadow` holds it; `None` leaves the password locked.
+    pub password_hash: Option<String>,
+    /// Whether the user may do everything by sudo without a password.
+    pub sudo: bool,
+    /// Further groups.
+    pub groups: Vec<String>,
+    /// Login shell; `None` is the image's default.
+    pub shell: Option<String>,
+}
+
+/// A fixed address for one network device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticNetwork {
+    /// The device: a name or a pattern such as `en*`, or a MAC address.
+    pub device: DeviceMatch,
+    /// Addresses with the lengths of their prefixes.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Default gateways, at most one of each family.
+    pub gateways: Vec<IpAddr>,
+    /// Name servers.
+    pub nameservers: Vec<IpAddr>,
+    /// Search domains.
+    pub search: Vec<String>,
+}
+
+/// How a network device is found in the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceMatch {
+    /// By its name or a pattern.
+    Name(String),
+    /// By its MAC address.
+    Mac(String),
+}
+
+/// What most machines need, without any YAML.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quick {
+    /// Host name.
+    pub hostname: Option<String>,
+    /// Fully qualified name.
+    pub fqdn: Option<String>,
+    /// Time zone, such as `Europe/Berlin`.
+    pub timezone: Option<String>,
+    /// Locale, such as `de_DE.UTF-8`.
+    pub locale: Option<String>,
+    /// Users to create besides the image's default user.
+    pub users: Vec<QuickUser>,
+    /// Whether the image's default user is not created.
+    pub no_default_user: bool,
+    /// Public keys of the image's default user.
+    pub ssh_keys: Vec<String>,
+    /// Password hash of the image's default user.
+    pub password_hash: Option<String>,
+    /// Password hash of root.
+    pub root_password_hash: Option<String>,
+    /// Packages to install; the lists of packages are updated before.
+    pub packages: Vec<String>,
+    /// Whether all packages are upgraded.
+    pub package_upgrade: bool,
+    /// Commands for a shell, run once at the end of the first boot.
+    pub run: Vec<String>,
+    /// A fixed address; `None` leaves the network as the image has it.
+    pub network: Option<StaticNetwork>,
+}
+
+impl Quick {
+    /// The `#cloud-config` document.
+    pub fn user_data(&self) -> Document {
+        let mut out = String::from("#cloud-config\n");
+        for (key, value) in [
+            ("hostname", &self.hostname),
+            ("fqdn", &self.fqdn),
+            ("timezone", &self.timezone),
+            ("locale", &self.locale),
+        ] {
+            if let Some(value) = value {
+                line(&mut out, 0, key, value);
+            }
+        }
+        self.users(&mut out);
+        list(&mut out, 0, "ssh_authorized_keys", &self.ssh_keys);
+        if let Some(hash) = &self.password_hash {
+            line(&mut out, 0, "password", hash);
+        }
+        if self.password_hash.is_some() || self.root_password_hash.is_some() {
+            out.push_str("chpasswd:\n  expire: false\n");
+            if let Some(hash) = &self.root_password_hash {
+                list(&mut out, 2, "list", &[format!("root:{hash}")]);
+            }
+        }
+        let by_password = self.password_hash.is_some()
+            || self.root_password_hash.is_some()
+            || self.users.iter().any(|u| u.password_hash.is_some());
+        if by_password {
+            out.push_str("ssh_pwauth: true\n");
+        }
+        if self.root_password_hash.is_some() || self.users.iter().any(|u| u.name == "root") {
+            out.push_str("disable_root: false\n");
+        }
+        if self.package_upgrade {
+            out.push_str("package_upgrade: true\n");
+        }
+        if !self.packages.is_empty() {
+            out.push_str("package_update: true\n");
+            list(&mut out, 0, "packages", &self.packages);
+        }
+        list(&mut out, 0, "runcmd", &self.run);
+        if out == "#cloud-config\n" {
+            out.push_str("{}\n");
+        }
+        Document::new("user-data", out)
+    }
+
+    fn users(&self, out: &mut String) {
+        if self.users.is_empty() && !self.no_default_user {
+            return;
+        }
+        if self.users.is_empty() {
+            out.push_str("users: []\n");
+            return;
+        }
+        out.push_str("users:\n");
+        if !self.no_default_user {
+            out.push_str("  - default\n");
+        }
+        for user in &self.users {
+            out.push_str(&format!("  - name: {}\n", quoted(&user.name)));
+            if user.sudo {
+                line(out, 4, "sudo", "ALL=(ALL) NOPASSWD:ALL");
+            }
+            if !user.groups.is_empty() {
+                list(out, 4, "groups", &user.groups);
+            }
+            if let Some(shell) = &user.shell {
+                line(out, 4, "shell", shell);
+            }
+            if let Some(hash) = &user.password_hash {
+                out.push_str("    lock_passwd: false\n");
+                // hashed_passwd also changes a user that exists, passwd only a new one.
+                line(out, 4, "hashed_passwd", hash);
+            }
+            list(out, 4, "ssh_authorized_keys", &user.ssh_keys);
+        }
+    }
+
+    /// The `network-config` document, version 2, where a fixed address was asked for.
+    pub fn network_config(&self) -> Option<Document> {
+        let network = self.network.as_ref()?;
+        let mut out = String::from("version: 2\nethernets:\n  primary:\n    match:\n");
+        match &network.device {
+            DeviceMatch::Name(name) => line(&mut out, 6, "name", name),
+            DeviceMatch::Mac(mac) => line(&mut out, 6, "macaddress", &mac.to_ascii_lowercase()),
+        }
+        out.push_str("    dhcp4: false\n");
+        let addresses: Vec<String> = network
+            .addresses
+            .iter()
+            .map(|(address, prefix)| format!("{address}/{prefix}"))
+            .collect();
+        list(&mut out, 4, "addresses", &addresses);
+        if !network.gateways.is_empty() {
+            out.push_str("    routes:\n");
+            for gateway in &network.gateways {
+                // The word "default" is not known to older versions.
+                let all = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+                line(&mut out, 6, "- to", all);
+                line(&mut out, 8, "via", &gateway.to_string());
+            }
+        }
+        if !network.nameservers.is_empty() || !network.search.is_empty() {
+            out.push_str("    nameservers:\n");
+            let servers: Vec<String> = network.nameservers.iter().map(ToString::to_string).collect();
+            list(&mut out, 6, "addresses", &servers);
+            list(&mut out, 6, "search", &network.search);
+        }
+        Some(Document::new("network-config", out))
+    }
+}
+
+fn line(out: &mut String, indent: usize, key: &str, value: &str) {
+    out.push_str(&format!("{:indent$}{key}: {}\n", "", quoted(value)));
+}
+
+fn list(out: &mut String, indent: usize, key: &str, values: &[String]) {
+    if values.is_empty() {
+        return;
+    }
+    out.push_str(&format!("{:indent$}{key}:\n", ""));
+    for value in values {
+        out.push_str(&format!("{:indent$}  - {}\n", "", quoted(value)));
+    }
+}
