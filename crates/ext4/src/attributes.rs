@@ -218,7 +218,7 @@ impl Core {
                 if plain {
                     // The permission bits say all of it; no list is kept.
                     if let Some(old) = all.remove(index, &rest) {
-                        self.release_value(&old)?;
+                        self.release_value(node, &old)?;
                         self.store_attributes(node, &all)?;
                     }
                     return self.touch_attributes(node);
@@ -233,7 +233,7 @@ impl Core {
         };
         self.place_attribute(node, &mut all, attribute)?;
         if let Some(old) = old {
-            self.release_value(&old)?;
+            self.release_value(node, &old)?;
         }
         self.store_attributes(node, &all)?;
         self.touch_attributes(node)
@@ -249,7 +249,7 @@ impl Core {
                 name: String::from_utf8_lossy(name).into_owned(),
             }));
         };
-        self.release_value(&old)?;
+        self.release_value(node, &old)?;
         self.store_attributes(node, &all)?;
         self.touch_attributes(node)
     }

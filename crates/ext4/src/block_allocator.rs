@@ -306,7 +306,7 @@ impl Core {
         for (block, len) in [
             (
                 g.group_start(group),
-                u64::from(g.overhead_blocks(&self.superblock, group)),
+                u64::from(g.base_blocks(&self.superblock, group)),
             ),
             (desc.block_bitmap(), 1),
             (desc.inode_bitmap(), 1),

@@ -57,6 +57,8 @@ pub(crate) struct Core {
     pub(crate) free_inodes: u64,
     /// Ranges of blocks that were freed since the last sync: start and length.
     freed: BTreeMap<u64, u64>,
+    /// Inodes whose extent trees were changed since the last sync.
+    pub(crate) crooked_trees: BTreeSet<u32>,
     pub(crate) clock: Clock,
 }
 
@@ -93,6 +95,7 @@ impl Core {
             free_clusters: 0,
             free_inodes: 0,
             freed: BTreeMap::new(),
+            crooked_trees: BTreeSet::new(),
             clock,
             geometry,
         };

@@ -59,6 +59,15 @@ impl Entries {
     }
 }
 
+/// What a whole tree is made of.
+#[derive(Debug, Default)]
+pub(crate) struct TreeShape {
+    /// Records in use, and records that fit, of each level from the root down.
+    pub(crate) levels: Vec<(usize, usize)>,
+    extents: Vec<ExtentLeaf>,
+    blocks: Vec<u64>,
+}
+
 /// A change of the blocks that a file's tree itself takes, and the runs of data blocks that left the file.
 #[derive(Debug, Default)]
 pub(crate) struct Removed {
@@ -169,6 +178,80 @@ impl Core {
         })
     }
 
+    /// Records that fit into a block.
+    pub(crate) fn extents_per_block(&self) -> usize {
+        self.node_capacity()
+    }
+
+    /// Looks at a whole tree; `None` where it has more than `limit` extents.
+    pub(crate) fn tree_shape(&self, node: &Node, limit: usize) -> Result<Option<TreeShape>> {
+        let mut shape = TreeShape::default();
+        let (mut depth, root) = self.decode_extent_node(node, None, &node.rec.block, None)?;
+        let mut level = vec![root];
+        let mut room = ROOT_CAPACITY;
+        loop {
+            shape.levels.push((level.iter().map(Entries::len).sum(), room));
+            let mut children = Vec::new();
+            for entries in level {
+                match entries {
+                    Entries::Leaf(list) => shape.extents.extend(list),
+                    Entries::Index(list) => children.extend(list.into_iter().map(|e| e.child)),
+                }
+                if shape.extents.len() > limit || children.len() > limit {
+                    return Ok(None);
+                }
+            }
+            if children.is_empty() {
+                return Ok(Some(shape));
+            }
+            room = children.len() * self.node_capacity();
+            depth = depth.saturating_sub(1);
+            level = Vec::with_capacity(children.len());
+            for child in &children {
+                let bytes = self.extent_block(node, *child)?;
+                level.push(
+                    self.decode_extent_node(node, Some(*child), &bytes, Some(depth))?
+                        .1,
+                );
+            }
+            shape.blocks.extend(children);
+        }
+    }
+
+    /// Builds a tree anew from its extents, as few blocks as can be.
+    pub(crate) fn rebuild_tree(&mut self, node: &mut Node, shape: TreeShape) -> Result<()> {
+        for block in &shape.blocks {
+            self.free_tree_block(node, *block)?;
+        }
+        let goal = shape.extents.first().map_or(0, |e| e.physical);
+        let mut extents = shape.extents;
+        merge_neighbours(&mut extents);
+        let capacity = self.node_capacity();
+        let mut depth = 0;
+        let mut entries = Entries::Leaf(extents);
+        while entries.len() > ROOT_CAPACITY {
+            let mut above = Vec::new();
+            while entries.len() > 0 {
+                let rest = entries.split_off(capacity.min(entries.len()));
+                let block = self.take_tree_block(node, goal)?;
+                self.store_tree_block(node, block, depth, &entries);
+                if let Some(logical) = entries.first_key() {
+                    above.push(ExtentIndex {
+                        logical,
+                        child: block,
+                    });
+                }
+                entries = rest;
+            }
+            entries = Entries::Index(above);
+            depth += 1;
+        }
+        let mut root = [0u8; 60];
+        encode_node(&mut root, ROOT_CAPACITY, depth, &entries);
+        node.rec.block = root;
+        Ok(())
+    }
+
     /// Makes an empty tree in `i_block`.
     pub(crate) fn init_extent_root(node: &mut Node) {
         node.rec.block = [0; 60];
@@ -276,6 +359,9 @@ impl Core {
     /// Stores the changed last level of a path, and what follows from that above it.
     fn store_path(&mut self, node: &mut Node, mut path: Vec<Level>) -> Result<()> {
         let capacity = self.node_capacity();
+        if path.len() > 1 {
+            self.crooked_trees.insert(node.ino);
+        }
         while let Some(mut level) = path.pop() {
             let Some(block) = level.block else {
                 return self.store_root(node, level);

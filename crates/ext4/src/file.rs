@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::error::{Error, Result};
-use crate::features::RoCompat;
+use crate::features::{Incompat, RoCompat};
 use crate::inode::InodeFlags;
 use crate::inode_table::Node;
 use crate::mapping::Mapped;
@@ -384,6 +384,10 @@ impl Core {
     pub(crate) fn is_short_link(&self, node: &Node) -> bool {
         if node.has(InodeFlags::INLINE_DATA) {
             return true;
+        }
+        if self.geometry.has_incompat(Incompat::EA_INODE) {
+            // Blocks of attributes' values are charged too, so that the size alone decides.
+            return node.rec.size() < 60;
         }
         let attributes = if node.rec.xattr_block() != 0 {
             u64::from(self.geometry.cluster_blocks()) * u64::from(self.geometry.block_size / 512)

@@ -197,18 +197,6 @@ impl Geometry {
         count
     }
 
-    /// Blocks of copies of superblock and descriptors in a group, as the kernel counts them as overhead.
-    pub(crate) fn overhead_blocks(&self, sb: &Superblock, group: u32) -> u32 {
-        let reserved = if sb.group_has_superblock(group)
-            && u64::from(group) < u64::from(self.first_meta_bg) * u64::from(self.descriptors_per_block())
-        {
-            self.reserved_gdt_blocks
-        } else {
-            0
-        };
-        self.base_blocks(sb, group).saturating_sub(reserved)
-    }
-
     /// Group and index within it of an inode.
     pub(crate) fn locate_inode(&self, ino: u32) -> Result<(u32, u32)> {
         if ino == 0 || ino > self.inodes_count {

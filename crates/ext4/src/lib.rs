@@ -9,6 +9,7 @@ mod checksum;
 mod core;
 mod directory;
 mod error;
+mod extent_packing;
 mod extent_record;
 mod extents;
 mod features;

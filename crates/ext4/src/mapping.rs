@@ -136,7 +136,12 @@ impl Core {
         let want = len.saturating_add(into);
         let size = at.saturating_add(len);
         let most = (MAX_ROOM_BYTES >> self.geometry.block_shift).max(1);
-        let room = size.next_power_of_two().min(most).max(want.min(32768));
+        // Who writes in pieces will write more: look for a run that the file can grow into.
+        let room = size
+            .next_power_of_two()
+            .saturating_mul(if size > 4 { 16 } else { 2 })
+            .min(most)
+            .max(want.min(32768));
         let taken = self.allocate(Wish {
             goal: goal.saturating_sub(into),
             continues,

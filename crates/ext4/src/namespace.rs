@@ -391,6 +391,10 @@ impl Core {
         }
         match (node.rec.is_dir(), victim.rec.is_dir()) {
             (true, false) => return file_error(vfs::Error::NotADirectory { path: text(new_name) }),
+            // A directory on the way to what is moved is in use, and said to be so, as by the kernel.
+            (false, true) if from_dir != to_dir && self.is_below(from_dir, victim.ino)? => {
+                return file_error(vfs::Error::NotEmpty { path: text(new_name) });
+            }
             (false, true) => return file_error(vfs::Error::IsADirectory { path: text(new_name) }),
             (true, true) if !self.directory_is_empty(&victim)? => {
                 return file_error(vfs::Error::NotEmpty { path: text(new_name) });

@@ -106,6 +106,7 @@ impl Core {
 
     /// Writes everything that is only in memory, and leaves a clean filesystem. The storage is not flushed.
     pub(crate) fn sync(&mut self) -> Result<()> {
+        self.pack_trees()?;
         let changed = self.write_out()?;
         if !changed && !self.counts_differ() {
             return Ok(());

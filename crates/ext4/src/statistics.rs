@@ -16,7 +16,7 @@ impl Core {
         }
         let mut blocks = g.first_data_block;
         for group in 0..g.groups {
-            blocks += u64::from(g.overhead_blocks(&self.superblock, group)) + u64::from(g.table_blocks) + 2;
+            blocks += u64::from(g.base_blocks(&self.superblock, group)) + u64::from(g.table_blocks) + 2;
         }
         if g.has_compat(Compat::HAS_JOURNAL) && self.superblock.journal_inode != 0 {
             let journal = self.load_any(self.superblock.journal_inode)?;

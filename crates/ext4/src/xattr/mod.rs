@@ -257,11 +257,14 @@ impl Core {
         Ok(())
     }
 
-    /// Lets go of an inode that holds a value: deletes it with its last user.
-    pub(crate) fn release_value(&mut self, value: &Value) -> Result<()> {
-        let Value::Inode { ino, .. } = value else {
+    /// Lets go of an inode that holds a value of `node`: deletes it with its last user. Every user is charged its blocks.
+    pub(crate) fn release_value(&mut self, node: &mut Node, value: &Value) -> Result<()> {
+        let Value::Inode { ino, size, .. } = value else {
             return Ok(());
         };
+        let cluster = u64::from(self.geometry.block_size) << self.geometry.cluster_shift;
+        let clusters = u64::from(*size).div_ceil(cluster);
+        self.charge(node, -((clusters << self.geometry.cluster_shift) as i64))?;
         let mut holder = self.load_any(*ino)?;
         if !holder.has(InodeFlags::EA_INODE) {
             return Err(holder.corrupt("i_flags", holder.rec.flags, "holds no value of an attribute"));
@@ -288,7 +291,7 @@ impl Core {
             .chain(if shared { [].iter() } else { all.block.iter() });
         let values: Vec<Value> = values.map(|a| a.value.clone()).collect();
         for value in values {
-            self.release_value(&value)?;
+            self.release_value(node, &value)?;
         }
         self.release_xattr_block(node)
     }

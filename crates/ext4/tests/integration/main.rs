@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, missing_docs)]
 
 mod acts;
+mod cases;
 mod edit;
 mod format;
 mod journal;
