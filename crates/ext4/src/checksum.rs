@@ -5,7 +5,7 @@
 //! polynomial 0xA001), group descriptors only.
 
 /// Continues a crc32c over `data`, without inversion at either end.
-pub fn crc32c(seed: u32, data: &[u8]) -> u32 {
+pub(crate) fn crc32c(seed: u32, data: &[u8]) -> u32 {
     !crc32c::crc32c_append(!seed, data)
 }
 
@@ -30,7 +30,7 @@ const CRC16_TABLE: [u16; 256] = {
 };
 
 /// Continues a crc16 over `data`.
-pub fn crc16(seed: u16, data: &[u8]) -> u16 {
+pub(crate) fn crc16(seed: u16, data: &[u8]) -> u16 {
     data.iter().fold(seed, |crc, byte| {
         (crc >> 8) ^ CRC16_TABLE[usize::from((crc ^ u16::from(*byte)) & 0xff)]
     })
@@ -201,7 +201,7 @@ impl InodeSeed {
 }
 
 /// The checksum of a superblock of 1024 bytes; its own checksum field is the last four.
-pub fn superblock(raw: &[u8]) -> u32 {
+pub(crate) fn superblock(raw: &[u8]) -> u32 {
     crc32c(!0, part(raw, 0, 1020))
 }
 

@@ -5,15 +5,15 @@
 use crate::record::{le16, le32, put16, put32};
 
 /// `eh_magic`.
-pub const EXTENT_MAGIC: u16 = 0xf30a;
+pub(crate) const EXTENT_MAGIC: u16 = 0xf30a;
 /// Size in bytes of each of the three records.
-pub const EXTENT_RECORD_SIZE: usize = 12;
+pub(crate) const EXTENT_RECORD_SIZE: usize = 12;
 /// Largest length of an initialised extent in blocks.
-pub const MAX_EXTENT_LEN: u32 = 32768;
+pub(crate) const MAX_EXTENT_LEN: u32 = 32768;
 /// Largest length of an unwritten extent in blocks.
-pub const MAX_UNWRITTEN_LEN: u32 = 32767;
+pub(crate) const MAX_UNWRITTEN_LEN: u32 = 32767;
 /// Largest depth of a tree.
-pub const MAX_EXTENT_DEPTH: u16 = 5;
+pub(crate) const MAX_EXTENT_DEPTH: u16 = 5;
 
 /// The head of every node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

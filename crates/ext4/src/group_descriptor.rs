@@ -7,11 +7,11 @@ use crate::checksum::Checksums;
 use crate::record::{get_array, put_array, record};
 
 /// `bg_flags`: the inode bitmap and table are not initialised.
-pub const GROUP_INODE_UNINIT: u16 = 1;
+pub(crate) const GROUP_INODE_UNINIT: u16 = 1;
 /// `bg_flags`: the block bitmap is not initialised.
-pub const GROUP_BLOCK_UNINIT: u16 = 2;
+pub(crate) const GROUP_BLOCK_UNINIT: u16 = 2;
 /// `bg_flags`: the inode table is zeroed.
-pub const GROUP_INODE_ZEROED: u16 = 4;
+pub(crate) const GROUP_INODE_ZEROED: u16 = 4;
 
 /// Byte offset of `bg_checksum`.
 const CHECKSUM_OFFSET: usize = 0x1e;

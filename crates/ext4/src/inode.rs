@@ -62,11 +62,9 @@ bitflags! {
 }
 
 /// Size in bytes of the part that every inode has.
-pub const INODE_BASE_SIZE: usize = 128;
-/// Byte offset of `i_block` in an inode.
-pub const INODE_BLOCK_OFFSET: usize = 0x28;
+pub(crate) const INODE_BASE_SIZE: usize = 128;
 /// Size in bytes of `i_block`.
-pub const INODE_BLOCK_SIZE: usize = 60;
+pub(crate) const INODE_BLOCK_SIZE: usize = 60;
 
 record! {
     /// The inode as stored; numbers in parts have methods that join them. Extra fields beyond `i_extra_isize` are
@@ -139,7 +137,7 @@ record! {
 const TYPE_MASK: u16 = 0xf000;
 
 /// `i_mode` type bits of a kind of file.
-pub fn mode_of(file_type: FileType) -> u16 {
+pub(crate) fn mode_of(file_type: FileType) -> u16 {
     match file_type {
         FileType::Fifo => 0x1000,
         FileType::CharDevice => 0x2000,
@@ -152,7 +150,7 @@ pub fn mode_of(file_type: FileType) -> u16 {
 }
 
 /// The kind of file that `i_mode` says, `None` where it says none.
-pub fn type_of(mode: u16) -> Option<FileType> {
+pub(crate) fn type_of(mode: u16) -> Option<FileType> {
     Some(match mode & TYPE_MASK {
         0x1000 => FileType::Fifo,
         0x2000 => FileType::CharDevice,

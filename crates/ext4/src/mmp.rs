@@ -14,7 +14,7 @@ const SEQ_CLEAN: u32 = 0xff4d_4d50;
 
 record! {
     /// The protection block.
-    pub struct MmpBlock {
+    pub(crate) struct MmpBlock {
         /// Magic number.
         magic: u32 = 0x00,
         /// Counts up while it is mounted.

@@ -69,25 +69,26 @@ impl<const N: usize> Field for [u32; N] {
 macro_rules! record {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident {
+        $vis:vis struct $name:ident {
             $( $(#[$field_meta:meta])* $field:ident: $ty:ty = $offset:literal, )*
         }
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $name {
-            $( $(#[$field_meta])* pub $field: $ty, )*
+        $vis struct $name {
+            $( $(#[$field_meta])* $vis $field: $ty, )*
         }
 
         impl $name {
             /// Decodes the record; fields beyond the end of `bytes` are zero.
-            pub fn parse(bytes: &[u8]) -> Self {
+            $vis fn parse(bytes: &[u8]) -> Self {
                 Self { $( $field: <$ty as crate::record::Field>::get(bytes, $offset), )* }
             }
 
             /// Encodes the record over `bytes`, leaving bytes that belong to no field as they are. Fields
             /// beyond the end of `bytes` are left out.
-            pub fn encode_into(&self, bytes: &mut [u8]) {
+            #[allow(dead_code)] // Some records are only read.
+            $vis fn encode_into(&self, bytes: &mut [u8]) {
                 $( crate::record::Field::put(&self.$field, bytes, $offset); )*
             }
         }

@@ -8,21 +8,19 @@ use crate::features::{Features, Incompat, RoCompat};
 use crate::record::record;
 
 /// Byte offset of the primary superblock.
-pub const SUPERBLOCK_OFFSET: u64 = 1024;
+pub(crate) const SUPERBLOCK_OFFSET: u64 = 1024;
 /// Size of a superblock in bytes.
-pub const SUPERBLOCK_SIZE: usize = 1024;
+pub(crate) const SUPERBLOCK_SIZE: usize = 1024;
 /// `s_magic`.
-pub const MAGIC: u16 = 0xef53;
+pub(crate) const MAGIC: u16 = 0xef53;
 /// `s_state`: cleanly unmounted.
-pub const STATE_VALID: u16 = 1;
+pub(crate) const STATE_VALID: u16 = 1;
 /// `s_state`: errors were seen.
-pub const STATE_ERROR: u16 = 2;
-/// `s_state`: the orphan list is being processed.
-pub const STATE_ORPHANS: u16 = 4;
+pub(crate) const STATE_ERROR: u16 = 2;
 /// `s_flags`: directory hashes treat bytes as signed.
-pub const FLAG_SIGNED_HASH: u32 = 1;
+pub(crate) const FLAG_SIGNED_HASH: u32 = 1;
 /// `s_flags`: directory hashes treat bytes as unsigned.
-pub const FLAG_UNSIGNED_HASH: u32 = 2;
+pub(crate) const FLAG_UNSIGNED_HASH: u32 = 2;
 
 record! {
     /// The superblock as stored, little-endian; numbers that are stored in two halves have a method that joins them.

@@ -30,6 +30,9 @@ pub(crate) struct RawEntry<'a> {
 /// What is wrong with an entry: field, value, reason.
 pub(crate) type EntryFault = (usize, &'static str, u64, &'static str);
 
+/// An entry that is to be stored: inode, kind, name.
+pub(crate) type NewEntry = (u32, u8, Vec<u8>);
+
 /// Bytes that an entry with a name of `len` bytes needs.
 pub(crate) fn entry_size(len: usize) -> usize {
     (ENTRY_HEAD + len).next_multiple_of(4)
@@ -73,7 +76,7 @@ pub(crate) fn walk<'a>(
         } else {
             usize::from(le16(block, offset + 6))
         };
-        if len < 12 || len % 4 != 0 || len > limit - offset {
+        if len < 12 || !len.is_multiple_of(4) || len > limit - offset {
             return Err((
                 offset,
                 "rec_len",

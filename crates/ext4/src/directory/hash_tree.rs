@@ -1,7 +1,7 @@
 //! Hashed directories: finding, inserting, splitting, and the change from a linear one.
 
 use super::Found;
-use super::entry::entry_size;
+use super::entry::{NewEntry, entry_size};
 use super::hash::NameHasher;
 use super::index_node::{IndexNode, ROOT_INFO};
 use crate::cache::Block;
@@ -233,7 +233,7 @@ impl Core {
     /// Moves the upper half of a leaf's hashes to a new leaf.
     fn split_leaf(&mut self, dir: &mut Node, mut index: Level, leaf: u64, hasher: NameHasher) -> Result<()> {
         let (number, block) = self.directory_block(dir, leaf)?;
-        let mut entries: Vec<(u32, (u32, u8, Vec<u8>))> = self
+        let mut entries: Vec<(u32, NewEntry)> = self
             .leaf_entries(dir, number, &block)?
             .into_iter()
             .map(|e| (hasher.hash(&e.2), e))
@@ -257,9 +257,8 @@ impl Core {
         let upper = entries.split_off(at);
         let first = upper.first().map_or(0, |(h, _)| *h);
         let continued = entries.last().is_some_and(|(h, _)| *h == first);
-        let strip = |list: Vec<(u32, (u32, u8, Vec<u8>))>| -> Vec<(u32, u8, Vec<u8>)> {
-            list.into_iter().map(|(_, e)| e).collect()
-        };
+        let strip =
+            |list: Vec<(u32, NewEntry)>| -> Vec<NewEntry> { list.into_iter().map(|(_, e)| e).collect() };
         let (logical, _) = self.append_block(dir, &strip(upper))?;
         let bytes = self.leaf_of(dir, &strip(entries));
         self.put_block(number, Arc::new(bytes));

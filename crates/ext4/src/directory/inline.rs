@@ -1,7 +1,7 @@
 //! Directories whose entries are in the inode: 4 bytes of parent and 56 of entries in `i_block`, more in the attribute
 //! `system.data`.
 
-use super::entry::{RawEntry, walk};
+use super::entry::{NewEntry, RawEntry, walk};
 use super::{Found, Listed, Place};
 use crate::core::Core;
 use crate::error::{Error, Result};
@@ -102,7 +102,7 @@ impl Core {
     pub(super) fn uninline_directory(&mut self, dir: &mut Node) -> Result<()> {
         let rest = self.inline_rest(dir)?;
         let parent = self.parent_of(dir)?;
-        let mut entries: Vec<(u32, u8, Vec<u8>)> = Vec::new();
+        let mut entries: Vec<NewEntry> = Vec::new();
         self.walk_inline(dir, &rest, |_, entry| {
             if entry.inode != 0 {
                 entries.push((entry.inode, entry.kind, entry.name.to_vec()));

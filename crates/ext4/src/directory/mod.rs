@@ -17,7 +17,9 @@ use crate::features::{Compat, Incompat};
 use crate::inode::InodeFlags;
 use crate::inode_table::Node;
 use crate::mapping::Mapped;
-use entry::{RawEntry, entries_end, entry_size, seal_leaf, set_len, verify_leaf, walk, write_entry};
+use entry::{
+    NewEntry, RawEntry, entries_end, entry_size, seal_leaf, set_len, verify_leaf, walk, write_entry,
+};
 use std::sync::Arc;
 
 /// Longest name in bytes.
@@ -63,7 +65,7 @@ impl Core {
     fn directory_blocks(&self, dir: &Node) -> Result<u64> {
         let size = dir.rec.size();
         let block_size = u64::from(self.geometry.block_size);
-        if size == 0 || size % block_size != 0 || size / block_size > self.geometry.blocks_count {
+        if size == 0 || !size.is_multiple_of(block_size) || size / block_size > self.geometry.blocks_count {
             return Err(dir.corrupt("i_size", size, "a directory that is not made of whole blocks"));
         }
         Ok(size / block_size)
@@ -405,7 +407,7 @@ impl Core {
     }
 
     /// Contents of a leaf block with the given entries, packed.
-    fn leaf_of(&self, dir: &Node, entries: &[(u32, u8, Vec<u8>)]) -> Vec<u8> {
+    fn leaf_of(&self, dir: &Node, entries: &[NewEntry]) -> Vec<u8> {
         let block_size = self.geometry.block_size as usize;
         let end = self.leaf_end();
         let mut bytes = vec![0u8; block_size];
@@ -427,7 +429,7 @@ impl Core {
     }
 
     /// Adds a leaf block at the end of a directory.
-    fn append_block(&mut self, dir: &mut Node, entries: &[(u32, u8, Vec<u8>)]) -> Result<(u64, u64)> {
+    fn append_block(&mut self, dir: &mut Node, entries: &[NewEntry]) -> Result<(u64, u64)> {
         let (logical, number) = self.extend_directory(dir)?;
         let bytes = self.leaf_of(dir, entries);
         self.put_block(number, Arc::new(bytes));
@@ -461,7 +463,7 @@ impl Core {
     }
 
     /// The entries of a leaf block that are in use.
-    fn leaf_entries(&self, dir: &Node, number: u64, block: &[u8]) -> Result<Vec<(u32, u8, Vec<u8>)>> {
+    fn leaf_entries(&self, dir: &Node, number: u64, block: &[u8]) -> Result<Vec<NewEntry>> {
         let mut list = Vec::new();
         self.walk_block(dir, number, block, |entry| {
             if entry.inode != 0 {

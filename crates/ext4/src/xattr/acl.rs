@@ -60,7 +60,7 @@ impl Acl {
 
     /// From the form of `setxattr`; `None` where it is no valid list.
     pub(crate) fn from_wire(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() < 4 || (bytes.len() - 4) % 8 != 0 || le32(bytes, 0) != WIRE_VERSION {
+        if bytes.len() < 4 || !(bytes.len() - 4).is_multiple_of(8) || le32(bytes, 0) != WIRE_VERSION {
             return None;
         }
         let entries: Vec<AclEntry> = bytes

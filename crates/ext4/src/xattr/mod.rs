@@ -284,7 +284,7 @@ impl Core {
     /// Lets go of everything that attributes take, before an inode is freed.
     pub(crate) fn release_attributes(&mut self, node: &mut Node) -> Result<()> {
         let all = self.attributes(node)?;
-        let shared = node.rec.xattr_block() != 0 && le32(&*self.xattr_block_bytes(node)?, 4) > 1;
+        let shared = node.rec.xattr_block() != 0 && le32(&self.xattr_block_bytes(node)?, 4) > 1;
         let values = all
             .inode
             .iter()

@@ -721,7 +721,7 @@ fn edit(size: u64, options: &str, seed: u64, rounds: u64, steps: u64) {
         }
         run.fs.sync().unwrap();
         compare(&run.fs, &run.model);
-        Run { model, dice, .. } = { run };
+        Run { model, dice, .. } = run;
         assert_clean(&image, &format!("{options}: round {round}"));
         compare(&open(&image, false).unwrap(), &model);
     }
@@ -736,7 +736,7 @@ fn edit_slice(from: usize, step: usize) {
     if !have("mke2fs") || !have("e2fsck") {
         return;
     }
-    let (rounds, steps) = if long() { (20, 1500) } else { (3, 250) };
+    let (rounds, steps) = if long() { (20, 1500) } else { (2, 160) };
     let only = std::env::var("DISKSMITH_EDIT").ok();
     for (i, (size, options)) in TABLE.iter().enumerate().skip(from).step_by(step) {
         if only.as_ref().is_some_and(|o| o != options) {

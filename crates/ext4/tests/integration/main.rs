@@ -1,6 +1,7 @@
 //! The ext4 crate against its judges: e2fsprogs and the kernel's own ext4 through a loop mount.
 
 #![allow(unreachable_pub, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod acts;
 mod cases;
