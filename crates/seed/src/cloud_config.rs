@@ -431,23 +431,45 @@ fn check_files(files: &Yaml, findings: &mut Findings) {
 }
 
 fn check_passwords(root: &Yaml, findings: &mut Findings) {
-    if let Some((key, value)) = root.entry("password")
-        && value.text().is_some_and(|p| !p.starts_with('$'))
-    {
-        plain_password(key, findings);
+    if let Some((key, value)) = root.entry("password") {
+        check_set_password(key, value.text().unwrap_or(""), findings);
     }
-    if let Some((key, list)) = root.get("chpasswd").and_then(|c| c.entry("list")) {
-        let lines: Vec<&str> = match list.value_type() {
-            Type::Sequence => list.items().iter().filter_map(Yaml::text).collect(),
-            _ => list.text().unwrap_or("").lines().collect(),
-        };
-        let plain = lines
-            .iter()
-            .filter_map(|l| l.trim().split_once(':'))
-            .any(|(_, p)| !p.starts_with('$') && p != "R" && p != "RANDOM" && !p.is_empty());
-        if plain {
-            plain_password(key, findings);
+    let Some((key, list)) = root.get("chpasswd").and_then(|c| c.entry("list")) else {
+        return;
+    };
+    let lines: Vec<&str> = match list.value_type() {
+        Type::Sequence => list.items().iter().filter_map(Yaml::text).collect(),
+        _ => list.text().unwrap_or("").lines().collect(),
+    };
+    let before = findings.list.len();
+    for password in lines
+        .iter()
+        .filter_map(|l| l.trim().split_once(':'))
+        .map(|(_, password)| password)
+    {
+        // One finding for the list is enough.
+        if findings.list.len() == before {
+            check_set_password(key, password, findings);
         }
+    }
+}
+
+/// A password of `password` or `chpasswd`, which takes hashes of some schemes (`cc_set_passwords.py`) and anything else as plain
+/// text.
+fn check_set_password(key: &Yaml, password: &str, findings: &mut Findings) {
+    let known = ["$1$", "$2a$", "$2y$", "$5$", "$6$"];
+    if known.iter().any(|scheme| password.starts_with(scheme)) || matches!(password, "" | "R" | "RANDOM") {
+        return;
+    }
+    if password.starts_with("$y$") || password.starts_with("$7$") || password.starts_with("$gy$") {
+        findings.error(
+            "password-scheme",
+            key.at,
+            "cloud-init knows no yescrypt hashes here, and would make the text of the hash the password",
+            "give a hash of the scheme $6$, or put it in users: as hashed_passwd".to_string(),
+        );
+    } else {
+        plain_password(key, findings);
     }
 }
 

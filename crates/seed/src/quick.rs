@@ -62,9 +62,9 @@ pub struct Quick {
     pub no_default_user: bool,
     /// Public keys of the image's default user.
     pub ssh_keys: Vec<String>,
-    /// Password hash of the image's default user.
+    /// Password hash of the image's default user, of a scheme that cloud-init knows at this place: `$5$` or `$6$`, no yescrypt.
     pub password_hash: Option<String>,
-    /// Password hash of root.
+    /// Password hash of root; for keys of root's too put a user `root` in [`users`](Self::users) instead.
     pub root_password_hash: Option<String>,
     /// Packages to install; the lists of packages are updated before.
     pub packages: Vec<String>,
@@ -95,11 +95,8 @@ impl Quick {
         if let Some(hash) = &self.password_hash {
             line(&mut out, 0, "password", hash);
         }
-        if self.password_hash.is_some() || self.root_password_hash.is_some() {
+        if self.password_hash.is_some() {
             out.push_str("chpasswd:\n  expire: false\n");
-            if let Some(hash) = &self.root_password_hash {
-                list(&mut out, 2, "list", &[format!("root:{hash}")]);
-            }
         }
         let by_password = self.password_hash.is_some()
             || self.root_password_hash.is_some()
@@ -125,18 +122,23 @@ impl Quick {
     }
 
     fn users(&self, out: &mut String) {
-        if self.users.is_empty() && !self.no_default_user {
-            return;
-        }
-        if self.users.is_empty() {
-            out.push_str("users: []\n");
+        let root = self.root_password_hash.as_ref().map(|hash| QuickUser {
+            name: "root".into(),
+            password_hash: Some(hash.clone()),
+            ..QuickUser::default()
+        });
+        let users: Vec<&QuickUser> = self.users.iter().chain(root.as_ref()).collect();
+        if users.is_empty() {
+            if self.no_default_user {
+                out.push_str("users: []\n");
+            }
             return;
         }
         out.push_str("users:\n");
         if !self.no_default_user {
             out.push_str("  - default\n");
         }
-        for user in &self.users {
+        for user in users {
             out.push_str(&format!("  - name: {}\n", quoted(&user.name)));
             if user.sudo {
                 line(out, 4, "sudo", "ALL=(ALL) NOPASSWD:ALL");

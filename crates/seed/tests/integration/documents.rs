@@ -168,6 +168,8 @@ fn cloud_config() {
             (b"#cloud-config\nusers:\n- default\n- name: a\n  passwd: $6$x$y\n", &[(W, "password-locked", 5, 3)]),
             (b"#cloud-config\npassword: secret\n", &[(W, "plain-text-password", 2, 1)]),
             (b"#cloud-config\npassword: $6$a$b\n", &[]),
+            (b"#cloud-config\npassword: $y$j9T$a$b\n", &[(E, "password-scheme", 2, 1)]),
+            (b"#cloud-config\nchpasswd:\n  list: ['root:$y$j9T$a$b', 'a:R']\n", &[(E, "password-scheme", 3, 3)]),
             (b"#cloud-config\nchpasswd:\n  list: |\n    root:secret\n", &[(W, "plain-text-password", 3, 3)]),
             (b"#cloud-config\nwrite_files:\n- content: a\n", &[(E, "file-without-path", 3, 3)]),
             (b"#cloud-config\nwrite_files:\n- path: a\n", &[(W, "file-path", 3, 9)]),
