@@ -31,5 +31,8 @@ pub fn format(storage: &StorageRef, kind: Kind, options: &FormatOptions) -> Resu
     ext4.label.clone_from(&options.label);
     disksmith_ext4::format(&**storage, &ext4)
         .map(drop)
-        .map_err(|source| Error::File { object, source: source.into_vfs(kind.name()) })
+        .map_err(|source| Error::File {
+            object,
+            source: source.into_vfs(kind.name()),
+        })
 }

@@ -605,6 +605,14 @@ impl FileSystem for MemoryFs {
                     return Err(into_itself(name));
                 }
                 if let Some(existing) = existing {
+                    // A directory on the way to what is moved is in use, and said to be so, as by the kernel.
+                    if state.inode(existing)?.file_type() == FileType::Directory
+                        && state.is_within(dir, existing)?
+                    {
+                        return Err(Error::NotEmpty {
+                            path: name_text(new_name),
+                        });
+                    }
                     state.check_replace(moved, existing, new_name)?;
                     if moved_is_dir {
                         state.drop_dir(new_dir, existing)?;

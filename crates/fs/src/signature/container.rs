@@ -49,7 +49,7 @@ fn lvm2(storage: &dyn Storage) -> Option<Probed> {
 fn group(id: &str) -> String {
     let mut grouped = String::new();
     for (at, c) in id.chars().enumerate() {
-        if at >= 6 && at <= 26 && (at - 6) % 4 == 0 {
+        if (6..=26).contains(&at) && (at - 6) % 4 == 0 {
             grouped.push('-');
         }
         grouped.push(c);
