@@ -69,7 +69,9 @@ fn visit(
     all: &mut Snapshot,
     first: &mut HashMap<InodeNo, String>,
 ) {
-    let meta = fs.metadata(inode).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let meta = fs
+        .metadata(inode)
+        .unwrap_or_else(|error| panic!("{path}: {error}"));
     let same_as = first.entry(inode).or_insert_with(|| path.clone()).clone();
     let mut contents = 0;
     let mut names = Vec::new();
@@ -87,13 +89,20 @@ fn visit(
             let mut hash = ContentHash::default();
             let mut at = 0;
             while let Some((start, len)) = fs.next_data(inode, at).unwrap() {
-                assert!(start >= at && len > 0, "{path}: next_data({at}) gave {start}+{len}");
+                assert!(
+                    start >= at && len > 0,
+                    "{path}: next_data({at}) gave {start}+{len}"
+                );
                 let mut start = start / 512 * 512;
                 let end = (start + len).next_multiple_of(512).min(meta.size);
                 let mut buf = vec![0; 1 << 20];
                 while start < end {
                     let n = (end - start).min(buf.len() as u64) as usize;
-                    assert_eq!(fs.read(inode, start, &mut buf[..n]).unwrap(), n, "{path}: short read");
+                    assert_eq!(
+                        fs.read(inode, start, &mut buf[..n]).unwrap(),
+                        n,
+                        "{path}: short read"
+                    );
                     hash.add(start, &buf[..n]);
                     start += n as u64;
                 }
@@ -130,7 +139,11 @@ fn visit(
     );
     for (name, child, kind) in names {
         let path = format!("{path}/{}", String::from_utf8_lossy(&name));
-        assert_eq!(fs.metadata(child).unwrap().file_type, kind, "{path}: type in the directory entry");
+        assert_eq!(
+            fs.metadata(child).unwrap().file_type,
+            kind,
+            "{path}: type in the directory entry"
+        );
         visit(fs, child, path, all, first);
     }
 }
@@ -150,7 +163,11 @@ fn visit_mounted(place: &Path, path: String, all: &mut Snapshot, first: &mut Has
     let mut contents = 0;
     let mut names = Vec::new();
     let kind = if kind.is_dir() {
-        names.extend(std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().file_name()));
+        names.extend(
+            std::fs::read_dir(place)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name()),
+        );
         names.sort();
         FileType::Directory
     } else if kind.is_symlink() {
@@ -210,7 +227,9 @@ fn hash_mounted(place: &Path, size: u64) -> u64 {
     let mut hash = ContentHash::default();
     let mut at = 0;
     while at < size {
-        let Ok(start) = rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(at)) else { break };
+        let Ok(start) = rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(at)) else {
+            break;
+        };
         let hole = rustix::fs::seek(&file, rustix::fs::SeekFrom::Hole(start)).unwrap();
         let mut start = start / 512 * 512;
         let end = hole.next_multiple_of(512).min(size);
@@ -256,7 +275,12 @@ pub fn differences(a: &Snapshot, b: &Snapshot, compare: Compare) -> String {
     paths.dedup();
     for path in paths.into_iter().filter(|path| *path != "/lost+found") {
         let (Some(x), Some(y)) = (a.get(path), b.get(path)) else {
-            writeln!(text, "{path}: only in the {}", if a.contains_key(path) { "first" } else { "second" }).unwrap();
+            writeln!(
+                text,
+                "{path}: only in the {}",
+                if a.contains_key(path) { "first" } else { "second" }
+            )
+            .unwrap();
             continue;
         };
         let (mut x, mut y) = (x.clone(), y.clone());
