@@ -1,4 +1,25 @@
 //! The guest inside an image: what is installed, its mount table, and edits of its files.
+//!
+//! [`Guest::inspect`] finds the operating system on a set of volumes and joins its filesystems to one tree, as its own fstab
+//! says. [`customize`] and [`sysprep()`] edit that tree and give a [`Report`] of every change. [`edit`] does all of it on
+//! images, as one transaction; [`look`] only reads.
+//!
+//! ```
+//! use disksmith_guest::{Context, Dialect, Guest, Operation, SeededRandom, Skeleton, customize, lay_out_skeleton};
+//! use disksmith_vfs::{MemoryFs, Timestamp, Tree};
+//! use std::sync::Arc;
+//!
+//! let clock = Timestamp { seconds: 1_750_000_000, nanoseconds: 0 };
+//! let tree = Tree::new(Arc::new(MemoryFs::new(clock)), clock);
+//! lay_out_skeleton(&tree, &Skeleton::default())?;
+//! let guest = Guest::of_tree(tree);
+//! let operations = [Operation::parse("hostname", "web1", Dialect::Disksmith)?];
+//! let mut random = SeededRandom::new(1);
+//! let report = customize(&guest, &operations, &mut Context::new(&mut random))?;
+//! assert_eq!(guest.tree().read_to_string("/etc/hostname")?, "web1\n");
+//! assert_eq!(report.steps[0].changes[0].path, "/etc/hostname");
+//! # Ok::<(), disksmith_guest::Error>(())
+//! ```
 
 mod context;
 mod crypt;

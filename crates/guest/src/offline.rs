@@ -1,7 +1,7 @@
 //! The guest of images that no machine runs: opened for a look, or for an edit that is committed as a whole.
 
 use crate::error::{Error, Result};
-use crate::inspect::{Guest, MountSpec, open_volumes};
+use crate::inspect::{Guest, MountSpec, Volume, open_volumes};
 use disksmith_fs::OpenOptions;
 use disksmith_image::{CommitReport, DiskSpec, Format, Image, Transaction, TransactionOptions};
 use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
@@ -19,17 +19,35 @@ pub struct GuestOptions {
 
 impl GuestOptions {
     fn open(&self, disks: &[StorageRef], writable: bool) -> Result<Guest> {
-        let volumes = open_volumes(
-            disks,
-            OpenOptions {
-                writable,
-                clock: self.clock,
-            },
-        )?;
+        let options = |writable| OpenOptions {
+            writable,
+            clock: self.clock,
+        };
+        let mut volumes = open_volumes(disks, options(false))?;
+        let guest = self.find(&volumes)?;
+        if !writable {
+            return Ok(guest);
+        }
+        // What the guest does not mount is not touched: not even its journal is replayed.
+        let read_only = |volume: &Volume| {
+            let meant = |spec: &&MountSpec| volume.is_meant_by(&spec.device);
+            let spec = self.mounts.iter().find(meant);
+            spec.is_some_and(|spec| spec.options.iter().any(|o| o == "ro"))
+        };
+        for volume in &mut volumes {
+            let mounted = guest.mounts().iter().any(|m| m.device == volume.device());
+            if mounted && !read_only(volume) {
+                volume.reopen(options(true))?;
+            }
+        }
+        self.find(&volumes)
+    }
+
+    fn find(&self, volumes: &[Volume]) -> Result<Guest> {
         if self.mounts.is_empty() {
-            Guest::inspect(&volumes, self.clock)
+            Guest::inspect(volumes, self.clock)
         } else {
-            Guest::mount_by_hand(&volumes, &self.mounts, self.clock)
+            Guest::mount_by_hand(volumes, &self.mounts, self.clock)
         }
     }
 }

@@ -33,7 +33,14 @@ pub struct Template {
 /// # Errors
 /// Those of creating, partitioning, formatting and committing.
 pub fn make_template(path: &Path, template: &Template) -> Result<()> {
-    create(path, Format::Qcow2, template.size, &CreateOptions::default(), Existing::Refuse).map_err(Error::below)?;
+    create(
+        path,
+        Format::Qcow2,
+        template.size,
+        &CreateOptions::default(),
+        Existing::Refuse,
+    )
+    .map_err(Error::below)?;
     let transaction = Transaction::begin(&[DiskSpec::in_place(path)], &TransactionOptions::default())
         .map_err(Error::below)?;
     if let Some(storage) = transaction.storage(0) {
@@ -56,7 +63,9 @@ pub fn make_template(path: &Path, template: &Template) -> Result<()> {
         };
         layout.write(&*storage).map_err(Error::below)?;
         let disk = Disk::probe(storage).map_err(Error::below)?;
-        let root = disk.partition(1).ok_or_else(|| Error::usage("size", "no partition was made"))?;
+        let root = disk
+            .partition(1)
+            .ok_or_else(|| Error::usage("size", "no partition was made"))?;
         let root = disk.open(root).map_err(Error::below)?;
         let format = FormatOptions {
             label: template.label.clone().into_bytes(),
@@ -65,11 +74,16 @@ pub fn make_template(path: &Path, template: &Template) -> Result<()> {
             time: template.time.seconds,
         };
         disksmith_fs::format(&root, Kind::Ext4, &format).map_err(Error::below)?;
-        let options = OpenOptions { writable: true, clock: template.time };
+        let options = OpenOptions {
+            writable: true,
+            clock: template.time,
+        };
         let fs = disksmith_fs::open(&root, options).map_err(Error::below)?;
         let tree = Tree::new(fs, template.time);
-        let skeleton =
-            Skeleton { root_spec: format!("UUID={}", Uuid::from_bytes(uuid)), ..template.skeleton.clone() };
+        let skeleton = Skeleton {
+            root_spec: format!("UUID={}", Uuid::from_bytes(uuid)),
+            ..template.skeleton.clone()
+        };
         lay_out_skeleton(&tree, &skeleton)?;
         tree.sync()?;
     }

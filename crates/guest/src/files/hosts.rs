@@ -55,7 +55,6 @@ pub(crate) fn rename_host(contents: &[u8], old: &str, new: &str) -> Vec<u8> {
             };
             for name in replaced.split(|b| *b == b' ') {
                 if fields > 1 && seen.iter().any(|s| s == name) {
-                    space = b"";
                     continue;
                 }
                 seen.push(name.to_vec());
@@ -67,6 +66,7 @@ pub(crate) fn rename_host(contents: &[u8], old: &str, new: &str) -> Vec<u8> {
                 out.extend_from_slice(name);
                 space = b"";
             }
+            space = b"";
         }
         out.extend_from_slice(space);
         out.extend_from_slice(tail);

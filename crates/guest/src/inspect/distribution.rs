@@ -212,13 +212,12 @@ fn from_os_release(tree: &Tree, contents: &[u8]) -> Option<Distribution> {
         }
         _ => None,
     };
-    if let Some(fuller) = fuller {
-        if fuller
+    if let Some(fuller) = fuller
+        && fuller
             .strip_prefix(&version)
             .is_some_and(|rest| rest.starts_with('.'))
-        {
-            version = fuller;
-        }
+    {
+        version = fuller;
     }
     let name = if get("PRETTY_NAME").is_empty() {
         get("NAME")

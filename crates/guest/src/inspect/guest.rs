@@ -297,11 +297,11 @@ fn unreadable(volume: &Volume) -> Error {
 
 /// No root was found: a filesystem that cannot be opened may hold it.
 fn no_root(volumes: &[Volume]) -> Error {
-    let suspect = volumes
+    let mut suspect = volumes
         .iter()
         .filter(|v| matches!(&v.content, VolumeContent::Known { kind, .. } if kind != "swap"));
     // The largest is not known here; the last one is the root in the layouts that are common.
-    match suspect.last() {
+    match suspect.next_back() {
         Some(volume) => unreadable(volume),
         None => Error::NoOperatingSystem {
             seen: volumes

@@ -34,6 +34,7 @@ fn volume(disk: usize, partition: u32, fs: FileSystemRef) -> Volume {
         part_uuid: Some(format!("part-{disk}-{partition}")),
         part_label: Some(format!("name {disk}{partition}")),
         content: VolumeContent::FileSystem(fs),
+        slice: None,
     }
 }
 
@@ -193,6 +194,7 @@ fn a_whole_disk_is_a_root_and_device_names_mean_it() {
 }
 
 #[test]
+#[allow(clippy::type_complexity)]
 fn distributions_are_told_apart() {
     let cases: &[(&[(&str, &str)], &str, &str, Family)] = &[
         (

@@ -20,6 +20,8 @@ pub struct Volume {
     pub part_label: Option<String>,
     /// What it holds.
     pub content: VolumeContent,
+    /// Its bytes, to open it again; `None` where it was not opened from a disk.
+    pub slice: Option<StorageRef>,
 }
 
 /// What a volume holds.
@@ -84,7 +86,19 @@ impl Volume {
             part_uuid: partition.uuid.clone(),
             part_label: partition.name.clone().filter(|n| !n.is_empty()),
             content,
+            slice: Some(slice.clone()),
         }
+    }
+
+    /// Opens its filesystem again, in another way.
+    ///
+    /// # Errors
+    /// Those of opening. A volume that holds no open filesystem, or has no bytes to open, stays as it is.
+    pub fn reopen(&mut self, options: OpenOptions) -> Result<()> {
+        if let (VolumeContent::FileSystem(fs), Some(slice)) = (&mut self.content, &self.slice) {
+            *fs = disksmith_fs::open(slice, options).map_err(Error::below)?;
+        }
+        Ok(())
     }
 
     /// Its canonical name: `/dev/sda1`.

@@ -48,6 +48,6 @@ impl EditExpression {
     /// # Errors
     /// [`EditError::TooMuchWork`] where a pattern goes astray on the text; a division by zero.
     pub fn apply(&self, text: &[u8]) -> Result<Vec<u8>, EditError> {
-        run::run(&self.statements, text)
+        run::run(&self.statements, text, run::MATCH_BUDGET)
     }
 }

@@ -683,10 +683,10 @@ impl Parser<'_> {
         if quotes {
             self.space_before_delimiter();
             let fat_comma = self.rest().starts_with(b"=>");
-            if let (Some(delimiter), false) = (self.peek(), fat_comma) {
-                if !is_word(delimiter) {
-                    return self.quoting(&word, delimiter);
-                }
+            if let (Some(delimiter), false) = (self.peek(), fat_comma)
+                && !is_word(delimiter)
+            {
+                return self.quoting(&word, delimiter);
             }
             self.at = start;
             return Err(self.unsupported(format!("{word} with a word character for a delimiter")));
@@ -1184,15 +1184,15 @@ fn unquote(text: &[u8]) -> Vec<u8> {
 /// A reference in a replacement to a group that the pattern lacks is surely a mistake.
 fn check_groups(parts: &[Part], regex: &Regex) -> Result<(), EditError> {
     for part in parts {
-        if let Part::Capture(group) = part {
-            if *group > regex.groups() {
-                return Err(EditError::Syntax {
-                    what: format!(
-                        "${group} is used, but the pattern has {} group(s)",
-                        regex.groups()
-                    ),
-                });
-            }
+        if let Part::Capture(group) = part
+            && *group > regex.groups()
+        {
+            return Err(EditError::Syntax {
+                what: format!(
+                    "${group} is used, but the pattern has {} group(s)",
+                    regex.groups()
+                ),
+            });
         }
     }
     Ok(())

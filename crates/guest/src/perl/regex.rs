@@ -122,10 +122,10 @@ impl Regex {
             if self.anchored && start > 0 {
                 break;
             }
-            if let Some(Instruction::Set(set)) = self.program.get(1) {
-                if !text.get(start).is_some_and(|b| set.contains(*b)) {
-                    continue;
-                }
+            if let Some(Instruction::Set(set)) = self.program.get(1)
+                && !text.get(start).is_some_and(|b| set.contains(*b))
+            {
+                continue;
             }
             machine.slots.clear();
             machine.slots.resize(self.slots, None);

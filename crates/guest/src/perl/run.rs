@@ -8,19 +8,20 @@ use super::syntax::{
 use std::collections::BTreeMap;
 
 /// Steps of matching that one file may take: some seconds.
-const MATCH_BUDGET: u64 = 300_000_000;
+pub(crate) const MATCH_BUDGET: u64 = 300_000_000;
 /// Largest string that `x` and repeated doubling may make.
 const MAX_TEXT: usize = 64 << 20;
 
-/// Runs the statements on each line, its newline included, and gathers what is printed.
-pub(crate) fn run(statements: &[Statement], text: &[u8]) -> Result<Vec<u8>, EditError> {
+/// Runs the statements on each line, its newline included, and gathers what is printed. `budget`: the steps of matching
+/// that it may take.
+pub(crate) fn run(statements: &[Statement], text: &[u8], budget: u64) -> Result<Vec<u8>, EditError> {
     let mut state = State {
         line: Value::Undefined,
         line_number: 0,
         variables: BTreeMap::new(),
         captured: None,
         output: Vec::with_capacity(text.len()),
-        budget: MATCH_BUDGET,
+        budget,
     };
     for line in text.split_inclusive(|b| *b == b'\n') {
         state.line_number += 1;
@@ -174,10 +175,10 @@ impl State {
     }
 
     fn set(&mut self, name: &str, value: Value) -> Result<(), EditError> {
-        if let Value::Text(text) = &value {
-            if text.len() > MAX_TEXT {
-                return Err(EditError::TooMuchWork);
-            }
+        if let Value::Text(text) = &value
+            && text.len() > MAX_TEXT
+        {
+            return Err(EditError::TooMuchWork);
         }
         if name == "_" {
             self.line = value;

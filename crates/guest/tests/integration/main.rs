@@ -1,4 +1,10 @@
 //! Edits of whole guests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::type_complexity
+)]
 
 mod customize;
 mod distributions;
