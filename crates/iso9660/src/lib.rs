@@ -10,6 +10,7 @@ mod directory_record;
 mod endian;
 mod error;
 mod hierarchy;
+mod host_tree;
 mod image;
 mod iso;
 mod joliet_names;
@@ -27,6 +28,7 @@ mod zisofs;
 
 pub use boot_catalog::{BootCatalog, BootEntry, Emulation, Platform};
 pub use error::{Error, Result};
+pub use host_tree::{HostAttributes, HostOptions};
 pub use image::IsoImage;
 pub use iso::Iso;
 pub use options::{Duplicates, Level, Options, VolumeTexts};

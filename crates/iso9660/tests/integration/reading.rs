@@ -2,7 +2,7 @@
 
 use crate::judge::{path, run};
 use crate::model::{self, Item, Kind, Model, assert_same, at};
-use disksmith_iso9660::{Attributes, ImageTree, Iso, IsoImage, Options, Source};
+use disksmith_iso9660::{Attributes, HostOptions, ImageTree, Iso, IsoImage, Options, Source};
 use disksmith_storage::{Error as StorageError, Result as StorageResult, Storage};
 use disksmith_vfs::{FileSystem, FileType, InodeNo};
 use proptest::prelude::*;
@@ -208,6 +208,44 @@ fn what_others_wrote_reads_back() {
             &format!("{program} {arguments:?}"),
         );
     }
+}
+
+#[test]
+fn a_folder_of_the_host_goes_in_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    sample(&source);
+    std::fs::hard_link(source.join("text"), source.join("one/same")).unwrap();
+    std::fs::write(source.join("one/left-out"), b"x").unwrap();
+    let exclude = |path: &Path| path.ends_with("left-out");
+    let mut tree = ImageTree::new(Attributes::new(0o755, at(0)));
+    let host = HostOptions {
+        exclude: Some(&exclude),
+        ..HostOptions::default()
+    };
+    tree.add_host_contents(tree.root(), &source, &host).unwrap();
+    let options = Options {
+        rock_ridge: true,
+        joliet: true,
+        ..Options::new("host", at(0))
+    };
+    let mut bytes = Vec::new();
+    let image = IsoImage::plan(tree, options).unwrap();
+    image.write_to(&mut bytes).unwrap();
+    assert_eq!(bytes.len() as u64, image.size());
+    std::fs::remove_file(source.join("one/left-out")).unwrap();
+    let iso = Iso::open(Arc::new(Image::Bytes(bytes))).unwrap();
+    let mut expected = model::read_host(&source);
+    let mut found = read_all(&iso);
+    // Taking a file away changed its folder's time.
+    for model in [&mut expected, &mut found] {
+        model.get_mut(b"one".as_slice()).unwrap().mtime = 0;
+    }
+    assert_same(&expected, &found, true, true, "host");
+    let text = iso.lookup(iso.root(), b"text").unwrap();
+    assert_eq!(iso.metadata(text).unwrap().links, 2);
+    // The file's data is there once.
+    assert!(image.size() < 5_500_000, "{}", image.size());
 }
 
 #[test]
