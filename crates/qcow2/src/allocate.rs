@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::refcount;
 use crate::state::{Mode, State};
 use crate::types::{MAX_HOST_OFFSET, MAX_REFCOUNT_TABLE_BYTES};
+use std::sync::Arc;
 
 /// The file grows in steps of this many bytes; what is too much is cut off again.
 const GROWTH: u64 = 8 << 20;
@@ -407,6 +408,9 @@ impl State {
                     continue;
                 }
                 self.hint = self.hint.min(cluster);
+                if matches!(self.mode, Mode::Direct) && self.protected.contains(&cluster) {
+                    Arc::make_mut(&mut self.protected).remove(&cluster);
+                }
                 let at = cluster << bits;
                 self.l2.forget(at, 1 << bits);
                 if self.is_new(cluster)? {

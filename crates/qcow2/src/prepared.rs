@@ -141,6 +141,11 @@ impl Prepared for PreparedImage {
             Mode::Direct => Arc::default(),
         };
         self.state.sector = self.record.new_sector.clone();
+        // The tables have moved.
+        self.state.protected = Arc::default();
+        if let Err(error) = self.state.verify() {
+            log::warn!("{error}");
+        }
         if let Err(error) = self.punch(&old_table) {
             log::warn!("{error}");
         }

@@ -6,6 +6,7 @@ mod bitmaps;
 mod check;
 mod crash;
 mod create;
+mod interop;
 mod judge;
 mod model;
 mod random;
