@@ -104,8 +104,9 @@ impl Search {
                 if all {
                     below.push(path);
                 }
-            } else if (kind.is_file() || kind.is_symlink())
-                && (all || has_image_ending(&name))
+            } else if (all || has_image_ending(&name))
+                // A link may lead to a device that does something when it is opened.
+                && (kind.is_file() || kind.is_symlink() && path.is_file())
                 && self.stands_on_base(&path).unwrap_or(false)
             {
                 self.found.total += 1;

@@ -5,6 +5,27 @@
 //! [`convert()`], [`compare()`], [`check()`], [`map()`], [`measure()`], [`resize()`], [`recover()`]. A
 //! [`Transaction`] edits images. Where qemu-img has the verb too, the results render
 //! as the very text that it prints.
+//!
+//! ```no_run
+//! use disksmith_image::{DiskSpec, Transaction, TransactionOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let edit = Transaction::begin(&[DiskSpec::in_place("vm1.qcow2")], &TransactionOptions::default())?;
+//! let disk = edit.storage(0).ok_or("there is one disk")?;
+//! disk.write_at(1 << 20, b"seen by nobody yet")?;
+//! edit.commit()?; // whole, or not at all
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Locks
+//!
+//! Every function that reads an image's data or changes it takes QEMU's locks on the files first, and keeps them as long as what it
+//! returns lives. [`info()`] takes none.
+//!
+//! # Errors
+//!
+//! [`Error`] implements [`disksmith_storage::Diagnose`]: its kind gives the program's exit status, its hint what to do next.
 
 mod byte_size;
 mod check;

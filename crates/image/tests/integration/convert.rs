@@ -360,7 +360,16 @@ proptest! {
         qemu_img(dir, "create -q -f qcow2 -b base -F raw mid 2101k");
         qemu_img(dir, "create -q -f qcow2 -b mid -F qcow2 top 2200k");
         for (format, name, writes) in [("raw", "base", &base), ("qcow2", "mid", &mid), ("qcow2", "top", &top)] {
-            let commands: Vec<String> = writes.iter().map(Write::command).collect();
+            // QEMU writes a compressed cluster only where nothing is yet.
+            let mut taken = std::collections::BTreeSet::new();
+            let (first, then): (Vec<_>, Vec<_>) =
+                writes.iter().partition(|write| matches!(write, Write::Compressed(..)));
+            let commands: Vec<String> = first
+                .into_iter()
+                .filter(|write| matches!(write, Write::Compressed(cluster, _) if taken.insert(*cluster)))
+                .chain(then)
+                .map(Write::command)
+                .collect();
             if !commands.is_empty() {
                 qemu_io(dir, format, name, &commands.iter().map(String::as_str).collect::<Vec<_>>());
             }

@@ -66,7 +66,7 @@ fn sample() -> Vec<u8> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
-        if std::env::var_os("DISKSMITH_LONG").is_some() { 20_000 } else { 400 }
+        if std::env::var_os("DISKSMITH_LONG").is_some() { 20_000 } else { 150 }
     ))]
 
     #[test]

@@ -276,12 +276,21 @@ fn an_image_in_use_is_refused_both_ways() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        for _ in 0..200 {
-            if dir.join("socket").exists() {
+        // It has the image open, and its locks a moment later.
+        let descriptors = format!("/proc/{}/fd", server.id());
+        let has_image = || {
+            let links = std::fs::read_dir(&descriptors).into_iter().flatten().flatten();
+            links
+                .filter_map(|l| std::fs::read_link(l.path()).ok())
+                .any(|target| target == path)
+        };
+        for _ in 0..3000 {
+            if has_image() && dir.join("socket").exists() {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(10));
         }
+        std::thread::sleep(Duration::from_millis(500));
         let error = begin(&[DiskSpec::in_place(&path)]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InUse, "{error}");
         assert!(error.to_string().contains("qemu-nbd"), "{error}");
