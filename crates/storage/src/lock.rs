@@ -29,6 +29,8 @@ pub enum LockMode {
 
 /// How often a lock is tried that nobody seems to hold, and how long the pause in between is.
 const ATTEMPTS: u32 = 20;
+/// The same, where it is known to be a process that is being started.
+const ATTEMPTS_STARTING: u32 = 1000;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
 
 /// Byte at which the locks of used permissions start.
@@ -104,8 +106,15 @@ pub(crate) fn take(file: &File, path: &Path, mode: OpenMode, lock: LockMode) -> 
         byte::unlock_all(file).map_err(fail)?;
         let id = FileId::of(&file.metadata().map_err(fail)?);
         let holders = holders::find(file, id, &opposite);
-        // A process that another thread of this one is starting holds our own old descriptors until it runs its program.
-        if holders.is_empty() && attempt < ATTEMPTS {
+        // A process that another thread of this one is starting holds our own old descriptors until it runs its
+        // program; it may be gone before it can be named.
+        let passing = holders.iter().all(|holder| holders::is_starting(holder.pid));
+        let most = if holders.is_empty() {
+            ATTEMPTS
+        } else {
+            ATTEMPTS_STARTING
+        };
+        if passing && attempt < most {
             std::thread::sleep(PAUSE);
             continue;
         }

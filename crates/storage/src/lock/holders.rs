@@ -80,6 +80,20 @@ fn is_lock_on(line: &str, inode: u64, at: &[u64]) -> bool {
         && at.iter().any(|b| (start..=end).contains(b))
 }
 
+/// Whether a process is a child of this one that still runs this program: it is about to run another.
+pub(super) fn is_starting(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
+    // The command, in parentheses, may hold anything; state and parent come after it.
+    let parent = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(1))
+        .and_then(|field| field.parse::<u32>().ok());
+    let program = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    parent == Some(std::process::id()) && program(&pid.to_string()) == program("self")
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_lock_on;
