@@ -619,6 +619,36 @@ fn hashes_are_those_of_debugfs() {
     }
 }
 
+#[test]
+fn more_subdirectories_than_links_can_count() {
+    if !judges() || !crate::judges::long() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    mke2fs(
+        &image,
+        160 * MIB,
+        "-t ext4 -b 1024 -I 128 -N 70000 -O ^has_journal",
+    );
+    let fs = open(&image, true).unwrap();
+    for i in 0..65_100 {
+        fs.create(fs.root(), format!("d{i}").as_bytes(), &node(FileType::Directory))
+            .unwrap();
+    }
+    assert_eq!(fs.metadata(fs.root()).unwrap().links, 1);
+    fs.sync().unwrap();
+    assert_clean(&image, "65,100 directories");
+    let ino = file(&fs, "file");
+    for i in 0..64_999 {
+        fs.link(ino, fs.root(), format!("l{i}").as_bytes()).unwrap();
+    }
+    let error = fs.link(ino, fs.root(), b"one more").unwrap_err();
+    assert!(matches!(error, Error::TooManyLinks { .. }), "{error}");
+    fs.sync().unwrap();
+    assert_clean(&image, "65,000 links");
+}
+
 /// Uses everything of a filesystem that may be damaged; only panics, hangs and writes beyond the end count.
 fn use_damaged(storage: StorageRef) {
     let clock = Arc::new(|| Timestamp {

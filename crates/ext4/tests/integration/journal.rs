@@ -2,8 +2,12 @@
 
 use super::judges::{assert_clean, copy_sparse, debugfs, have, long, mke2fs, run};
 use super::kernel::{Mount, can_mount};
-use disksmith_ext4::{Log, LogRun, RecoveredView, Recovery, RecoveryLimits, Superblock};
-use disksmith_storage::{HostFile, LockMode, OpenMode, Storage, StorageRef, read_vec};
+use super::snapshot::{self, Compare, differences};
+use disksmith_ext4::{
+    Error, Ext4, JournalError, Log, LogRun, OpenOptions, RecoveredView, Recovery, RecoveryLimits, Superblock,
+};
+use disksmith_storage::{Diagnose, HostFile, LockMode, OpenMode, Storage, StorageRef, read_vec};
+use disksmith_vfs::{FileSystem, Timestamp};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -178,7 +182,7 @@ fn clear_flag(storage: &dyn Storage) {
 }
 
 /// Where two images differ, in blocks; times and counters of the superblock that only e2fsck changes are left out.
-fn differences(ours: &dyn Storage, theirs: &dyn Storage, log: &Log) -> Vec<u64> {
+fn differing_blocks(ours: &dyn Storage, theirs: &dyn Storage, log: &Log) -> Vec<u64> {
     let block_size = u64::from(log.block_size());
     let mut list = Vec::new();
     for block in 0..ours.size() / block_size {
@@ -255,9 +259,13 @@ fn recovery_equals_that_of_e2fsck() {
             let log = log(&map, &*ours);
             assert_eq!(log.superblock().start(), 0);
             let theirs = open(&theirs_path, OpenMode::Read);
-            assert_eq!(differences(&*ours, &*theirs, &log), Vec::<u64>::new(), "{name}");
             assert_eq!(
-                differences(&view, &*theirs, &log),
+                differing_blocks(&*ours, &*theirs, &log),
+                Vec::<u64>::new(),
+                "{name}"
+            );
+            assert_eq!(
+                differing_blocks(&view, &*theirs, &log),
                 Vec::<u64>::new(),
                 "{name}, as a view"
             );
@@ -275,4 +283,85 @@ fn recovery_equals_that_of_e2fsck() {
             assert_clean(&image, &name);
         }
     }
+}
+
+#[test]
+fn opening_recovers_as_the_kernel_does() {
+    if !can_mount() || !have("mke2fs") || !have("python3") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for case in CASES.iter().step_by(if long() { 1 } else { 3 }) {
+        let (image, copy) = (dir.path().join("dirty.img"), dir.path().join("copy.img"));
+        mke2fs(&image, case.size, case.mke2fs);
+        let mount = Mount::new(&image, case.mount);
+        work(mount.path(), case.rounds);
+        mount.shut_down(false);
+        copy_sparse(&image, &copy);
+
+        let before = fs::read(&image).unwrap();
+        let ours = snapshot::of(&super::random::open(&image, OpenMode::Read));
+        assert_eq!(
+            fs::read(&image).unwrap(),
+            before,
+            "{}: opening for reading writes",
+            case.name
+        );
+        let kernels = snapshot::of_mounted(Mount::new(&copy, "rw,noatime").path());
+        let all = Compare {
+            times: true,
+            blocks: true,
+        };
+        assert_eq!(differences(&ours, &kernels, all), "", "{}", case.name);
+
+        let opened = super::random::open(&image, OpenMode::Write);
+        assert_eq!(opened.read_only_reason(), None);
+        opened.sync().unwrap();
+        assert_eq!(
+            differences(&snapshot::of(&opened), &kernels, all),
+            "",
+            "{}",
+            case.name
+        );
+        drop(opened);
+        assert_clean(&image, case.name);
+    }
+}
+
+#[test]
+fn fast_commits_are_refused_by_name() {
+    if !can_mount() || !have("mke2fs") || !have("python3") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("dirty.img");
+    mke2fs(&image, 64 * MIB, "-t ext4 -O fast_commit");
+    let mount = Mount::new(&image, "rw");
+    fs::write(mount.path().join("before"), b"before").unwrap();
+    run("sync", &["-f", mount.path().to_str().unwrap()]);
+    for i in 0..5 {
+        let mut file = File::create(mount.path().join(format!("fast-{i}"))).unwrap();
+        file.write_all(&[7; 10_000]).unwrap();
+        file.sync_all().unwrap();
+    }
+    mount.shut_down(false);
+    let before = fs::read(&image).unwrap();
+    let file = open(&image, OpenMode::Write);
+    let options = OpenOptions::new(Arc::new(Timestamp::default)).writable(true);
+    let error = Ext4::open(file, options).unwrap_err();
+    assert!(
+        matches!(error, Error::Journal(JournalError::FastCommits { .. })),
+        "{error}"
+    );
+    assert!(error.to_string().contains("fast commits"), "{error}");
+    assert!(
+        error.hint().unwrap().contains("e2fsck -E journal_only"),
+        "{error}"
+    );
+    assert_eq!(fs::read(&image).unwrap(), before);
+    // The hint works.
+    let judged = run("e2fsck", &["-E", "journal_only", "-p", image.to_str().unwrap()]);
+    assert!(judged.status.code().is_some_and(|code| code <= 1), "{judged:?}");
+    let opened = super::random::open(&image, OpenMode::Read);
+    assert!(super::acts::find(&opened, "/fast-4").is_ok());
 }

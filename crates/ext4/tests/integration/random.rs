@@ -1,7 +1,7 @@
 //! Random changes: ours against a model and against the kernel.
 
 use super::acts::{Act, Dice, Names, apply, apply_by_kernel};
-use super::judges::{assert_clean, copy_sparse, e2fsck_complaints, have, keep, long};
+use super::judges::{copy_sparse, e2fsck_complaints, have, keep, long};
 use super::kernel::{Mount, can_mount};
 use super::options::{TABLE, TIME};
 use super::snapshot::{self, Compare, differences};
@@ -162,6 +162,24 @@ fn random_changes_agree_with_a_model_on_all_kinds_of_filesystems() {
     assert!(failures.is_empty(), "\n{failures}");
 }
 
+/// As `assert_clean`, for images that the kernel too has edited: it leaves extent trees that e2fsck would make smaller.
+#[track_caller]
+fn assert_consistent(image: &Path, when: &str) {
+    let complaints: String = e2fsck_complaints(image)
+        .lines()
+        .filter(|line| {
+            !line.contains("could be shorter.  Optimize? no")
+                && !line.contains("could be narrower.  Optimize? no")
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(
+        complaints.is_empty(),
+        "{when}: e2fsck: {complaints}kept as {}",
+        keep(image)
+    );
+}
+
 #[test]
 fn random_changes_agree_with_the_kernel_and_each_goes_on_where_the_other_stopped() {
     if !can_mount() || !have("mke2fs") {
@@ -241,8 +259,8 @@ fn random_changes_agree_with_the_kernel_and_each_goes_on_where_the_other_stopped
                     steps.join("\n"),
                 );
             }
-            assert_clean(&ours, &format!("{options}, seed {seed}, round {round}: ours"));
-            assert_clean(
+            assert_consistent(&ours, &format!("{options}, seed {seed}, round {round}: ours"));
+            assert_consistent(
                 &theirs,
                 &format!("{options}, seed {seed}, round {round}: the kernel's"),
             );
