@@ -64,7 +64,7 @@ pub struct Quick {
     pub ssh_keys: Vec<String>,
     /// Password hash of the image's default user, of a scheme that cloud-init knows at this place: `$5$` or `$6$`, no yescrypt.
     pub password_hash: Option<String>,
-    /// Password hash of root; for keys of root's too put a user `root` in [`users`](Self::users) instead.
+    /// Password hash of root; for keys of root's too put a user `root` in `users` instead.
     pub root_password_hash: Option<String>,
     /// Packages to install; the lists of packages are updated before.
     pub packages: Vec<String>,
