@@ -4,6 +4,7 @@ mod copy;
 
 use crate::error::{Error, Result};
 use crate::files::{Group, User, parse_group, parse_passwd, text};
+use crate::inspect::UNREACHABLE;
 use crate::report::{Action, Change, Step};
 use crate::selinux::Labels;
 use disksmith_vfs::{Error as FileError, FileType, Metadata, Node, Owner, Timestamp, Tree};
@@ -78,6 +79,27 @@ impl<'a> Editor<'a> {
             Some(metadata) if !metadata.is_file() => Err(Error::guest_path(path, "is not a regular file")),
             Some(_) => Ok(self.tree.read_limited(path, MAX_TEXT)?),
         }
+    }
+
+    /// The paths that match a shell pattern.
+    ///
+    /// # Errors
+    /// Where the pattern leads into a filesystem that could not be opened: to find nothing there would be a lie.
+    pub(crate) fn glob(&self, pattern: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let mut plain = Vec::new();
+        let names = pattern.split(|b| *b == b'/').filter(|n| !n.is_empty());
+        for name in names.take_while(|n| !n.iter().any(|b| b"*?[{\\".contains(b))) {
+            plain = join(&plain, name);
+            let Some(metadata) = self.metadata(&plain)? else {
+                break;
+            };
+            let (fs, inode) = self.tree.open_node(self.tree.resolve(&plain)?);
+            if metadata.is_dir() && fs.kind() == UNREACHABLE {
+                fs.read_dir(inode, 0, &mut |_| false)
+                    .map_err(|e| e.at_path(&plain))?;
+            }
+        }
+        Ok(self.tree.glob(pattern)?)
     }
 
     pub(crate) fn users(&self) -> Result<Vec<User>> {

@@ -180,7 +180,7 @@ fn walk_reachable(
     tree.walk(dir, |entry| {
         visit(&entry.path, entry.node, &entry.metadata)?;
         let (fs, _) = tree.open_node(entry.node);
-        Ok::<_, crate::Error>(if fs.kind() == "unreachable" {
+        Ok::<_, crate::Error>(if fs.kind() == crate::inspect::UNREACHABLE {
             WalkStep::Skip
         } else {
             WalkStep::Continue

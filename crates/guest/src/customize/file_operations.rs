@@ -115,7 +115,7 @@ fn append_line(session: &mut Session<'_, '_>, path: &[u8], line: &[u8]) -> Resul
 
 fn delete(session: &mut Session<'_, '_>, pattern: &[u8]) -> Result<()> {
     let editor = &mut session.editor;
-    let found = editor.tree().glob(pattern)?;
+    let found = editor.glob(pattern)?;
     if found.is_empty() {
         editor.note(format!("nothing matches {}", text(pattern)));
     }

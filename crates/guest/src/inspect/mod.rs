@@ -15,4 +15,5 @@ pub use device_name::{canonical_device_name, parse_device_name};
 pub use distribution::{Distribution, Family};
 pub use guest::{Guest, MountSpec, Mounted};
 pub use init::Init;
+pub(crate) use unreachable::UNREACHABLE;
 pub use volume::{Volume, VolumeContent, open_volumes};

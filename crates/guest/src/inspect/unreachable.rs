@@ -2,6 +2,9 @@
 
 use disksmith_vfs::{DirSink, Error, FileSystem, FileType, InodeNo, Metadata, Result, StatFs, Timestamp};
 
+/// The kind that it says it is.
+pub(crate) const UNREACHABLE: &str = "unreachable";
+
 const ROOT: InodeNo = InodeNo(1);
 
 /// A directory into which nobody gets: so that nothing is written below a mountpoint whose filesystem is elsewhere.
@@ -24,7 +27,7 @@ impl Unreachable {
 
 impl FileSystem for Unreachable {
     fn kind(&self) -> &'static str {
-        "unreachable"
+        UNREACHABLE
     }
 
     fn label(&self) -> Option<Vec<u8>> {

@@ -81,7 +81,7 @@ fn is_mountpoint(session: &Session<'_, '_>, path: &[u8]) -> bool {
 
 /// A pattern through a filesystem that cannot be opened is an error: leaving things there would not be what was asked for.
 fn glob(session: &Session<'_, '_>, pattern: &str) -> Result<Vec<Vec<u8>>> {
-    Ok(session.editor.tree().glob(pattern)?)
+    session.editor.glob(pattern.as_bytes())
 }
 
 fn remove_below(session: &mut Session<'_, '_>, dir: &str, wanted: impl Fn(&[u8]) -> bool) -> Result<()> {

@@ -6,10 +6,11 @@ use crate::error::Result;
 use crate::inspect::Init;
 
 const UNIT_NAME: &str = "disksmith-ssh-hostkeys.service";
+/// Not before the sockets: those come before `basic.target`, after which every ordinary service comes.
 const UNIT_TEXT: &str = "\
 [Unit]
 Description=Make SSH host keys where there are none
-Before=ssh.service sshd.service ssh.socket sshd.socket
+Before=ssh.service sshd.service
 After=cloud-init.service
 ConditionPathExistsGlob=!/etc/ssh/ssh_host_*_key
 
@@ -41,7 +42,7 @@ const MAKERS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn remove(session: &mut Session<'_, '_>) -> Result<()> {
-    for path in session.editor.tree().glob("/etc/ssh/*_host_*")? {
+    for path in session.editor.glob(b"/etc/ssh/*_host_*")? {
         session.editor.remove_if_there(&path)?;
     }
     let installed = ["/usr/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd"]

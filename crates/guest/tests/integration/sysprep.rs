@@ -1,9 +1,9 @@
 //! Cleaning a template.
 
-use crate::judge::{empty_tree, lay_out, operations, text};
+use crate::judge::{CLOCK, empty_tree, lay_out, operations, text};
 use disksmith_guest::{
-    Context, Guest, SYSPREP_OPERATIONS, SeededRandom, Skeleton, default_operations, lay_out_skeleton,
-    select_operations, sysprep,
+    Context, Guest, SYSPREP_OPERATIONS, SeededRandom, Skeleton, Volume, VolumeContent, default_operations,
+    lay_out_skeleton, select_operations, sysprep,
 };
 use disksmith_storage::{Diagnose, ErrorKind};
 use disksmith_vfs::Owner;
@@ -289,4 +289,44 @@ fn what_cannot_be_done_is_refused() {
         let error = sysprep(&guest(), &chosen, &[], &mut Context::new(&mut random)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     }
+}
+
+#[test]
+fn a_part_of_the_guest_that_cannot_be_opened_is_not_passed_over() {
+    let template = guest();
+    let tree = template.tree();
+    tree.write("/etc/fstab", b"/dev/sda2 /var xfs defaults\n", Owner::ROOT, 0o644)
+        .unwrap();
+    let (fs, _) = tree.open_node(tree.root());
+    let volume = |partition, content| Volume {
+        disk: 0,
+        partition: Some(partition),
+        part_uuid: None,
+        part_label: None,
+        content,
+        slice: None,
+    };
+    let xfs = VolumeContent::Known {
+        kind: "xfs".into(),
+        uuid: None,
+        label: None,
+        reason: "xfs is not supported yet".into(),
+    };
+    let volumes = [volume(1, VolumeContent::FileSystem(fs.clone())), volume(2, xfs)];
+    let guest = Guest::inspect(&volumes, CLOCK).unwrap();
+    for name in [
+        "logfiles",
+        "mail-spool",
+        "package-manager-cache",
+        "dhcp-client-state",
+        "cloud-init",
+        "random-seed",
+    ] {
+        let mut random = SeededRandom::new(1);
+        let chosen = select_operations("--operations", name).unwrap();
+        let error = sysprep(&guest, &chosen, &[], &mut Context::new(&mut random)).unwrap_err();
+        assert!(error.to_string().contains("xfs on /dev/sda2"), "{name}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+    clean(&guest, "bash-history");
 }
