@@ -288,7 +288,8 @@ proptest! {
         let memory = Arc::new(Memory::from_bytes(&bytes));
         let file: StorageRef = memory.clone();
         let Ok(report) = check(&file, Repair::All) else { return Ok(()) };
-        if report.check_errors > 0 && memory.to_vec() == bytes {
+        let about_snapshots = report.faults.iter().any(|f| f.message.starts_with("snapshot "));
+        if (report.check_errors > 0 || about_snapshots) && memory.to_vec() == bytes {
             // Not understood, and left alone.
             return Ok(());
         }
