@@ -9,6 +9,9 @@ use crate::mapping::Mapped;
 use disksmith_storage::ZeroMode;
 use disksmith_vfs as vfs;
 
+/// Largest number of runs that are joined to one range of data.
+const MAX_PIECES: u32 = 4096;
+
 impl Core {
     /// Refuses what cannot be read without a key.
     fn check_contents(&self, node: &Node) -> Result<()> {
@@ -97,7 +100,10 @@ impl Core {
         let end = size.div_ceil(u64::from(self.geometry.block_size));
         let mut at = offset >> shift;
         let mut start = None;
-        while at < end {
+        // A range may be told in parts; so a map that is broken into endless pieces takes no endless time.
+        let mut pieces = 0;
+        while at < end && (start.is_none() || pieces < MAX_PIECES) {
+            pieces += 1;
             let (mapped, run) = self.map(node, at, end - at)?;
             match (mapped, start) {
                 (Mapped::Data(_), None) => start = Some(at),

@@ -85,8 +85,25 @@ impl Core {
         Ok(Node { ino, rec, raw, seed })
     }
 
-    /// Reads an inode that is in use.
+    /// Reads an inode that a name leads to: one that is in use, and none of the filesystem's own.
     pub(crate) fn load(&self, ino: u32) -> Result<Node> {
+        let sb = &self.superblock;
+        let hidden = [
+            sb.journal_inode,
+            sb.orphan_file_inode,
+            sb.user_quota_inode,
+            sb.group_quota_inode,
+            sb.project_quota_inode,
+        ];
+        if ino != ROOT_INODE && (ino < self.geometry.first_inode || hidden.contains(&ino)) {
+            return Err(Error::corrupt(
+                format!("inode {ino}"),
+                0,
+                "number",
+                u64::from(ino),
+                "a name leads to an inode of the filesystem's own",
+            ));
+        }
         let node = self.load_any(ino)?;
         if node.rec.links == 0 {
             return Err(node.corrupt("i_links_count", 0u64, "an inode that is named is not in use"));
