@@ -162,14 +162,15 @@ pub(crate) fn find_chain(path: &Path, options: &OpenOptions) -> Result<Vec<Found
                 limit: MAX_CHAIN,
             });
         }
-        let found = find(&member.path, OpenMode::Read, options, member.format)
-            .map_err(|source| member.missing(source))?;
-        if seen.contains(&found.file.id()) {
+        // Before it is opened: our own lock on it would be in the way.
+        if FileId::of_path(&member.path).is_ok_and(|id| seen.contains(&id)) {
             return Err(Error::ChainLoop {
                 top,
                 again: member.path,
             });
         }
+        let found = find(&member.path, OpenMode::Read, options, member.format)
+            .map_err(|source| member.missing(source))?;
         if member.format.is_none() && options.gate != Gate::FollowAll {
             refuse_unsafe_probe(&member, &found)?;
         }
