@@ -13,7 +13,10 @@ pub(crate) fn now() -> Outcome<Timestamp> {
                 text.display()
             ))
         })?;
-        return Ok(Timestamp { seconds, nanoseconds: 0 });
+        return Ok(Timestamp {
+            seconds,
+            nanoseconds: 0,
+        });
     }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Timestamp {

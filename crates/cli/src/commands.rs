@@ -50,7 +50,13 @@ pub(crate) struct Globals {
     #[arg(short = 'v', long, global = true, action = clap::ArgAction::Count, help_heading = "Everywhere")]
     pub(crate) verbose: u8,
     /// How to show progress, on standard error
-    #[arg(long, global = true, value_name = "HOW", default_value = "auto", help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOW",
+        default_value = "auto",
+        help_heading = "Everywhere"
+    )]
     pub(crate) progress: ProgressMode,
 }
 
@@ -135,7 +141,9 @@ impl From<ImageFormat> for disksmith_image::Format {
 /// Reads a size: a number with an optional suffix b, k, M, G, T, P, E (powers of 1024), as qemu-img has them.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || format!("'{text}' is no size; write it like 512M or 20G");
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(split);
     let shift = match suffix.trim_end_matches("iB") {
         "" | "b" | "B" => 0,
@@ -152,7 +160,11 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     }
     let fraction: f64 = number.parse().map_err(|_| wrong())?;
     let bytes = fraction * (1u64 << shift) as f64;
-    if bytes.is_finite() && (0.0..9.2e18).contains(&bytes) { Ok(bytes as u64) } else { Err(wrong()) }
+    if bytes.is_finite() && (0.0..9.2e18).contains(&bytes) {
+        Ok(bytes as u64)
+    } else {
+        Err(wrong())
+    }
 }
 
 /// The progress of a long operation, and the user's wish to stop it.
@@ -165,8 +177,15 @@ pub(crate) struct Watch {
 impl Watch {
     /// Starts to watch; from here on Ctrl-C stops the operation tidily.
     pub(crate) fn start(phase: &'static str, globals: &Globals) -> Self {
-        let mode = if globals.quiet { ProgressMode::None } else { globals.progress };
-        Self { progress: progress::Progress::start(phase, mode), cancelled: progress::cancel_on_signal() }
+        let mode = if globals.quiet {
+            ProgressMode::None
+        } else {
+            globals.progress
+        };
+        Self {
+            progress: progress::Progress::start(phase, mode),
+            cancelled: progress::cancel_on_signal(),
+        }
     }
 
     /// Ends the watch.
@@ -188,7 +207,11 @@ impl disksmith_image::Progress for Watch {
 /// Failures of an edit leave the image as it was; says so.
 pub(crate) fn image_unchanged(images: &[std::path::PathBuf]) -> impl Fn(Failure) -> Failure {
     let names: Vec<String> = images.iter().map(|i| i.display().to_string()).collect();
-    let verb = if names.len() == 1 { "is as it was" } else { "are as they were" };
+    let verb = if names.len() == 1 {
+        "is as it was"
+    } else {
+        "are as they were"
+    };
     let text = format!("{} {verb}", names.join(", "));
     move |failure| failure.unchanged(text.clone())
 }
@@ -205,7 +228,13 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_qemu_img_reads_them() {
-        for (text, bytes) in [("512", 512), ("1k", 1024), ("1.5G", 3 << 29), ("20G", 20 << 30), ("4096b", 4096)] {
+        for (text, bytes) in [
+            ("512", 512),
+            ("1k", 1024),
+            ("1.5G", 3 << 29),
+            ("20G", 20 << 30),
+            ("4096b", 4096),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         for text in ["", "G", "-1", "1x", "99999999E", "1 G"] {

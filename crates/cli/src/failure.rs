@@ -27,7 +27,14 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that no library knows: a wrong argument, a file that is in the way.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), least_status: 1, exact_status: None, unchanged: None, hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            least_status: 1,
+            exact_status: None,
+            unchanged: None,
+            hint: None,
+        }
     }
 
     /// A wrong argument.
@@ -104,6 +111,13 @@ impl Failure {
 
 impl<E: Diagnose> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { kind: error.kind(), message: error.to_string(), least_status: 1, exact_status: None, unchanged: None, hint: error.hint() }
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+            least_status: 1,
+            exact_status: None,
+            unchanged: None,
+            hint: error.hint(),
+        }
     }
 }

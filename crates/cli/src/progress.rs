@@ -52,7 +52,12 @@ impl Progress {
             other => other,
         };
         let now = Instant::now();
-        Self { phase, started: now, mode, shown: Mutex::new(Shown { bar: None, last: now }) }
+        Self {
+            phase,
+            started: now,
+            mode,
+            shown: Mutex::new(Shown { bar: None, last: now }),
+        }
     }
 
     /// Tells how far the work is, in bytes. Cheap; call it as often as convenient, from any thread.

@@ -23,7 +23,9 @@ pub(crate) fn run(args: &CatArgs, globals: &Globals) -> Outcome {
     let mut out = std::io::stdout().lock();
     args.guest.look(globals, |guest| {
         for path in &args.paths {
-            guest.tree().copy_to(path.as_os_str().as_bytes(), &mut out, "standard output")?;
+            guest
+                .tree()
+                .copy_to(path.as_os_str().as_bytes(), &mut out, "standard output")?;
         }
         Ok(())
     })?;

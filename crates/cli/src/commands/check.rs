@@ -47,7 +47,11 @@ pub(crate) fn run(args: &CheckArgs, globals: &Globals) -> Outcome {
         Some(What::Leaks) => Repair::Leaks,
         Some(What::All) => Repair::All,
     };
-    let lock = if args.force_share { LockMode::ForceShare } else { LockMode::Lock };
+    let lock = if args.force_share {
+        LockMode::ForceShare
+    } else {
+        LockMode::Lock
+    };
     let report = match check(&args.image, args.format.map(Into::into), repair, lock) {
         Ok(report) => report,
         Err(error @ Error::NotForFormat { .. }) => {

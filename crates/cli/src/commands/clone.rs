@@ -14,9 +14,11 @@ use std::process::ExitCode;
 /// relative to its own folder. A base that has clones must not be changed any more; --protect-base takes everybody's right
 /// to write to it away.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  disksmith clone template.qcow2 vm1.qcow2 vm2.qcow2\n  \
+#[command(
+    after_help = "Examples:\n  disksmith clone template.qcow2 vm1.qcow2 vm2.qcow2\n  \
     disksmith clone --count 1000 template.qcow2 'fleet/vm-%04d.qcow2'\n  \
-    disksmith clone --full template.qcow2 standalone.qcow2")]
+    disksmith clone --full template.qcow2 standalone.qcow2"
+)]
 pub(crate) struct CloneArgs {
     /// The image to clone
     base: PathBuf,
@@ -52,13 +54,21 @@ pub(crate) struct CloneArgs {
 pub(crate) fn run(args: &CloneArgs, globals: &Globals) -> Outcome {
     let targets = match (args.count, args.clones.as_slice()) {
         (Some(count), [pattern]) => NamePattern::parse(pattern)?.names(args.start, count).collect(),
-        (Some(_), _) => return Err(Failure::usage("--count goes with one name, that holds %d or %04d")),
+        (Some(_), _) => {
+            return Err(Failure::usage(
+                "--count goes with one name, that holds %d or %04d",
+            ));
+        }
         (None, names) => names.to_vec(),
     };
     let options = CloneOptions {
         base_format: args.format.map(Into::into),
         size: args.size,
-        existing: if args.force { Existing::Replace } else { Existing::Refuse },
+        existing: if args.force {
+            Existing::Replace
+        } else {
+            Existing::Refuse
+        },
         protect_base: args.protect_base,
         force: args.force,
         ..CloneOptions::default()
@@ -73,7 +83,12 @@ pub(crate) fn run(args: &CloneArgs, globals: &Globals) -> Outcome {
     watch.finish();
     result.map_err(|e| Failure::from(e).unchanged("no clone was left behind"))?;
     globals.say(|| match targets.as_slice() {
-        [one] => format!("{}: {} of {}", one.display(), kind(args.full), args.base.display()),
+        [one] => format!(
+            "{}: {} of {}",
+            one.display(),
+            kind(args.full),
+            args.base.display()
+        ),
         many => format!("{} {}s of {}", many.len(), kind(args.full), args.base.display()),
     });
     Ok(ExitCode::SUCCESS)

@@ -46,8 +46,8 @@ pub(crate) fn run(args: &CompareArgs, globals: &Globals) -> Outcome {
     let first = open(&args.first, args.first_format).map_err(|e| failed(e.into()))?;
     let second = open(&args.second, args.second_format).map_err(|e| failed(e.into()))?;
     let watch = Watch::start("comparing", globals);
-    let result =
-        compare(&**first.storage(), &**second.storage(), args.strict, &watch).map_err(|e| failed(e.into()))?;
+    let result = compare(&**first.storage(), &**second.storage(), args.strict, &watch)
+        .map_err(|e| failed(e.into()))?;
     watch.finish();
     if !globals.quiet {
         print(result.to_human())?;

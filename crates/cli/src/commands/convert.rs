@@ -5,7 +5,9 @@ use super::{Globals, ImageFormat, Watch};
 use crate::failure::{Failure, Outcome};
 use crate::output::finish;
 use clap::Args;
-use disksmith_image::{BackingFile, ConvertOptions, Format, Image, OpenOptions, convert, human_size, write_raw};
+use disksmith_image::{
+    BackingFile, ConvertOptions, Format, Image, OpenOptions, convert, human_size, write_raw,
+};
 use disksmith_storage::{Durability, Existing, LockMode};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -81,7 +83,11 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
     if target.as_os_str() == "-" {
         return to_standard_output(sources, &open, format, globals);
     }
-    let ImageOptions { create, backing_file, backing_format } = create_options::parse(&args.options, format)?;
+    let ImageOptions {
+        create,
+        backing_file,
+        backing_format,
+    } = create_options::parse(&args.options, format)?;
     let backing = args.backing.clone().or(backing_file).map(|name| BackingFile {
         name: name.into_bytes(),
         format: args.backing_format.map(Into::into).or(backing_format),
@@ -95,9 +101,17 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
         target_is_zero: args.target_is_zero,
         threads: args.threads,
         copy_range: args.copy_range,
-        existing: if args.force { Existing::Replace } else { Existing::Refuse },
+        existing: if args.force {
+            Existing::Replace
+        } else {
+            Existing::Refuse
+        },
         force: args.force,
-        durability: if args.sync { Durability::Sync } else { Durability::Deferred },
+        durability: if args.sync {
+            Durability::Sync
+        } else {
+            Durability::Deferred
+        },
         ..ConvertOptions::new(format)
     };
     let watch = Watch::start("converting", globals);
@@ -130,7 +144,10 @@ fn to_standard_output(sources: &[PathBuf], open: &OpenOptions, format: Format, g
         return Err(Failure::usage("one image at a time goes to standard output"));
     };
     if format != Format::Raw {
-        return Err(Failure::usage(format!("only raw can go to standard output, not {}", format.name())));
+        return Err(Failure::usage(format!(
+            "only raw can go to standard output, not {}",
+            format.name()
+        )));
     }
     let image = Image::open(source, open)?;
     let watch = Watch::start("converting", globals);

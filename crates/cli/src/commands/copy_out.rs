@@ -23,11 +23,15 @@ pub(crate) struct CopyOutArgs {
 
 pub(crate) fn run(args: &CopyOutArgs, globals: &Globals) -> Outcome {
     let Some((directory, paths)) = args.paths.split_last() else {
-        return Err(Failure::usage("copy-out needs a path in the guest and a directory"));
+        return Err(Failure::usage(
+            "copy-out needs a path in the guest and a directory",
+        ));
     };
     if !directory.is_dir() {
-        return Err(Failure::usage(format!("{} is not a directory", directory.display()))
-            .or_hint("the last argument is the directory of this host that everything goes to"));
+        return Err(
+            Failure::usage(format!("{} is not a directory", directory.display()))
+                .or_hint("the last argument is the directory of this host that everything goes to"),
+        );
     }
     let mut reports = Vec::new();
     args.guest.look(globals, |guest| {

@@ -39,13 +39,23 @@ pub(crate) struct CreateArgs {
 pub(crate) fn run(args: &CreateArgs, globals: &Globals) -> Outcome {
     let format: Format = args.format.into();
     let options = create_options::parse(&args.options, format)?;
-    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    let existing = if args.force {
+        Existing::Replace
+    } else {
+        Existing::Refuse
+    };
     match (args.backing.clone().or(options.backing_file), args.size) {
         (Some(_), _) if format != Format::Qcow2 => {
-            return Err(Failure::usage(format!("a {} image cannot have a backing file", format.name())));
+            return Err(Failure::usage(format!(
+                "a {} image cannot have a backing file",
+                format.name()
+            )));
         }
         (Some(backing), size) => {
-            let base = PathBuf::from(OsString::from_vec(resolve_beside(&args.image, backing.as_bytes())));
+            let base = PathBuf::from(OsString::from_vec(resolve_beside(
+                &args.image,
+                backing.as_bytes(),
+            )));
             let clone = CloneOptions {
                 base_format: args.backing_format.map(Into::into).or(options.backing_format),
                 create: options.create,
@@ -57,10 +67,19 @@ pub(crate) fn run(args: &CreateArgs, globals: &Globals) -> Outcome {
             clone_linked(&base, std::slice::from_ref(&args.image), &clone, &NoProgress)?;
         }
         (None, Some(size)) => create(&args.image, format, size, &options.create, existing)?,
-        (None, None) => return Err(Failure::usage("say the size of the disk: disksmith create IMAGE 20G")),
+        (None, None) => {
+            return Err(Failure::usage(
+                "say the size of the disk: disksmith create IMAGE 20G",
+            ));
+        }
     }
     globals.say(|| match args.size {
-        Some(size) => format!("{}: {} of {}", args.image.display(), format.name(), human_size(size)),
+        Some(size) => format!(
+            "{}: {} of {}",
+            args.image.display(),
+            format.name(),
+            human_size(size)
+        ),
         None => format!("{}: {}", args.image.display(), format.name()),
     });
     Ok(ExitCode::SUCCESS)

@@ -30,7 +30,11 @@ pub(crate) fn parse(texts: &[String], format: Format) -> Outcome<ImageOptions> {
 
 /// Splits at single commas.
 fn split(text: &str) -> Vec<String> {
-    text.replace(",,", "\0").split(',').filter(|item| !item.is_empty()).map(|item| item.replace('\0', ",")).collect()
+    text.replace(",,", "\0")
+        .split(',')
+        .filter(|item| !item.is_empty())
+        .map(|item| item.replace('\0', ","))
+        .collect()
 }
 
 fn apply(options: &mut ImageOptions, name: &str, value: &str, format: Format) -> Outcome<()> {
@@ -52,7 +56,10 @@ fn apply(options: &mut ImageOptions, name: &str, value: &str, format: Format) ->
         return Ok(());
     }
     if format != Format::Qcow2 {
-        return Err(Failure::usage(format!("a {} image has no option '{name}'", format.name())));
+        return Err(Failure::usage(format!(
+            "a {} image has no option '{name}'",
+            format.name()
+        )));
     }
     match name {
         "cluster_size" => {

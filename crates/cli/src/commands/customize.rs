@@ -15,9 +15,11 @@ use std::process::ExitCode;
 /// Options and their arguments are those of virt-customize, but modes are octal and a user who does not exist is an error.
 /// Everything is one transaction: killed half-way, the image holds the old state or the new one.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  disksmith customize -a vm1.qcow2 --hostname web1 --ssh-inject root:file:key.pub\n  \
+#[command(
+    after_help = "Examples:\n  disksmith customize -a vm1.qcow2 --hostname web1 --ssh-inject root:file:key.pub\n  \
     disksmith customize -a vm1.qcow2 --root-password file:pw.txt --firstboot setup.sh --dry-run\n  \
-    disksmith customize -a vm1.qcow2 --edit '/etc/ssh/sshd_config:s/^#?PermitRootLogin.*/PermitRootLogin no/'")]
+    disksmith customize -a vm1.qcow2 --edit '/etc/ssh/sshd_config:s/^#?PermitRootLogin.*/PermitRootLogin no/'"
+)]
 pub(crate) struct CustomizeArgs {
     #[command(flatten)]
     guest: GuestArgs,
@@ -53,7 +55,11 @@ impl CustomizeChoices {
     pub(crate) fn context<'a>(&self, random: &'a mut SystemRandom) -> Context<'a> {
         let mut context = Context::new(random);
         context.host_home = std::env::var_os("HOME").map(PathBuf::from);
-        context.copy_owner = if self.copy_as_root { CopyOwner::Root } else { CopyOwner::Host };
+        context.copy_owner = if self.copy_as_root {
+            CopyOwner::Root
+        } else {
+            CopyOwner::Host
+        };
         context.password_scheme = self.password_crypto;
         context.selinux_relabel = !self.no_selinux_relabel;
         context
@@ -71,7 +77,15 @@ pub(crate) fn run(args: &CustomizeArgs, globals: &Globals) -> Outcome {
     }
     let mut random = SystemRandom;
     let mut context = args.choices.context(&mut random);
-    let report = args.edit.edit(&args.guest, globals, |guest| customize(guest, &operations, &mut context))?;
-    show(&report, &args.report, args.edit.dry_run, args.guest.images(), globals)?;
+    let report = args.edit.edit(&args.guest, globals, |guest| {
+        customize(guest, &operations, &mut context)
+    })?;
+    show(
+        &report,
+        &args.report,
+        args.edit.dry_run,
+        args.guest.images(),
+        globals,
+    )?;
     Ok(ExitCode::SUCCESS)
 }

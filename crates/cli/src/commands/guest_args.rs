@@ -13,13 +13,24 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub(crate) struct GuestArgs {
     /// A disk image of the guest; several in the order in which the guest has them
-    #[arg(short = 'a', long = "add", value_name = "IMAGE", required = true, help_heading = "The guest")]
+    #[arg(
+        short = 'a',
+        long = "add",
+        value_name = "IMAGE",
+        required = true,
+        help_heading = "The guest"
+    )]
     images: Vec<PathBuf>,
     /// Format of the images, instead of detecting it
     #[arg(long = "format", value_name = "FORMAT", help_heading = "The guest")]
     format: Option<ImageFormat>,
     /// Mount this by hand instead of what the guest's fstab says: DEVICE[:PATH] (/dev/sda1:/)
-    #[arg(short = 'm', long = "mount", value_name = "DEVICE[:PATH]", help_heading = "The guest")]
+    #[arg(
+        short = 'm',
+        long = "mount",
+        value_name = "DEVICE[:PATH]",
+        help_heading = "The guest"
+    )]
     mounts: Vec<String>,
 }
 
@@ -30,8 +41,15 @@ impl GuestArgs {
     }
 
     fn options(&self) -> Outcome<GuestOptions> {
-        let mounts = self.mounts.iter().map(|text| MountSpec::parse(text)).collect::<Result<_, _>>()?;
-        Ok(GuestOptions { mounts, clock: clock::now()? })
+        let mounts = self
+            .mounts
+            .iter()
+            .map(|text| MountSpec::parse(text))
+            .collect::<Result<_, _>>()?;
+        Ok(GuestOptions {
+            mounts,
+            clock: clock::now()?,
+        })
     }
 
     fn format(&self) -> Option<Format> {
@@ -44,10 +62,17 @@ impl GuestArgs {
         globals: &Globals,
         work: impl FnOnce(&Guest) -> disksmith_guest::Result<T>,
     ) -> Outcome<T> {
-        let disks: Vec<_> = self.images.iter().map(|path| (path.clone(), self.format())).collect();
+        let disks: Vec<_> = self
+            .images
+            .iter()
+            .map(|path| (path.clone(), self.format()))
+            .collect();
         let in_use = |path: &Path| {
             if !globals.quiet {
-                eprintln!("disksmith: warning: {} is in use: what is shown may be inconsistent", path.display());
+                eprintln!(
+                    "disksmith: warning: {} is in use: what is shown may be inconsistent",
+                    path.display()
+                );
             }
         };
         disksmith_guest::look(&disks, &self.options()?, in_use, |guest| {
@@ -59,7 +84,11 @@ impl GuestArgs {
 
     /// The images' names, for messages.
     fn names(&self) -> String {
-        self.images.iter().map(|i| i.display().to_string()).collect::<Vec<_>>().join(", ")
+        self.images
+            .iter()
+            .map(|i| i.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -79,7 +108,12 @@ pub(crate) struct EditArgs {
     #[arg(short = 'n', long, help_heading = "The edit")]
     pub(crate) dry_run: bool,
     /// Leave the image as it is and put the result into this new overlay of it (one image only)
-    #[arg(short = 'o', long = "to-overlay", value_name = "NEW.qcow2", help_heading = "The edit")]
+    #[arg(
+        short = 'o',
+        long = "to-overlay",
+        value_name = "NEW.qcow2",
+        help_heading = "The edit"
+    )]
     overlay: Option<PathBuf>,
     /// Edit even a base that has clones, which this corrupts; replace an overlay that exists
     #[arg(long, help_heading = "The edit")]
@@ -101,13 +135,21 @@ impl EditArgs {
             dry_run: self.dry_run,
             log_dir: self.log_dir.clone(),
             force: self.force,
-            existing: if self.force { Existing::Replace } else { Existing::Refuse },
+            existing: if self.force {
+                Existing::Replace
+            } else {
+                Existing::Refuse
+            },
             ..TransactionOptions::default()
         };
         let mut disks: Vec<DiskSpec> = guest
             .images
             .iter()
-            .map(|path| DiskSpec { path: path.clone(), format: guest.format(), output: Output::InPlace })
+            .map(|path| DiskSpec {
+                path: path.clone(),
+                format: guest.format(),
+                output: Output::InPlace,
+            })
             .collect();
         if let Some(overlay) = &self.overlay {
             let [disk] = disks.as_mut_slice() else {

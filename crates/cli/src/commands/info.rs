@@ -48,9 +48,10 @@ pub(crate) fn run(args: &InfoArgs) -> Outcome {
 /// Seconds since 1970 as a date in this machine's time zone.
 fn local_date(seconds: i64) -> String {
     match jiff::Timestamp::from_second(seconds) {
-        Ok(time) => {
-            time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-        }
+        Ok(time) => time
+            .to_zoned(jiff::tz::TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string(),
         Err(_) => seconds.to_string(),
     }
 }

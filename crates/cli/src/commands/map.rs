@@ -37,7 +37,10 @@ pub(crate) fn run(args: &MapArgs) -> Outcome {
         OutputFormat::Human => map_to_human(&entries).ok_or_else(|| {
             Failure::new(
                 ErrorKind::Unsupported,
-                format!("{}: compressed or encrypted data has no place that a table could show", args.image.display()),
+                format!(
+                    "{}: compressed or encrypted data has no place that a table could show",
+                    args.image.display()
+                ),
             )
             .or_hint("use --output json")
         })?,

@@ -18,15 +18,20 @@ impl OperationArgs {
     /// Parses them, in order.
     pub(crate) fn operations(&self) -> Result<Vec<Operation>> {
         // what cannot be done at all is said first, whatever stands before it
-        if let Some((_, name, _)) =
-            self.written.iter().find(|(_, name, _)| UNSUPPORTED_OPTIONS.iter().any(|(option, ..)| option == name))
+        if let Some((_, name, _)) = self
+            .written
+            .iter()
+            .find(|(_, name, _)| UNSUPPORTED_OPTIONS.iter().any(|(option, ..)| option == name))
         {
             return Err(refusal(name));
         }
         let mut operations = Vec::new();
         for (_, name, argument) in &self.written {
             if name == FROM_FILE {
-                operations.extend(operations_from_file(&PathBuf::from(argument), Dialect::Disksmith)?);
+                operations.extend(operations_from_file(
+                    &PathBuf::from(argument),
+                    Dialect::Disksmith,
+                )?);
             } else {
                 operations.push(Operation::parse(name, argument, Dialect::Disksmith)?);
             }
@@ -57,7 +62,11 @@ impl Args for OperationArgs {
         for spec in OPERATION_OPTIONS {
             command = command.arg(many(spec.name, spec.argument, spec.help));
         }
-        command = command.arg(many(FROM_FILE, "FILE", "Read operations from a file, one `name argument` a line"));
+        command = command.arg(many(
+            FROM_FILE,
+            "FILE",
+            "Read operations from a file, one `name argument` a line",
+        ));
         for (name, takes_argument, _) in UNSUPPORTED_OPTIONS {
             let arg = Arg::new(*name).long(*name).hide(true);
             command = command.arg(if *takes_argument {
@@ -78,12 +87,19 @@ impl FromArgMatches for OperationArgs {
     fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, Error> {
         let mut written = Vec::new();
         let names = OPERATION_OPTIONS.iter().map(|spec| spec.name).chain([FROM_FILE]);
-        let refused = UNSUPPORTED_OPTIONS.iter().filter(|(_, takes_argument, _)| *takes_argument);
+        let refused = UNSUPPORTED_OPTIONS
+            .iter()
+            .filter(|(_, takes_argument, _)| *takes_argument);
         for name in names.chain(refused.map(|(name, ..)| *name)) {
-            let (Some(indices), Some(values)) = (matches.indices_of(name), matches.get_many::<String>(name)) else {
+            let (Some(indices), Some(values)) = (matches.indices_of(name), matches.get_many::<String>(name))
+            else {
                 continue;
             };
-            written.extend(indices.zip(values).map(|(index, value)| (index, name.to_owned(), value.clone())));
+            written.extend(
+                indices
+                    .zip(values)
+                    .map(|(index, value)| (index, name.to_owned(), value.clone())),
+            );
         }
         for (name, takes_argument, _) in UNSUPPORTED_OPTIONS {
             if !takes_argument && matches.get_count(name) > 0 {

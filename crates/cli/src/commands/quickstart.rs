@@ -6,12 +6,12 @@ use crate::failure::{Failure, Outcome};
 use crate::output::print;
 use clap::Args;
 use disksmith_guest::{
-    Context, GuestOptions, Operation, SeededRandom, Skeleton, SystemRandom, Template, customize, default_operations,
-    edit, look, make_template, sysprep,
+    Context, GuestOptions, Operation, SeededRandom, Skeleton, SystemRandom, Template, customize,
+    default_operations, edit, look, make_template, sysprep,
 };
 use disksmith_image::{
-    CloneOptions, ConvertOptions, DiskSpec, Format, Image, NoProgress, OpenOptions, TransactionOptions, check,
-    clone_linked, compare, convert, human_size,
+    CloneOptions, ConvertOptions, DiskSpec, Format, Image, NoProgress, OpenOptions, TransactionOptions,
+    check, clone_linked, compare, convert, human_size,
 };
 use disksmith_qcow2::Repair;
 use disksmith_seed::{BuildOptions, Document, NoCloud};
@@ -30,7 +30,8 @@ pub(crate) struct QuickstartArgs {
 }
 
 const USER_DATA: &str = "#cloud-config\nusers:\n  - default\nruncmd:\n  - echo ready > /run/ready\n";
-const NETWORK_CONFIG: &str = "version: 2\nethernets:\n  nic:\n    match:\n      name: \"e*\"\n    dhcp4: true\n";
+const NETWORK_CONFIG: &str =
+    "version: 2\nethernets:\n  nic:\n    match:\n      name: \"e*\"\n    dhcp4: true\n";
 const TEMPLATE_SIZE: u64 = 2 << 30;
 
 /// Prints each step with its time.
@@ -51,7 +52,10 @@ impl Story {
         let done = work()?;
         let milliseconds = before.elapsed().as_secs_f64() * 1000.0;
         if !self.quiet {
-            print(format!("{milliseconds:8.1} ms  {command}\n             {}\n", result(&done)))?;
+            print(format!(
+                "{milliseconds:8.1} ms  {command}\n             {}\n",
+                result(&done)
+            ))?;
         }
         Ok(done)
     }
@@ -66,7 +70,10 @@ pub(crate) fn run(args: &QuickstartArgs, globals: &Globals) -> Outcome {
         }
         _ => Failure::io("make", folder, &error),
     })?;
-    let story = Story { started: Instant::now(), quiet: globals.quiet };
+    let story = Story {
+        started: Instant::now(),
+        quiet: globals.quiet,
+    };
     let file = |name: &str| folder.join(name);
     let (template, vm1, vm2) = (file("template.qcow2"), file("vm1.qcow2"), file("vm2.qcow2"));
     let time = clock::now()?;
@@ -84,19 +91,31 @@ pub(crate) fn run(args: &QuickstartArgs, globals: &Globals) -> Outcome {
         |()| size_on_disk(&template),
     )?;
 
-    let guest = GuestOptions { mounts: Vec::new(), clock: time };
+    let guest = GuestOptions {
+        mounts: Vec::new(),
+        clock: time,
+    };
     let mut random = SystemRandom;
     let mut context = Context::new(&mut random);
     story.step(
         "disksmith sysprep -a template.qcow2",
-        || edit_one(&template, &guest, |g| sysprep(g, &default_operations(), &[], &mut context)),
+        || {
+            edit_one(&template, &guest, |g| {
+                sysprep(g, &default_operations(), &[], &mut context)
+            })
+        },
         |report| format!("{} operations", report.steps.len()),
     )?;
     story.step(
         "disksmith clone template.qcow2 vm1.qcow2 vm2.qcow2",
         || {
             let targets = [vm1.clone(), vm2.clone()];
-            Ok(clone_linked(&template, &targets, &CloneOptions::default(), &NoProgress)?)
+            Ok(clone_linked(
+                &template,
+                &targets,
+                &CloneOptions::default(),
+                &NoProgress,
+            )?)
         },
         |()| format!("vm1.qcow2: {}", size_on_disk(&vm1)),
     )?;
@@ -105,7 +124,10 @@ pub(crate) fn run(args: &QuickstartArgs, globals: &Globals) -> Outcome {
         ("timezone", "Asia/Shanghai"),
         ("root-password", "password:s3cret"),
         ("write", "/etc/motd:hello\n"),
-        ("edit", "/etc/ssh/sshd_config:s/^#?PermitRootLogin.*/PermitRootLogin no/"),
+        (
+            "edit",
+            "/etc/ssh/sshd_config:s/^#?PermitRootLogin.*/PermitRootLogin no/",
+        ),
         ("mkdir", "/srv/data"),
         ("firstboot-command", "echo first boot"),
     ]
@@ -120,7 +142,12 @@ pub(crate) fn run(args: &QuickstartArgs, globals: &Globals) -> Outcome {
         "disksmith cat -a vm1.qcow2 /etc/hostname",
         || {
             let disks = [(vm1.clone(), None)];
-            Ok(look(&disks, &guest, |_| (), |g| Ok(g.tree().read_to_string("/etc/hostname")?))?)
+            Ok(look(
+                &disks,
+                &guest,
+                |_| (),
+                |g| Ok(g.tree().read_to_string("/etc/hostname")?),
+            )?)
         },
         |text| text.trim_end().to_owned(),
     )?;
@@ -143,7 +170,10 @@ pub(crate) fn run(args: &QuickstartArgs, globals: &Globals) -> Outcome {
     conversions(&story, folder, &vm1)?;
     let total = story.started.elapsed().as_secs_f64() * 1000.0;
     if !globals.quiet {
-        print(format!("{total:8.1} ms  in all; the files are in {}\n", folder.display()))?;
+        print(format!(
+            "{total:8.1} ms  in all; the files are in {}\n",
+            folder.display()
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -153,13 +183,34 @@ fn conversions(story: &Story, folder: &Path, vm1: &Path) -> Outcome<()> {
     let source = [vm1.to_owned()];
     let (raw, flat) = (folder.join("vm1.raw"), folder.join("vm1-flat.qcow2"));
     for (command, target, format, compress) in [
-        ("disksmith convert -O raw vm1.qcow2 vm1.raw", &raw, Format::Raw, false),
-        ("disksmith convert -O qcow2 -c vm1.qcow2 vm1-flat.qcow2", &flat, Format::Qcow2, true),
+        (
+            "disksmith convert -O raw vm1.qcow2 vm1.raw",
+            &raw,
+            Format::Raw,
+            false,
+        ),
+        (
+            "disksmith convert -O qcow2 -c vm1.qcow2 vm1-flat.qcow2",
+            &flat,
+            Format::Qcow2,
+            true,
+        ),
     ] {
-        let options = ConvertOptions { compress, ..ConvertOptions::new(format) };
+        let options = ConvertOptions {
+            compress,
+            ..ConvertOptions::new(format)
+        };
         story.step(
             command,
-            || Ok(convert(&source, &OpenOptions::read(), target, &options, &NoProgress)?),
+            || {
+                Ok(convert(
+                    &source,
+                    &OpenOptions::read(),
+                    target,
+                    &options,
+                    &NoProgress,
+                )?)
+            },
             |_| size_on_disk(target),
         )?;
     }
@@ -167,7 +218,13 @@ fn conversions(story: &Story, folder: &Path, vm1: &Path) -> Outcome<()> {
         story.step(
             &format!("disksmith check {}", name(image)),
             || Ok(check(image, None, Repair::None, LockMode::Lock)?),
-            |report| if report.is_clean() { "no errors".into() } else { report.to_human() },
+            |report| {
+                if report.is_clean() {
+                    "no errors".into()
+                } else {
+                    report.to_human()
+                }
+            },
         )?;
     }
     story.step(
@@ -187,15 +244,24 @@ fn edit_one<T>(
     guest: &GuestOptions,
     work: impl FnOnce(&disksmith_guest::Guest) -> disksmith_guest::Result<T>,
 ) -> Outcome<T> {
-    Ok(edit(&[DiskSpec::in_place(image)], &TransactionOptions::default(), guest, work)?.0)
+    Ok(edit(
+        &[DiskSpec::in_place(image)],
+        &TransactionOptions::default(),
+        guest,
+        work,
+    )?
+    .0)
 }
 
 /// Identifiers of version 4: random, but fixed where the output shall be reproducible.
 fn identifiers() -> Outcome<[[u8; 16]; 4]> {
     use disksmith_guest::RandomSource;
     let mut bytes = [[0; 16]; 4];
-    let mut source: Box<dyn RandomSource> =
-        if clock::is_fixed() { Box::new(SeededRandom::new(1)) } else { Box::new(SystemRandom) };
+    let mut source: Box<dyn RandomSource> = if clock::is_fixed() {
+        Box::new(SeededRandom::new(1))
+    } else {
+        Box::new(SystemRandom)
+    };
     for id in &mut bytes {
         source.fill(id)?;
         *id = uuid::Builder::from_random_bytes(*id).into_uuid().into_bytes();
@@ -204,7 +270,10 @@ fn identifiers() -> Outcome<[[u8; 16]; 4]> {
 }
 
 fn name(path: &Path) -> impl Display {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn size_on_disk(path: &Path) -> String {

@@ -26,8 +26,12 @@ pub(crate) fn run(args: &RecoverArgs, globals: &Globals) -> Outcome {
         globals.say(|| {
             let text = match done {
                 Recovered::Nothing => "nothing to recover".into(),
-                Recovered::Discarded => "an edit that was not complete was discarded; the old state stands".into(),
-                Recovered::Completed { images: 1 } => "an interrupted edit was completed; the new state stands".into(),
+                Recovered::Discarded => {
+                    "an edit that was not complete was discarded; the old state stands".into()
+                }
+                Recovered::Completed { images: 1 } => {
+                    "an interrupted edit was completed; the new state stands".into()
+                }
                 Recovered::Completed { images } => {
                     format!("an interrupted edit of {images} images was completed; the new state stands")
                 }

@@ -13,7 +13,12 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
     /// How to print what changed
-    #[arg(long, value_name = "FORMAT", default_value = "human", help_heading = "The edit")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "human",
+        help_heading = "The edit"
+    )]
     output: OutputFormat,
 }
 
@@ -53,9 +58,17 @@ pub(crate) fn show(
         }
     }
     globals.say(|| {
-        let changes: u64 = report.steps.iter().map(|s| s.changes.len() as u64 + s.unlisted).sum();
+        let changes: u64 = report
+            .steps
+            .iter()
+            .map(|s| s.changes.len() as u64 + s.unlisted)
+            .sum();
         let names: Vec<String> = images.iter().map(|i| i.display().to_string()).collect();
-        format!("{}: {changes} change{} committed", names.join(", "), if changes == 1 { "" } else { "s" })
+        format!(
+            "{}: {changes} change{} committed",
+            names.join(", "),
+            if changes == 1 { "" } else { "s" }
+        )
     });
     Ok(())
 }

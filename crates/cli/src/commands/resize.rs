@@ -37,8 +37,11 @@ fn new_size(text: &str) -> Result<NewSize, String> {
 }
 
 pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
-    let options =
-        ResizeOptions { format: args.format.map(Into::into), shrink: args.shrink, force: args.force };
+    let options = ResizeOptions {
+        format: args.format.map(Into::into),
+        shrink: args.shrink,
+        force: args.force,
+    };
     let unchanged = image_unchanged(std::slice::from_ref(&args.image));
     let size = resize(&args.image, args.size, &options).map_err(|e| unchanged(Failure::from(e)))?;
     globals.say(|| format!("{}: {} ({size} bytes)", args.image.display(), human_size(size)));

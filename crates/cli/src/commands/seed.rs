@@ -5,8 +5,8 @@ use crate::clock;
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print_json};
 use clap::Args;
-use disksmith_seed::{BuildOptions, Diagnostic, Document, InstanceId, NoCloud, Severity};
 use disksmith_iso9660::Existing;
+use disksmith_seed::{BuildOptions, Diagnostic, Document, InstanceId, NoCloud, Severity};
 use disksmith_storage::ErrorKind;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -20,8 +20,10 @@ const MAX_DOCUMENT: u64 = 64 << 20;
 ///
 /// What cloud-init would silently ignore is refused, with its line.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  disksmith seed vm1-seed.iso --user-data user-data --meta-data meta-data \
-    --network-config network-config")]
+#[command(
+    after_help = "Example:\n  disksmith seed vm1-seed.iso --user-data user-data --meta-data meta-data \
+    --network-config network-config"
+)]
 pub(crate) struct SeedArgs {
     /// The new ISO image
     output: PathBuf,
@@ -65,14 +67,21 @@ pub(crate) fn run(args: &SeedArgs, globals: &Globals) -> Outcome {
         vendor_data: read(args.vendor_data.as_deref())?,
         local_hostname: args.hostname.clone(),
         instance_id: args.instance_id.clone(),
-        name: args.output.file_name().map(|name| name.to_string_lossy().into_owned()),
+        name: args
+            .output
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned()),
     };
     let options = BuildOptions {
         label: args.label.clone(),
         validate: !args.no_validate,
         ..BuildOptions::new(clock::now()?)
     };
-    let found = if args.no_validate { Vec::new() } else { seed.validate() };
+    let found = if args.no_validate {
+        Vec::new()
+    } else {
+        seed.validate()
+    };
     if args.format == OutputFormat::Human {
         for diagnostic in &found {
             if diagnostic.severity == Severity::Error || !globals.quiet {
@@ -93,7 +102,11 @@ pub(crate) fn run(args: &SeedArgs, globals: &Globals) -> Outcome {
         .or_hint("mend the lines named above; --no-validate puts them in as they are"));
     }
     let made = seed.build(&options)?;
-    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    let existing = if args.force {
+        Existing::Replace
+    } else {
+        Existing::Refuse
+    };
     made.write_file(&args.output, existing)?;
     if args.format == OutputFormat::Json {
         print_json(&json!({
@@ -121,12 +134,22 @@ fn read(path: Option<&Path>) -> Outcome<Option<Document>> {
     let fail = |error| Failure::io("read", path, &error);
     let mut bytes = Vec::new();
     let size = if path.as_os_str() == "-" {
-        std::io::stdin().take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).map_err(fail)?
+        std::io::stdin()
+            .take(MAX_DOCUMENT + 1)
+            .read_to_end(&mut bytes)
+            .map_err(fail)?
     } else {
-        std::fs::File::open(path).map_err(fail)?.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).map_err(fail)?
+        std::fs::File::open(path)
+            .map_err(fail)?
+            .take(MAX_DOCUMENT + 1)
+            .read_to_end(&mut bytes)
+            .map_err(fail)?
     };
     if size as u64 > MAX_DOCUMENT {
-        let message = format!("{} is larger than 64 MiB, which is no document for cloud-init", path.display());
+        let message = format!(
+            "{} is larger than 64 MiB, which is no document for cloud-init",
+            path.display()
+        );
         return Err(Failure::new(ErrorKind::Usage, message));
     }
     Ok(Some(Document::new(path.display().to_string(), bytes)))

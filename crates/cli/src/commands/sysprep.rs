@@ -26,7 +26,13 @@ pub(crate) struct SysprepArgs {
     #[command(flatten)]
     edit: EditArgs,
     /// Change the set of operations: `defaults,-logfiles,user-account`
-    #[arg(long, value_name = "LIST", conflicts_with = "enable", help_heading = "Cleaning", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "LIST",
+        conflicts_with = "enable",
+        help_heading = "Cleaning",
+        allow_hyphen_values = true
+    )]
     operations: Option<String>,
     /// Do these operations only
     #[arg(long, value_name = "LIST", help_heading = "Cleaning")]
@@ -57,7 +63,9 @@ pub(crate) fn run(args: &SysprepArgs, globals: &Globals) -> Outcome {
     let operations = args.customize.operations()?;
     let mut random = SystemRandom;
     let mut context = args.choices.context(&mut random);
-    let report = args.edit.edit(guest, globals, |found| sysprep(found, &cleaning, &operations, &mut context))?;
+    let report = args.edit.edit(guest, globals, |found| {
+        sysprep(found, &cleaning, &operations, &mut context)
+    })?;
     show(&report, &args.report, args.edit.dry_run, guest.images(), globals)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -28,9 +28,19 @@ fn debian_guest() -> PathBuf {
     let lab = Lab::below(&cache);
     let raw = lab.path("guest.raw");
     let make = scripts().join("make-guest");
-    lab.tool_args(&[make.as_os_str(), "--layout".as_ref(), "ext4".as_ref(), "--out".as_ref(), raw.as_os_str()]).ok();
+    lab.tool_args(&[
+        make.as_os_str(),
+        "--layout".as_ref(),
+        "ext4".as_ref(),
+        "--out".as_ref(),
+        raw.as_os_str(),
+    ])
+    .ok();
     let info = String::from_utf8(lab.read("guest.raw.info")).unwrap();
-    let start = info.lines().find_map(|line| line.strip_prefix("part1=start:")).unwrap();
+    let start = info
+        .lines()
+        .find_map(|line| line.strip_prefix("part1=start:"))
+        .unwrap();
     let sector: u64 = start.split(',').next().unwrap().parse().unwrap();
     std::fs::create_dir(lab.path("root")).unwrap();
     let mount = format!("mount -o loop,offset={} guest.raw root", sector * 512);
@@ -38,7 +48,8 @@ fn debian_guest() -> PathBuf {
     let added = lab.tool("chroot root /usr/sbin/useradd -m -s /bin/bash debian");
     lab.tool("umount root").ok();
     added.ok();
-    lab.tool("qemu-img convert -f raw -O qcow2 guest.raw guest.qcow2").ok();
+    lab.tool("qemu-img convert -f raw -O qcow2 guest.raw guest.qcow2")
+        .ok();
     for part in ["vmlinuz", "initrd", "append"] {
         let mut to = image.clone().into_os_string();
         to.push(format!(".{part}"));
@@ -88,18 +99,25 @@ fn a_customised_clone_boots_with_its_seed() {
     let guest = debian_guest();
     let lab = Lab::new();
     host_files(&lab);
-    lab.write("setup.sh", "#!/bin/sh\necho FIRST-BOOT $(date +%s) >> /var/log/first-boot-proof\n");
+    lab.write(
+        "setup.sh",
+        "#!/bin/sh\necho FIRST-BOOT $(date +%s) >> /var/log/first-boot-proof\n",
+    );
     lab.write("user-data", USER_DATA);
     lab.write("meta-data", "instance-id: web1-1\n");
     lab.write("network-config", NETWORK_CONFIG);
-    lab.disksmith_args(&["clone", "--full", guest.to_str().unwrap(), "template.qcow2"]).ok();
+    lab.disksmith_args(&["clone", "--full", guest.to_str().unwrap(), "template.qcow2"])
+        .ok();
     lab.disksmith("sysprep -a template.qcow2").ok();
     lab.disksmith("clone template.qcow2 vm1.qcow2").ok();
     let template = lab.read("template.qcow2");
     lab.disksmith_args(&everything("vm1.qcow2")).ok();
     assert!(lab.read("template.qcow2") == template, "the template changed");
     drop(template);
-    lab.disksmith("seed vm1-seed.iso --user-data user-data --meta-data meta-data --network-config network-config").ok();
+    lab.disksmith(
+        "seed vm1-seed.iso --user-data user-data --meta-data meta-data --network-config network-config",
+    )
+    .ok();
     lab.qemu_check("vm1.qcow2");
     let check = scripts().join("check-guest");
     lab.tool_args(&[check.as_os_str(), "vm1.qcow2".as_ref()]).ok();
@@ -113,12 +131,26 @@ fn a_customised_clone_boots_with_its_seed() {
         std::fs::copy(with(part), lab.path(&format!("vm1.qcow2.{part}"))).unwrap();
     }
     let output = Command::new(scripts().join("boot-guest"))
-        .args(["vm1.qcow2", "--seed", "vm1-seed.iso", "--expect", "PROOF end", "--timeout", "1200", "--log", "console"])
+        .args([
+            "vm1.qcow2",
+            "--seed",
+            "vm1-seed.iso",
+            "--expect",
+            "PROOF end",
+            "--timeout",
+            "1200",
+            "--log",
+            "console",
+        ])
         .current_dir(lab.path("."))
         .output()
         .unwrap();
     let console = String::from_utf8_lossy(&lab.read("console")).replace('\r', "");
-    assert!(output.status.success(), "{}\n{console}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}\n{console}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     for proof in [
         "PROOF hostname web1",
         "PROOF timezone /usr/share/zoneinfo/Asia/Shanghai",
@@ -132,8 +164,14 @@ fn a_customised_clone_boots_with_its_seed() {
         "PROOF sshd active",
         "PROOF failed 0",
     ] {
-        assert!(console.lines().any(|line| line.contains(proof)), "no {proof:?} on the console:\n{console}");
+        assert!(
+            console.lines().any(|line| line.contains(proof)),
+            "no {proof:?} on the console:\n{console}"
+        );
     }
-    let keys = console.lines().find_map(|line| line.split("PROOF host-keys ").nth(1)).unwrap();
+    let keys = console
+        .lines()
+        .find_map(|line| line.split("PROOF host-keys ").nth(1))
+        .unwrap();
     assert!(keys.trim().parse::<u32>().unwrap() >= 2, "host keys: {keys}");
 }

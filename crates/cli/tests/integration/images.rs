@@ -13,7 +13,8 @@ fn info_agrees_with_qemu_img() {
     }
     let lab = Lab::new();
     lab.tool("qemu-img create -q -f qcow2 base.qcow2 15T").ok();
-    lab.tool("qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2").ok();
+    lab.tool("qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2")
+        .ok();
     lab.tool("qemu-img create -q -f raw disk.raw 10M").ok();
     lab.tool("qemu-img snapshot -c first base.qcow2").ok();
     for image in ["base.qcow2", "top.qcow2", "disk.raw"] {
@@ -22,7 +23,10 @@ fn info_agrees_with_qemu_img() {
         let ours: serde_json::Value = serde_json::from_str(&ours).unwrap();
         let theirs: serde_json::Value = serde_json::from_str(&theirs).unwrap();
         assert_eq!(ours, theirs);
-        assert_eq!(lab.disksmith(&format!("info {image}")).ok(), lab.tool(&format!("qemu-img info {image}")).ok());
+        assert_eq!(
+            lab.disksmith(&format!("info {image}")).ok(),
+            lab.tool(&format!("qemu-img info {image}")).ok()
+        );
     }
 }
 
@@ -34,14 +38,28 @@ fn a_thousand_clones_are_small_and_sound() {
     let lab = Lab::new();
     lab.tool("qemu-img create -q -f qcow2 template.qcow2 20G").ok();
     std::fs::create_dir(lab.path("fleet")).unwrap();
-    lab.disksmith_args(&["clone", "--count", "1000", "template.qcow2", "fleet/vm-%04d.qcow2"]).ok();
-    let files: Vec<_> = std::fs::read_dir(lab.path("fleet")).unwrap().map(|e| e.unwrap()).collect();
+    lab.disksmith_args(&[
+        "clone",
+        "--count",
+        "1000",
+        "template.qcow2",
+        "fleet/vm-%04d.qcow2",
+    ])
+    .ok();
+    let files: Vec<_> = std::fs::read_dir(lab.path("fleet"))
+        .unwrap()
+        .map(|e| e.unwrap())
+        .collect();
     assert_eq!(files.len(), 1000);
     for file in &files {
         let disk = file.metadata().unwrap().blocks() * 512;
         assert!(disk <= 20 << 10, "{:?} takes {disk} bytes", file.file_name());
     }
-    for image in ["fleet/vm-0001.qcow2", "fleet/vm-0500.qcow2", "fleet/vm-1000.qcow2"] {
+    for image in [
+        "fleet/vm-0001.qcow2",
+        "fleet/vm-0500.qcow2",
+        "fleet/vm-1000.qcow2",
+    ] {
         lab.qemu_check(image);
         let info = lab.tool(&format!("qemu-img info --output=json {image}")).ok();
         let info: serde_json::Value = serde_json::from_str(&info).unwrap();
@@ -50,7 +68,8 @@ fn a_thousand_clones_are_small_and_sound() {
         assert_eq!(info["virtual-size"], 20u64 << 30);
     }
     // QEMU can write to such a clone, and it stays sound
-    lab.tool_args(&["qemu-io", "-c", "write -P 5 1G 1M", "fleet/vm-0001.qcow2"]).ok();
+    lab.tool_args(&["qemu-io", "-c", "write -P 5 1G 1M", "fleet/vm-0001.qcow2"])
+        .ok();
     lab.qemu_check("fleet/vm-0001.qcow2");
 }
 
@@ -62,10 +81,12 @@ fn conversions_keep_every_byte() {
     let lab = Lab::new();
     make(&lab, "base.qcow2", Layout::Gpt, "");
     lab.disksmith("clone base.qcow2 vm.qcow2").ok();
-    lab.disksmith("customize -a vm.qcow2 --write /etc/motd:changed").ok();
+    lab.disksmith("customize -a vm.qcow2 --write /etc/motd:changed")
+        .ok();
     lab.disksmith("convert -O raw vm.qcow2 vm.raw").ok();
     lab.disksmith("convert -O qcow2 -c vm.qcow2 flat.qcow2").ok();
-    lab.disksmith("convert -O qcow2 -c -o compression_type=zstd vm.qcow2 zstd.qcow2").ok();
+    lab.disksmith("convert -O qcow2 -c -o compression_type=zstd vm.qcow2 zstd.qcow2")
+        .ok();
     lab.disksmith("convert -O qcow2 vm.raw again.qcow2").ok();
     lab.disksmith("clone --full vm.qcow2 full.qcow2").ok();
     for image in ["vm.raw", "flat.qcow2", "zstd.qcow2", "again.qcow2", "full.qcow2"] {
@@ -76,7 +97,10 @@ fn conversions_keep_every_byte() {
             lab.disksmith(&format!("check {image}")).ok();
         }
     }
-    assert!(std::fs::metadata(lab.path("vm.raw")).unwrap().blocks() * 512 < 32 << 20, "the raw copy is not sparse");
+    assert!(
+        std::fs::metadata(lab.path("vm.raw")).unwrap().blocks() * 512 < 32 << 20,
+        "the raw copy is not sparse"
+    );
     assert_eq!(lab.disksmith("compare base.qcow2 vm.raw").status, 1);
     // an output that exists is not overwritten
     let before = lab.read("flat.qcow2");

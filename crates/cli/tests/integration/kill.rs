@@ -11,9 +11,13 @@ fn torture(image: &str, kills: usize) {
     let lab = Lab::new();
     host_files(&lab);
     make(&lab, image, Layout::Gpt, "");
-    lab.disksmith(&format!("customize -a {image} --mkdir /usr/local/bin")).ok();
+    lab.disksmith(&format!("customize -a {image} --mkdir /usr/local/bin"))
+        .ok();
     std::fs::rename(lab.path(image), lab.path("original")).unwrap();
-    let copy = || lab.tool(&format!("cp --sparse=always --reflink=auto original {image}")).ok();
+    let copy = || {
+        lab.tool(&format!("cp --sparse=always --reflink=auto original {image}"))
+            .ok()
+    };
     copy();
     let started = Instant::now();
     lab.disksmith_args(&everything(image)).ok();
@@ -26,22 +30,37 @@ fn torture(image: &str, kills: usize) {
         random ^= random >> 7;
         random ^= random << 17;
         let delay = whole.mul_f64((random % 1100) as f64 / 1000.0);
-        let mut child = lab.command(&everything(image)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = lab
+            .command(&everything(image))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(delay);
         let _ = child.kill();
         child.wait().unwrap();
         lab.disksmith(&format!("recover {image}")).ok();
         if image.ends_with("qcow2") {
             let said = lab.tool(&format!("qemu-img check {image}"));
-            assert!(said.stdout.contains("No errors were found"), "after {delay:?}: {said:?}");
+            assert!(
+                said.stdout.contains("No errors were found"),
+                "after {delay:?}: {said:?}"
+            );
         }
         lab.e2fsck(image, Layout::Gpt.root_offset());
         let hostname = lab.disksmith(&format!("cat -a {image} /etc/hostname")).ok();
         let shadow = lab.disksmith(&format!("cat -a {image} /etc/shadow")).ok();
-        let cloned = lab.disksmith(&format!("ls -a {image} /etc")).ok().lines().any(|name| name == "cloned");
+        let cloned = lab
+            .disksmith(&format!("ls -a {image} /etc"))
+            .ok()
+            .lines()
+            .any(|name| name == "cloned");
         match hostname.as_str() {
             "template\n" => {
-                assert!(!cloned && !shadow.contains("$y$"), "half a change after {delay:?}");
+                assert!(
+                    !cloned && !shadow.contains("$y$"),
+                    "half a change after {delay:?}"
+                );
                 old += 1;
             }
             "web1\n" => {

@@ -6,30 +6,38 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A scratch folder that is removed at the end.
-pub struct Lab {
+pub(crate) struct Lab {
     folder: tempfile::TempDir,
 }
 
 /// What a finished command said.
 #[derive(Debug)]
-pub struct Said {
-    pub status: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Said {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Said {
     /// Asserts that it ended well; gives its standard output.
     #[track_caller]
-    pub fn ok(self) -> String {
-        assert_eq!(self.status, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(
+            self.status, 0,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
         self.stdout
     }
 
     /// Asserts the exit status; gives its standard error.
     #[track_caller]
-    pub fn fails(self, status: i32) -> String {
-        assert_eq!(self.status, status, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+    pub(crate) fn fails(self, status: i32) -> String {
+        assert_eq!(
+            self.status, status,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
         self.stderr
     }
 }
@@ -50,54 +58,67 @@ fn words(line: &str) -> Vec<&str> {
 }
 
 impl Lab {
-    pub fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("disksmith-test.").tempdir().unwrap() }
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::Builder::new()
+                .prefix("disksmith-test.")
+                .tempdir()
+                .unwrap(),
+        }
     }
 
     /// A scratch folder in another place (a small tmpfs, say).
-    pub fn below(parent: &Path) -> Self {
-        Self { folder: tempfile::Builder::new().prefix("disksmith-test.").tempdir_in(parent).unwrap() }
+    pub(crate) fn below(parent: &Path) -> Self {
+        Self {
+            folder: tempfile::Builder::new()
+                .prefix("disksmith-test.")
+                .tempdir_in(parent)
+                .unwrap(),
+        }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         path
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap()
     }
 
     /// The program with these arguments, in this folder.
-    pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_disksmith"));
-        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
         command.env_remove("SOURCE_DATE_EPOCH");
         command
     }
 
     /// Runs the program with arguments that stand in one line.
-    pub fn disksmith(&self, line: &str) -> Said {
+    pub(crate) fn disksmith(&self, line: &str) -> Said {
         self.command(&words(line)).output().unwrap().into()
     }
 
     /// Runs the program with arguments that hold blanks.
-    pub fn disksmith_args<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Said {
+    pub(crate) fn disksmith_args<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Said {
         self.command(arguments).output().unwrap().into()
     }
 
     /// Runs another program. The caller has made sure by [`judge`] that it is there.
-    pub fn tool(&self, line: &str) -> Said {
+    pub(crate) fn tool(&self, line: &str) -> Said {
         self.tool_args(&words(line))
     }
 
-    pub fn tool_args<S: AsRef<OsStr> + Debug>(&self, words: &[S]) -> Said {
+    pub(crate) fn tool_args<S: AsRef<OsStr> + Debug>(&self, words: &[S]) -> Said {
         let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
         let (program, arguments) = words.split_first().unwrap();
         let output = Command::new(program)
@@ -113,7 +134,7 @@ impl Lab {
 
     /// Asserts that `qemu-img check` finds nothing at all.
     #[track_caller]
-    pub fn qemu_check(&self, image: &str) {
+    pub(crate) fn qemu_check(&self, image: &str) {
         let said = self.tool(&format!("qemu-img check {image}"));
         assert!(
             said.status == 0 && said.stdout.contains("No errors were found"),
@@ -123,14 +144,14 @@ impl Lab {
 
     /// Asserts that two images hold the same bytes.
     #[track_caller]
-    pub fn qemu_same(&self, a: &str, b: &str) {
+    pub(crate) fn qemu_same(&self, a: &str, b: &str) {
         let said = self.tool(&format!("qemu-img compare {a} {b}"));
         assert_eq!(said.status, 0, "qemu-img compare {a} {b}: {said:?}");
     }
 
     /// Asserts that e2fsck, which reads the image at `offset` through a raw copy, has no complaint in its output.
     #[track_caller]
-    pub fn e2fsck(&self, image: &str, offset: u64) {
+    pub(crate) fn e2fsck(&self, image: &str, offset: u64) {
         let raw = self.raw_copy(image);
         let said = self.tool(&format!("e2fsck -fn {}?offset={offset}", raw.display()));
         std::fs::remove_file(&raw).unwrap();
@@ -139,22 +160,31 @@ impl Lab {
             .lines()
             .filter(|line| !line.is_empty() && !line.starts_with("Pass ") && !line.contains(" files ("))
             .collect();
-        assert!(said.status == 0 && complaints.is_empty(), "e2fsck {image}: {said:?}");
+        assert!(
+            said.status == 0 && complaints.is_empty(),
+            "e2fsck {image}: {said:?}"
+        );
     }
 
     /// A raw copy of an image, made by qemu-img.
-    pub fn raw_copy(&self, image: &str) -> PathBuf {
+    pub(crate) fn raw_copy(&self, image: &str) -> PathBuf {
         let raw = self.path(&format!("{}.judged", image.replace('/', "_")));
-        self.tool(&format!("qemu-img convert -U -O raw {image} {}", raw.display())).ok();
+        self.tool(&format!("qemu-img convert -U -O raw {image} {}", raw.display()))
+            .ok();
         raw
     }
 
     /// Mounts the filesystem at `offset` of a raw copy by the kernel, read-only, calls `look` with its root, unmounts.
-    pub fn kernel_mount<T>(&self, image: &str, offset: u64, look: impl FnOnce(&Path) -> T) -> T {
+    pub(crate) fn kernel_mount<T>(&self, image: &str, offset: u64, look: impl FnOnce(&Path) -> T) -> T {
         let raw = self.raw_copy(image);
         let root = self.path("mounted");
         std::fs::create_dir_all(&root).unwrap();
-        self.tool(&format!("mount -o ro,loop,offset={offset} {} {}", raw.display(), root.display())).ok();
+        self.tool(&format!(
+            "mount -o ro,loop,offset={offset} {} {}",
+            raw.display(),
+            root.display()
+        ))
+        .ok();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(&root)));
         self.tool(&format!("umount {}", root.display())).ok();
         std::fs::remove_file(&raw).unwrap();
@@ -164,7 +194,7 @@ impl Lab {
 
 /// Whether all these programs are there. With CI set a missing one is a failure; otherwise the test says aloud
 /// that it is skipped.
-pub fn judges(programs: &[&str]) -> bool {
+pub(crate) fn judges(programs: &[&str]) -> bool {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let missing: Vec<_> = programs
         .iter()
@@ -173,23 +203,29 @@ pub fn judges(programs: &[&str]) -> bool {
     if missing.is_empty() {
         return true;
     }
-    assert!(std::env::var_os("CI").is_none(), "missing judges: {missing:?} (run .ci/install-judges)");
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "missing judges: {missing:?} (run .ci/install-judges)"
+    );
     eprintln!("SKIPPED, for want of {missing:?}: run .ci/install-judges");
     false
 }
 
 /// Whether loop mounts are possible (root). The same rule as for [`judges`].
-pub fn may_mount() -> bool {
+pub(crate) fn may_mount() -> bool {
     let said: Said = Command::new("id").arg("-u").output().unwrap().into();
     if said.stdout.trim() == "0" && Path::new("/dev/loop-control").exists() {
         return true;
     }
-    assert!(std::env::var_os("CI").is_none(), "these tests need root and loop devices");
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "these tests need root and loop devices"
+    );
     eprintln!("SKIPPED, for want of root and loop devices");
     false
 }
 
 /// Whether the long soaks were asked for.
-pub fn long() -> bool {
+pub(crate) fn long() -> bool {
     std::env::var_os("DISKSMITH_LONG").is_some()
 }

@@ -13,7 +13,10 @@ fn refused(lab: &Lab, image: &str, arguments: &[&str], status: i32, says: &[&str
     let before = lab.read(image);
     let text = lab.disksmith_args(arguments).fails(status);
     for word in says {
-        assert!(text.contains(word), "no {word:?} in the message of {arguments:?}:\n{text}");
+        assert!(
+            text.contains(word),
+            "no {word:?} in the message of {arguments:?}:\n{text}"
+        );
     }
     assert!(lab.read(image) == before, "{arguments:?} changed {image}");
     let left: Vec<String> = std::fs::read_dir(lab.path("."))
@@ -32,13 +35,18 @@ fn requests_that_cannot_be_met() {
     for image in ["vm.qcow2", "vm.raw"] {
         let lab = Lab::new();
         make(&lab, image, Layout::Gpt, "");
-        let edit = |more: &[&'static str]| [&["customize", "-a", image, "--touch", "/etc/first"], more].concat();
+        let edit =
+            |more: &[&'static str]| [&["customize", "-a", image, "--touch", "/etc/first"], more].concat();
         for (more, status, says) in [
             (&["--upload", "nothing:/etc/x"][..], 1, &["nothing"][..]),
             (&["--copy-in", "nothing:/etc"], 1, &["nothing"]),
             (&["--root-password", "file:nothing"], 1, &["nothing"]),
             (&["--password", "nobody-here:password:x"], 1, &["nobody-here"]),
-            (&["--ssh-inject", "nobody-here:string:ssh-ed25519 AAAA x"], 1, &["nobody-here"]),
+            (
+                &["--ssh-inject", "nobody-here:string:ssh-ed25519 AAAA x"],
+                1,
+                &["nobody-here"],
+            ),
             (&["--edit", "/etc/nothing:s/a/b/"], 1, &["/etc/nothing"]),
             (&["--edit", "/etc/motd:s/a(/b/"], 2, &["s/a(/b/"]),
             (&["--timezone", "Mars/Olympus"], 1, &["Mars/Olympus"]),
@@ -75,9 +83,12 @@ fn images_that_cannot_be_used() {
     lab.write("feature.qcow2", &feature);
     lab.tool("qemu-img create -q -f qcow2 --object secret,id=s,data=x -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 luks.qcow2 10M").ok();
     lab.tool("qemu-img create -q -f vmdk disk.vmdk 10M").ok();
-    lab.tool("qemu-img create -q -f qcow2 -u -b b.qcow2 -F qcow2 a.qcow2 10M").ok();
-    lab.tool("qemu-img create -q -f qcow2 -u -b a.qcow2 -F qcow2 b.qcow2 10M").ok();
-    lab.tool("qemu-img create -q -f qcow2 -u -b gone.qcow2 -F qcow2 orphan.qcow2 10M").ok();
+    lab.tool("qemu-img create -q -f qcow2 -u -b b.qcow2 -F qcow2 a.qcow2 10M")
+        .ok();
+    lab.tool("qemu-img create -q -f qcow2 -u -b a.qcow2 -F qcow2 b.qcow2 10M")
+        .ok();
+    lab.tool("qemu-img create -q -f qcow2 -u -b gone.qcow2 -F qcow2 orphan.qcow2 10M")
+        .ok();
     for (image, says) in [
         ("cut.qcow2", &[][..]),
         ("tiny.qcow2", &[]),
@@ -95,13 +106,19 @@ fn images_that_cannot_be_used() {
         assert!((1..=7).contains(&said.status), "{image}: {said:?}");
         assert!(said.stderr.contains(image), "{image} is not named: {said:?}");
         for word in says {
-            assert!(said.stderr.to_lowercase().contains(word), "{image}: no {word:?} in {said:?}");
+            assert!(
+                said.stderr.to_lowercase().contains(word),
+                "{image}: no {word:?} in {said:?}"
+            );
         }
         assert!(!said.stderr.contains("panicked"), "{said:?}");
         assert!(lab.read(image) == before, "{image} changed");
     }
     let said = lab.disksmith("customize -a missing.qcow2 --touch /etc/x");
-    assert!(said.status == 1 && said.stderr.contains("missing.qcow2"), "{said:?}");
+    assert!(
+        said.status == 1 && said.stderr.contains("missing.qcow2"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -114,7 +131,13 @@ fn a_filesystem_with_an_unknown_feature_is_not_edited() {
     let mut bytes = lab.read("vm.raw");
     bytes[1024 + 0x60 + 3] |= 0x40; // s_feature_incompat: a bit that is not assigned
     lab.write("vm.raw", &bytes);
-    refused(&lab, "vm.raw", &["customize", "-a", "vm.raw", "--touch", "/x"], 4, &["vm.raw", "feature"]);
+    refused(
+        &lab,
+        "vm.raw",
+        &["customize", "-a", "vm.raw", "--touch", "/x"],
+        4,
+        &["vm.raw", "feature"],
+    );
 }
 
 #[test]
@@ -134,7 +157,13 @@ fn an_image_that_a_running_qemu_has_open() {
             .spawn()
             .unwrap();
         std::thread::sleep(std::time::Duration::from_millis(700));
-        refused(&lab, image, &["customize", "-a", image, "--touch", "/x"], 5, &[image, "qemu-io", "hint:"]);
+        refused(
+            &lab,
+            image,
+            &["customize", "-a", image, "--touch", "/x"],
+            5,
+            &[image, "qemu-io", "hint:"],
+        );
         lab.disksmith(&format!("info {image}")).ok();
         drop(qemu.stdin.take());
         qemu.wait().unwrap();
@@ -155,11 +184,21 @@ fn a_read_only_file() {
     make(&lab, "vm.qcow2", Layout::Gpt, "");
     std::fs::set_permissions(lab.path("vm.qcow2"), std::fs::Permissions::from_mode(0o444)).unwrap();
     std::fs::create_dir(lab.path("ro")).unwrap();
-    lab.tool_args(&["mount", "--bind", lab.path(".").to_str().unwrap(), lab.path("ro").to_str().unwrap()]).ok();
-    lab.tool_args(&["mount", "-o", "remount,bind,ro", lab.path("ro").to_str().unwrap()]).ok();
+    lab.tool_args(&[
+        "mount",
+        "--bind",
+        lab.path(".").to_str().unwrap(),
+        lab.path("ro").to_str().unwrap(),
+    ])
+    .ok();
+    lab.tool_args(&["mount", "-o", "remount,bind,ro", lab.path("ro").to_str().unwrap()])
+        .ok();
     let said = lab.disksmith("customize -a ro/vm.qcow2 --touch /x");
     lab.tool_args(&["umount", lab.path("ro").to_str().unwrap()]).ok();
-    assert!(said.status == 1 && said.stderr.contains("ro/vm.qcow2"), "{said:?}");
+    assert!(
+        said.status == 1 && said.stderr.contains("ro/vm.qcow2"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -170,17 +209,37 @@ fn a_full_disk_leaves_the_image_as_it_was() {
     for image in ["vm.qcow2", "vm.raw"] {
         let outer = Lab::new();
         std::fs::create_dir(outer.path("small")).unwrap();
-        outer.tool_args(&["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", outer.path("small").to_str().unwrap()]).ok();
+        outer
+            .tool_args(&[
+                "mount",
+                "-t",
+                "tmpfs",
+                "-o",
+                "size=24m",
+                "tmpfs",
+                outer.path("small").to_str().unwrap(),
+            ])
+            .ok();
         let result = std::panic::catch_unwind(|| {
             let lab = Lab::below(&outer.path("small"));
             make(&outer, image, Layout::Gpt, "");
-            outer.tool_args(&["cp", "--sparse=always", image, lab.path(image).to_str().unwrap()]).ok();
+            outer
+                .tool_args(&["cp", "--sparse=always", image, lab.path(image).to_str().unwrap()])
+                .ok();
             outer.write("big", vec![0x5a; 40 << 20]);
             let big = outer.path("big");
             let upload = format!("{}:/opt/big", big.display());
-            refused(&lab, image, &["customize", "-a", image, "--upload", &upload], 7, &["space"]);
+            refused(
+                &lab,
+                image,
+                &["customize", "-a", image, "--upload", &upload],
+                7,
+                &["space"],
+            );
         });
-        outer.tool_args(&["umount", outer.path("small").to_str().unwrap()]).ok();
+        outer
+            .tool_args(&["umount", outer.path("small").to_str().unwrap()])
+            .ok();
         if let Err(panic) = result {
             std::panic::resume_unwind(panic);
         }

@@ -12,21 +12,42 @@ fn a_seed_carries_the_exact_names() {
     let lab = Lab::new();
     lab.write("user-data", GOOD);
     lab.write("meta-data", "instance-id: web1\nlocal-hostname: web1\n");
-    lab.write("network-config", "version: 2\nethernets:\n  id0:\n    match: {name: \"e*\"}\n    dhcp4: true\n");
-    lab.disksmith("seed s.iso --user-data user-data --meta-data meta-data --network-config network-config").ok();
+    lab.write(
+        "network-config",
+        "version: 2\nethernets:\n  id0:\n    match: {name: \"e*\"}\n    dhcp4: true\n",
+    );
+    lab.disksmith("seed s.iso --user-data user-data --meta-data meta-data --network-config network-config")
+        .ok();
     for view in ["-J", "-R"] {
         let list = lab.tool(&format!("isoinfo {view} -f -i s.iso")).ok();
         let mut names: Vec<&str> = list.lines().collect();
         names.sort_unstable();
-        assert_eq!(names, ["/meta-data", "/network-config", "/user-data"], "isoinfo {view}");
-        assert_eq!(lab.tool(&format!("isoinfo {view} -x /user-data -i s.iso")).ok(), GOOD);
+        assert_eq!(
+            names,
+            ["/meta-data", "/network-config", "/user-data"],
+            "isoinfo {view}"
+        );
+        assert_eq!(
+            lab.tool(&format!("isoinfo {view} -x /user-data -i s.iso")).ok(),
+            GOOD
+        );
     }
     let label = lab.tool("blkid -p -o export s.iso").ok();
-    assert!(label.contains("LABEL=cidata") && label.contains("TYPE=iso9660"), "{label}");
+    assert!(
+        label.contains("LABEL=cidata") && label.contains("TYPE=iso9660"),
+        "{label}"
+    );
     // the same documents give the same bytes under SOURCE_DATE_EPOCH
     for name in ["a.iso", "b.iso"] {
         let said = lab
-            .command(&["seed", name, "--user-data", "user-data", "--meta-data", "meta-data"])
+            .command(&[
+                "seed",
+                name,
+                "--user-data",
+                "user-data",
+                "--meta-data",
+                "meta-data",
+            ])
             .env("SOURCE_DATE_EPOCH", "1700000000")
             .output()
             .unwrap();
@@ -58,10 +79,16 @@ fn what_cloud_init_would_ignore_is_refused_with_its_line() {
         ("tab", "#cloud-config\nwrite_files:\n\t- path: /x\n", 3),
     ] {
         lab.write(name, document);
-        let text = lab.disksmith(&format!("seed {name}.iso --user-data {name}")).fails(2);
+        let text = lab
+            .disksmith(&format!("seed {name}.iso --user-data {name}"))
+            .fails(2);
         let near = text.contains(&format!("{name}:{line}")) || text.contains(&format!("{name}:{}", line + 1));
         assert!(near, "{name}: no line number in\n{text}");
-        assert!(!lab.path(&format!("{name}.iso")).exists(), "{name}: an image was left");
-        lab.disksmith(&format!("seed {name}.iso --user-data {name} --no-validate")).ok();
+        assert!(
+            !lab.path(&format!("{name}.iso")).exists(),
+            "{name}: an image was left"
+        );
+        lab.disksmith(&format!("seed {name}.iso --user-data {name} --no-validate"))
+            .ok();
     }
 }

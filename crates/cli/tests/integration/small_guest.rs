@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// How the guest's disk is laid out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// The filesystem is the disk.
     Bare,
     /// GPT with the root as partition 1.
@@ -15,7 +15,7 @@ pub enum Layout {
 
 impl Layout {
     /// Byte offset of the root filesystem.
-    pub fn root_offset(self) -> u64 {
+    pub(crate) fn root_offset(self) -> u64 {
         match self {
             Self::Bare => 0,
             Self::Gpt => 1 << 20,
@@ -64,13 +64,29 @@ const FILES: &[(&str, u32, &str)] = &[
     ("etc/hostname", 0o644, "template\n"),
     ("etc/hosts", 0o644, "127.0.0.1\tlocalhost\n127.0.1.1\ttemplate\n"),
     ("etc/timezone", 0o644, "Etc/UTC\n"),
-    ("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/bash\ndebian:x:1000:1000::/home/debian:/bin/bash\n"),
-    ("etc/shadow", 0o640, "root:*:19700:0:99999:7:::\ndebian:!:19700:0:99999:7:::\n"),
+    (
+        "etc/passwd",
+        0o644,
+        "root:x:0:0:root:/root:/bin/bash\ndebian:x:1000:1000::/home/debian:/bin/bash\n",
+    ),
+    (
+        "etc/shadow",
+        0o640,
+        "root:*:19700:0:99999:7:::\ndebian:!:19700:0:99999:7:::\n",
+    ),
     ("etc/group", 0o644, "root:x:0:\nshadow:x:42:\ndebian:x:1000:\n"),
-    ("etc/login.defs", 0o644, "ENCRYPT_METHOD YESCRYPT\nUID_MIN 1000\nUID_MAX 60000\n"),
+    (
+        "etc/login.defs",
+        0o644,
+        "ENCRYPT_METHOD YESCRYPT\nUID_MIN 1000\nUID_MAX 60000\n",
+    ),
     ("etc/machine-id", 0o444, "0123456789abcdef0123456789abcdef\n"),
     ("etc/motd", 0o644, "welcome\n"),
-    ("etc/ssh/sshd_config", 0o644, "Port 22\n#PermitRootLogin prohibit-password\nUsePAM yes\n"),
+    (
+        "etc/ssh/sshd_config",
+        0o644,
+        "Port 22\n#PermitRootLogin prohibit-password\nUsePAM yes\n",
+    ),
     ("etc/ssh/ssh_host_ed25519_key", 0o600, "not a real key\n"),
     ("etc/ssh/ssh_host_ed25519_key.pub", 0o644, "not a real key\n"),
     ("etc/cloud/cloud.cfg", 0o644, "datasource_list: [ NoCloud ]\n"),
@@ -79,10 +95,18 @@ const FILES: &[(&str, u32, &str)] = &[
     ("usr/lib/systemd/systemd", 0o755, "\u{7f}ELF\n"),
     ("usr/share/zoneinfo/Asia/Shanghai", 0o644, "TZif2"),
     ("usr/share/zoneinfo/Etc/UTC", 0o644, "TZif2"),
-    ("var/lib/cloud/instances/i-abc/user-data.txt", 0o600, "#cloud-config\n"),
+    (
+        "var/lib/cloud/instances/i-abc/user-data.txt",
+        0o600,
+        "#cloud-config\n",
+    ),
     ("var/log/syslog", 0o640, "Jan 1 00:00:00 template kernel: hello\n"),
     ("var/log/dpkg.log", 0o644, "2026-01-01 install\n"),
-    ("var/log/journal/0123456789abcdef0123456789abcdef/system.journal", 0o640, "LPKSHHRH"),
+    (
+        "var/log/journal/0123456789abcdef0123456789abcdef/system.journal",
+        0o640,
+        "LPKSHHRH",
+    ),
     ("var/cache/apt/archives/foo_1_amd64.deb", 0o644, "!<arch>\n"),
     ("var/tmp/leftover", 0o644, "x\n"),
     ("tmp/leftover", 0o644, "x\n"),
@@ -114,12 +138,16 @@ fn lay_out(root: &Path) {
     std::fs::write(root.join("etc/fstab"), fstab).unwrap();
     // enough other files that directories and extents have something to hold
     for number in 0..200 {
-        std::fs::write(root.join(format!("usr/share/file-{number:03}")), vec![b'a'; number * 40]).unwrap();
+        std::fs::write(
+            root.join(format!("usr/share/file-{number:03}")),
+            vec![b'a'; number * 40],
+        )
+        .unwrap();
     }
 }
 
 /// Makes `name.raw` or `name.qcow2` (by the ending) of 64 MiB in the lab.
-pub fn make(lab: &Lab, name: &str, layout: Layout, mkfs_options: &str) {
+pub(crate) fn make(lab: &Lab, name: &str, layout: Layout, mkfs_options: &str) {
     let root = lab.path("small-guest-root");
     std::fs::create_dir_all(&root).unwrap();
     lay_out(&root);
@@ -128,7 +156,10 @@ pub fn make(lab: &Lab, name: &str, layout: Layout, mkfs_options: &str) {
     let kib = match layout {
         Layout::Bare => 64 << 10,
         Layout::Gpt => {
-            let table = lab.write("table", "label: gpt\nfirst-lba: 34\nstart=2048, size=126976, type=linux\n");
+            let table = lab.write(
+                "table",
+                "label: gpt\nfirst-lba: 34\nstart=2048, size=126976, type=linux\n",
+            );
             let line = format!("sfdisk -q {} < {}", raw.display(), table.display());
             lab.tool_args(&["sh", "-c", &line]).ok();
             62 << 10
@@ -143,7 +174,11 @@ pub fn make(lab: &Lab, name: &str, layout: Layout, mkfs_options: &str) {
     .ok();
     std::fs::remove_dir_all(&root).unwrap();
     if name.ends_with(".qcow2") {
-        lab.tool(&format!("qemu-img convert -f raw -O qcow2 {} {name}", raw.display())).ok();
+        lab.tool(&format!(
+            "qemu-img convert -f raw -O qcow2 {} {name}",
+            raw.display()
+        ))
+        .ok();
         std::fs::remove_file(&raw).unwrap();
     } else {
         std::fs::rename(&raw, lab.path(name)).unwrap();
