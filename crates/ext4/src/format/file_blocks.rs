@@ -64,6 +64,12 @@ impl FileBlocks {
         }
         let block_size = groups.sizes.block_size as usize;
         let room = (block_size - EXTENT_RECORD_SIZE) / EXTENT_RECORD_SIZE;
+        // What the root held before it was split stays behind its entries, as mke2fs leaves it.
+        leaf_node(
+            &mut this.root,
+            leaves.get(..ROOT_EXTENTS).unwrap_or(&[]),
+            ROOT_EXTENTS,
+        );
         let mut header = ExtentHeader::new(ROOT_EXTENTS as u16, 1);
         for (i, part) in leaves.chunks(room).enumerate() {
             if i == ROOT_EXTENTS {
@@ -72,7 +78,9 @@ impl FileBlocks {
                     reason: "free space is in too many pieces for it".into(),
                 });
             }
-            let (block, _) = groups.allocate(groups.sizes.group_start(0), 1)?;
+            // Before the first of the blocks that it maps, where that is free.
+            let first = part.first().map_or(0, |leaf| leaf.physical);
+            let (block, _) = groups.allocate(first.saturating_sub(1), 1)?;
             let mut bytes = vec![0; block_size];
             leaf_node(&mut bytes, part, room);
             if let Some(seed) = seed {
