@@ -69,6 +69,9 @@ pub struct CheckReport {
     pub compressed_clusters: u64,
     /// Where the last cluster in use ends, in bytes.
     pub image_end_offset: u64,
+    /// Whether tables were referenced so often over that not all of it was followed: then the numbers are lower
+    /// bounds, and nothing is repaired.
+    pub partial: bool,
     /// The faults, the first [`CheckReport::MAX_FAULTS`] of them.
     pub faults: Vec<Fault>,
 }
@@ -191,6 +194,9 @@ impl Checker {
         self.count_references()?;
         if self.blind {
             return Ok(());
+        }
+        if self.report.partial {
+            self.repair = Repair::None;
         }
         if self.repair == Repair::All && self.reach > 0 {
             // What was cut off reads as zeroes; with its space back it can be counted.

@@ -174,7 +174,8 @@ impl Checker {
             return true;
         }
         self.repeated += self.core.geometry.l2_entries();
-        self.repeated <= MAX_REPEATED
+        self.report.partial |= self.repeated > MAX_REPEATED;
+        !self.report.partial
     }
 
     fn walk_l2(&mut self, l2: u64, table: &mut [u8], active: bool) -> Result<()> {

@@ -250,7 +250,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(50), max_shrink_iters: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(50), max_shrink_iters: 20, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_is_found_as_qemu_img_finds_it(damage in damage()) {
@@ -264,6 +264,10 @@ proptest! {
         let file: StorageRef = Arc::new(Memory::from_bytes(&bytes));
         let report = check(&file, Repair::None);
         match (theirs(&path, &[]), report) {
+            (Some(theirs), Ok(report)) if report.partial => {
+                // Given up on purpose, after millions of entries: lower bounds.
+                prop_assert!(ours(&report)[1] > 1000 && ours(&report)[1] <= theirs[1]);
+            }
             (Some(theirs), Ok(report)) => {
                 prop_assert_eq!(ours(&report), theirs, "{:?} {:?}", FIELDS, report.faults);
             }
@@ -289,7 +293,7 @@ proptest! {
         let file: StorageRef = memory.clone();
         let Ok(report) = check(&file, Repair::All) else { return Ok(()) };
         let about_snapshots = report.faults.iter().any(|f| f.message.starts_with("snapshot "));
-        if (report.check_errors > 0 || about_snapshots) && memory.to_vec() == bytes {
+        if (report.check_errors > 0 || report.partial || about_snapshots) && memory.to_vec() == bytes {
             // Not understood, and left alone.
             return Ok(());
         }
