@@ -341,7 +341,8 @@ impl Iso {
     fn meet(&self, child: u64, parent: u64, record: u64) -> Result<()> {
         let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
         let known = directories.entry(child).or_insert(Known { parent, record });
-        if known.record != record || child == self.root {
+        // Directories that overlap show one record in two places.
+        if known.record != record || known.parent != parent || child == self.root {
             let other = known.record;
             drop(directories);
             let detail = format!(

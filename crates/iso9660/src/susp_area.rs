@@ -9,8 +9,8 @@ use disksmith_vfs::{FileType, Timestamp};
 
 /// The most continuation areas that are followed for one record; Linux follows 32.
 const MAX_CONTINUATIONS: usize = 64;
-/// The most bytes of one continuation area.
-const MAX_AREA: u32 = 64 * 1024;
+/// The most bytes of all continuation areas of one record.
+const MAX_AREAS: u32 = 128 * 1024;
 /// The longest name or target that is put together.
 const MAX_TEXT: usize = 64 * 1024;
 
@@ -75,13 +75,15 @@ pub(crate) fn read(storage: &StorageRef, block_size: u32, system_use: &[u8], ski
     let mut state = Texts::default();
     let mut area = system_use.get(usize::from(skip)..).unwrap_or(&[]).to_vec();
     let mut budget = MAX_CONTINUATIONS;
+    let mut bytes = MAX_AREAS;
     loop {
         let next = entries(&area, &mut out, &mut state);
         let Some((block, offset, len)) = next else { break };
-        if budget == 0 || len == 0 || len > MAX_AREA {
+        if budget == 0 || len == 0 || len > bytes {
             break;
         }
         budget -= 1;
+        bytes -= len;
         let start = u64::from(block) * u64::from(block_size) + u64::from(offset);
         area = read_vec(storage.as_ref(), start, len as usize)?;
     }

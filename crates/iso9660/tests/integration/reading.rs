@@ -408,7 +408,7 @@ fn victim() -> &'static [u8] {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if std::env::var_os("DISKSMITH_LONG").is_some() { 4_000 } else { 300 },
+        cases: if std::env::var_os("DISKSMITH_LONG").is_some() { 20_000 } else { 300 },
         ..ProptestConfig::default()
     })]
 
