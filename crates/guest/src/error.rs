@@ -27,6 +27,8 @@ pub enum Error {
         kind: String,
         /// Why it cannot be opened.
         reason: String,
+        /// Of what sort that is.
+        class: ErrorKind,
     },
     /// More than one root filesystem.
     #[error("{} operating systems found: {}", .roots.len(), .roots.join(", "))]
@@ -224,7 +226,8 @@ impl Diagnose for Error {
             | Self::NoSuchUser { .. }
             | Self::NoSuchGroup { .. }
             | Self::NoSuchTimezone { .. } => ErrorKind::NotFound,
-            Self::RootUnreadable { .. } | Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::RootUnreadable { class, .. } => *class,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::SeveralOperatingSystems { .. } => ErrorKind::Refused,
             Self::Usage { .. } => ErrorKind::Usage,
             Self::Expression {
@@ -250,6 +253,9 @@ impl Diagnose for Error {
             }
             Self::SeveralOperatingSystems { .. } => "choose one with -m DEVICE".into(),
             Self::RootUnreadable { kind, .. } if kind == "swap" => return None,
+            Self::RootUnreadable { class: ErrorKind::Corrupt, kind, .. } => {
+                format!("repair it on a copy with its own checker (fsck.{kind}), or name another filesystem with -m DEVICE")
+            }
             Self::RootUnreadable { .. } => "another filesystem can be named with -m DEVICE".into(),
             Self::Expression { source: EditError::Unsupported { .. }, .. } => {
                 "use s///, tr///, m// with if and unless, $_ and $lineno; or change the file outside and --upload it".into()

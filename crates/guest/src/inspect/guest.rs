@@ -7,6 +7,7 @@ use super::unreachable::Unreachable;
 use super::volume::{Volume, VolumeContent};
 use crate::error::{Error, Result};
 use crate::files::text;
+use disksmith_storage::ErrorKind;
 use disksmith_vfs::{Timestamp, Tree};
 use serde::Serialize;
 use std::sync::Arc;
@@ -284,14 +285,15 @@ fn name_of(volume: &Volume) -> String {
 }
 
 fn unreadable(volume: &Volume) -> Error {
-    let reason = match &volume.content {
-        VolumeContent::Known { reason, .. } => reason.clone(),
-        _ => "nothing known is on it".into(),
+    let (reason, class) = match &volume.content {
+        VolumeContent::Known { reason, class, .. } => (reason.clone(), *class),
+        _ => ("nothing known is on it".into(), ErrorKind::Unsupported),
     };
     Error::RootUnreadable {
         device: volume.device(),
         kind: volume.kind().to_owned(),
         reason,
+        class,
     }
 }
 

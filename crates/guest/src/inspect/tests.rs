@@ -45,6 +45,7 @@ fn known(disk: usize, partition: u32, kind: &str) -> Volume {
             uuid: Some(format!("{kind}-uuid")),
             label: None,
             reason: format!("{kind} is not supported yet"),
+            class: disksmith_storage::ErrorKind::Unsupported,
         },
         ..volume(disk, partition, filesystem(&[], "x", "x"))
     }

@@ -3,7 +3,7 @@
 use super::device_name::canonical_device_name;
 use crate::error::{Error, Result};
 use disksmith_fs::OpenOptions;
-use disksmith_storage::StorageRef;
+use disksmith_storage::{Diagnose, ErrorKind, StorageRef};
 use disksmith_vfs::{FileSystemRef, Tree};
 use disksmith_volume::{Disk, Partition};
 
@@ -39,6 +39,8 @@ pub enum VolumeContent {
         label: Option<String>,
         /// Why it was not opened.
         reason: String,
+        /// Of what sort that is: damaged, or of a kind that is not supported.
+        class: ErrorKind,
     },
     /// Nothing that is known.
     Unknown,
@@ -67,6 +69,7 @@ impl Volume {
             Err(error) => match disksmith_fs::probe(slice) {
                 None => VolumeContent::Unknown,
                 Some(found) => VolumeContent::Known {
+                    class: error.kind(),
                     kind: found.kind.name().to_owned(),
                     uuid: found.uuid,
                     label: found.label.map(|l| String::from_utf8_lossy(&l).into_owned()),

@@ -311,6 +311,7 @@ fn a_part_of_the_guest_that_cannot_be_opened_is_not_passed_over() {
         uuid: None,
         label: None,
         reason: "xfs is not supported yet".into(),
+        class: disksmith_storage::ErrorKind::Unsupported,
     };
     let volumes = [volume(1, VolumeContent::FileSystem(fs.clone())), volume(2, xfs)];
     let guest = Guest::inspect(&volumes, CLOCK).unwrap();
