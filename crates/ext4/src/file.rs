@@ -304,9 +304,10 @@ impl Core {
             self.zero_within(node, offset, middle)?;
             self.zero_within(node, middle, end)?;
         } else {
+            // Splitting an extent can fail for lack of space: contents change only when that is over.
+            self.unmap(node, first / block_size, last / block_size)?;
             self.zero_within(node, offset, first)?;
             self.zero_within(node, last, end)?;
-            self.unmap(node, first / block_size, last / block_size)?;
         }
         self.touch(node);
         self.store(node)

@@ -707,7 +707,7 @@ fn damage_never_panics() {
     if !judges() {
         return;
     }
-    let rounds = if crate::judges::long() { 20_000 } else { 250 };
+    let rounds = if crate::judges::long() { 20_000 } else { 60 };
     for (number, options) in [
         "-t ext4 -b 1024 -O ^metadata_csum,^uninit_bg,inline_data,^has_journal",
         "-t ext2 -b 1024",
