@@ -32,6 +32,5 @@ pub use host_tree::{HostAttributes, HostOptions};
 pub use image::IsoImage;
 pub use iso::Iso;
 pub use options::{Duplicates, Level, Options, VolumeTexts};
-pub use output_file::Existing;
 pub use source::Source;
 pub use tree::{Attributes, ImageTree, NodeId};

@@ -2,28 +2,43 @@
 
 use crate::error::{Error, Result};
 use crate::image::IsoImage;
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use disksmith_storage::{Durability, Existing, HostFile, NewFile, Storage};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// What to do where the output is there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Existing {
-    /// Fail, and leave it as it is.
-    Refuse,
-    /// Put the new file in its place.
-    #[default]
-    Replace,
+/// How much is written at once.
+const BUFFER: usize = 256 * 1024;
+
+/// A file that is written from its start to its end.
+struct InOrder<'a> {
+    file: &'a HostFile,
+    at: u64,
+}
+
+impl Write for InOrder<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(self.at, bytes).map_err(|error| match error {
+            disksmith_storage::Error::Io { source, .. } => source,
+            other => io::Error::other(other),
+        })?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl IsoImage {
-    /// Writes the image to a new file: under a temporary name beside it, flushed to disk, then renamed. What is no
-    /// regular file (a block device, a pipe) is written directly.
+    /// Writes the image to a new file that gets its name when it is complete. What is no regular file (a block device, a
+    /// pipe) is written directly. With [`Durability::Deferred`] it is left to the operating system when the bytes reach
+    /// the disk: an image can be made again.
     ///
     /// # Errors
     /// As [`write_to`](Self::write_to); [`Error::OutputExists`]. No partial file is left behind.
-    pub fn write_file(&self, path: &Path, existing: Existing) -> Result<()> {
+    pub fn write_file(&self, path: &Path, existing: Existing, durability: Durability) -> Result<()> {
         let name = path.display().to_string();
         match path.symlink_metadata() {
             Ok(_) if existing == Existing::Refuse => return Err(Error::OutputExists { path: path.into() }),
@@ -33,47 +48,30 @@ impl IsoImage {
             },
             Err(_) => {}
         }
-        // A link is followed, as a plain open for writing would.
-        let target = path.canonicalize().unwrap_or_else(|_| path.into());
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        // The process's umask applies.
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".disksmith-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(|e| Error::io(&name, "create", e))?;
-        self.write_buffered(temporary.as_file_mut(), &name)?;
-        temporary
-            .as_file()
-            .sync_all()
-            .map_err(|e| Error::io(&name, "flush", e))?;
-        let persisted = match existing {
-            Existing::Replace => temporary.persist(&target),
-            Existing::Refuse => temporary.persist_noclobber(&target),
-        };
-        persisted.map_err(|e| match e.error.kind() {
-            std::io::ErrorKind::AlreadyExists => Error::OutputExists { path: path.into() },
-            _ => Error::io(&name, "create", e.error),
-        })?;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|e| Error::io(folder.display().to_string(), "flush", e))
+        let new = NewFile::create(path, existing)?;
+        new.file().set_size(self.size())?;
+        self.write_buffered(
+            InOrder {
+                file: new.file(),
+                at: 0,
+            },
+            &name,
+        )?;
+        new.commit(existing, durability)?;
+        Ok(())
     }
 
     fn write_directly(&self, path: &Path) -> Result<()> {
         let name = path.display().to_string();
-        let mut file = OpenOptions::new()
+        let file: File = OpenOptions::new()
             .write(true)
             .open(path)
             .map_err(|e| Error::io(&name, "open", e))?;
-        self.write_buffered(&mut file, &name)
+        self.write_buffered(file, &name)
     }
 
-    fn write_buffered(&self, file: &mut File, name: &str) -> Result<()> {
-        let mut out = BufWriter::with_capacity(256 * 1024, file);
+    fn write_buffered(&self, file: impl Write, name: &str) -> Result<()> {
+        let mut out = BufWriter::with_capacity(BUFFER, file);
         let rename = |error: Error| match error {
             Error::Io {
                 operation: "write",

@@ -5,7 +5,8 @@ use crate::diagnostic::{Diagnostic, Findings, Severity};
 use crate::error::{Error, Result};
 use crate::nocloud::{BuildOptions, Document, volume};
 use crate::user_data;
-use disksmith_iso9660::{Existing, IsoImage};
+use disksmith_iso9660::IsoImage;
+use disksmith_storage::{Durability, Existing};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -54,8 +55,8 @@ impl ConfigDriveSeed {
     ///
     /// # Errors
     /// The file exists and may not be replaced; it cannot be written.
-    pub fn write_file(&self, path: &Path, existing: Existing) -> Result<()> {
-        Ok(self.image.write_file(path, existing)?)
+    pub fn write_file(&self, path: &Path, existing: Existing, durability: Durability) -> Result<()> {
+        Ok(self.image.write_file(path, existing, durability)?)
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::diagnostic::{Diagnostic, Findings, Severity};
 use crate::error::{Error, Result};
 use crate::{meta_data, network_config, user_data};
-use disksmith_iso9660::{Attributes, Existing, ImageTree, IsoImage, Options, Source};
+use disksmith_iso9660::{Attributes, ImageTree, IsoImage, Options, Source};
+use disksmith_storage::{Durability, Existing};
 use disksmith_vfs::Timestamp;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -113,8 +114,8 @@ impl Seed {
     ///
     /// # Errors
     /// The file exists and may not be replaced; it cannot be written.
-    pub fn write_file(&self, path: &Path, existing: Existing) -> Result<()> {
-        Ok(self.image.write_file(path, existing)?)
+    pub fn write_file(&self, path: &Path, existing: Existing, durability: Durability) -> Result<()> {
+        Ok(self.image.write_file(path, existing, durability)?)
     }
 }
 

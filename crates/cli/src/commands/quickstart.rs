@@ -15,7 +15,7 @@ use disksmith_image::{
 };
 use disksmith_qcow2::Repair;
 use disksmith_seed::{BuildOptions, Document, NoCloud};
-use disksmith_storage::{ErrorKind, LockMode};
+use disksmith_storage::{Durability, ErrorKind, Existing, LockMode};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -162,7 +162,7 @@ pub(crate) fn run(args: &QuickstartArgs, globals: &Globals) -> Outcome {
         "disksmith seed vm1-seed.iso --user-data user-data --network-config network-config --hostname web1",
         || {
             let made = seed.build(&BuildOptions::new(time))?;
-            made.write_file(&file("vm1-seed.iso"), disksmith_iso9660::Existing::Refuse)?;
+            made.write_file(&file("vm1-seed.iso"), Existing::Refuse, Durability::Deferred)?;
             Ok(made)
         },
         |made| format!("instance-id {}", made.instance_id.as_str().unwrap_or("unknown")),

@@ -5,9 +5,8 @@ use crate::clock;
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print_json};
 use clap::Args;
-use disksmith_iso9660::Existing;
 use disksmith_seed::{BuildOptions, Diagnostic, Document, InstanceId, NoCloud, Severity};
-use disksmith_storage::ErrorKind;
+use disksmith_storage::{Durability, ErrorKind, Existing};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -107,7 +106,7 @@ pub(crate) fn run(args: &SeedArgs, globals: &Globals) -> Outcome {
     } else {
         Existing::Refuse
     };
-    made.write_file(&args.output, existing)?;
+    made.write_file(&args.output, existing, Durability::Deferred)?;
     if args.format == OutputFormat::Json {
         print_json(&json!({
             "file": args.output.display().to_string(),

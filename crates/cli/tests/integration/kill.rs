@@ -4,7 +4,7 @@ use crate::customize::{everything, host_files};
 use crate::lab::{Lab, judges, long};
 use crate::small_guest::{Layout, make};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Kills an edit of copies of `image` again and again; counts how often the old and the new state were found.
 fn torture(image: &str, kills: usize) {

@@ -2,9 +2,8 @@
 
 use crate::judge::{path, run};
 use crate::model::at;
-use disksmith_iso9660::{
-    Attributes, BootCatalog, BootEntry, Existing, ImageTree, IsoImage, Options, Platform, Source,
-};
+use disksmith_iso9660::{Attributes, BootCatalog, BootEntry, ImageTree, IsoImage, Options, Platform, Source};
+use disksmith_storage::{Durability, Existing};
 
 #[test]
 fn bios_and_uefi_entries() {
@@ -42,7 +41,7 @@ fn bios_and_uefi_entries() {
     let iso = folder.path().join("x.iso");
     IsoImage::plan(tree, options)
         .unwrap()
-        .write_file(&iso, Existing::Refuse)
+        .write_file(&iso, Existing::Refuse, Durability::Deferred)
         .unwrap();
     if let Some(out) = run("xorriso", &["-indev", path(&iso), "-report_el_torito", "plain"]) {
         for line in [

@@ -2,9 +2,8 @@
 
 use crate::judge::{path, run, run_bytes};
 use crate::model::at;
-use disksmith_iso9660::{
-    Attributes, Error, Existing, ImageTree, IsoImage, Level, Options, Source, VolumeTexts,
-};
+use disksmith_iso9660::{Attributes, Error, ImageTree, IsoImage, Level, Options, Source, VolumeTexts};
+use disksmith_storage::{Durability, Existing};
 use disksmith_vfs::FileType;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +38,7 @@ fn write(folder: &Path, tree: ImageTree, options: Options) -> PathBuf {
     let iso = folder.join("x.iso");
     IsoImage::plan(tree, options)
         .unwrap()
-        .write_file(&iso, Existing::Refuse)
+        .write_file(&iso, Existing::Refuse, Durability::Deferred)
         .unwrap();
     iso
 }
@@ -263,7 +262,11 @@ fn a_file_that_changes_is_an_error_and_leaves_nothing() {
         .unwrap();
         let image = IsoImage::plan(tree, seed_options()).unwrap();
         let error = image
-            .write_file(&folder.path().join("x.iso"), Existing::Refuse)
+            .write_file(
+                &folder.path().join("x.iso"),
+                Existing::Refuse,
+                Durability::Deferred,
+            )
             .unwrap_err();
         assert!(matches!(error, Error::SourceChanged { found: 5, .. }), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -272,10 +275,12 @@ fn a_file_that_changes_is_an_error_and_leaves_nothing() {
     std::fs::write(&iso, b"old").unwrap();
     let image = IsoImage::plan(seed_tree(), seed_options()).unwrap();
     assert!(matches!(
-        image.write_file(&iso, Existing::Refuse),
+        image.write_file(&iso, Existing::Refuse, Durability::Deferred),
         Err(Error::OutputExists { .. })
     ));
     assert_eq!(std::fs::read(&iso).unwrap(), b"old");
-    image.write_file(&iso, Existing::Replace).unwrap();
+    image
+        .write_file(&iso, Existing::Replace, Durability::Deferred)
+        .unwrap();
     assert_eq!(iso.metadata().unwrap().len(), image.size());
 }

@@ -3,7 +3,8 @@
 use crate::judge::{path, run};
 use crate::model::{self, Item, Kind, Model, assert_same, at};
 use crate::reading::{self, Image};
-use disksmith_iso9660::{Duplicates, Existing, Iso, IsoImage, Level, Options};
+use disksmith_iso9660::{Duplicates, Iso, IsoImage, Level, Options};
+use disksmith_storage::{Durability, Existing};
 use proptest::prelude::*;
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
@@ -109,7 +110,9 @@ fn check(model: &Model, options: Options) {
     let folder = tempfile::tempdir().unwrap();
     let iso = folder.path().join("x.iso");
     let image = IsoImage::plan(model::tree(model), options.clone()).unwrap();
-    image.write_file(&iso, Existing::Refuse).unwrap();
+    image
+        .write_file(&iso, Existing::Refuse, Durability::Deferred)
+        .unwrap();
     assert_eq!(iso.metadata().unwrap().len(), image.size());
     let mut again = Vec::new();
     IsoImage::plan(model::tree(model), options)

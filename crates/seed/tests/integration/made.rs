@@ -1,10 +1,10 @@
 //! Documents that are made from settings, judged by PyYAML (which cloud-init uses) and by this crate's own checks.
 
 use crate::volume::{options, run};
-use disksmith_iso9660::Existing;
 use disksmith_seed::{
     ConfigDrive, DeviceMatch, Document, NoCloud, Quick, QuickUser, Severity, StaticNetwork,
 };
+use disksmith_storage::{Durability, Existing};
 
 /// What PyYAML makes of a document, as JSON.
 fn as_json(document: &Document) -> Option<serde_json::Value> {
@@ -118,7 +118,8 @@ fn config_drives() {
     assert_eq!(seed.diagnostics, []);
     let folder = tempfile::tempdir().unwrap();
     let iso = folder.path().join("x.iso");
-    seed.write_file(&iso, Existing::Refuse).unwrap();
+    seed.write_file(&iso, Existing::Refuse, Durability::Deferred)
+        .unwrap();
     let iso = iso.to_str().unwrap();
     if let Some(out) = run("blkid", &["-p", "-o", "export", iso]) {
         assert!(out.contains("LABEL=config-2\n"), "{out}");

@@ -1,8 +1,8 @@
 //! The volumes, and what is added to meta-data.
 
-use disksmith_iso9660::Existing;
 use disksmith_seed::{BuildOptions, Document, Error, InstanceId, NoCloud, Part, archive};
 use disksmith_storage::{Diagnose, ErrorKind};
+use disksmith_storage::{Durability, Existing};
 use disksmith_vfs::Timestamp;
 use std::path::Path;
 use std::process::Command;
@@ -56,7 +56,8 @@ fn every_reader_sees_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let iso = folder.path().join("seed.iso");
     let seed = full().build(&options()).unwrap();
-    seed.write_file(&iso, Existing::Refuse).unwrap();
+    seed.write_file(&iso, Existing::Refuse, Durability::Deferred)
+        .unwrap();
     let iso = iso.to_str().unwrap();
     if let Some(out) = run("blkid", &["-p", "-o", "export", iso]) {
         assert!(
