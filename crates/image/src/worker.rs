@@ -46,9 +46,14 @@ pub(crate) fn run<Piece, State: Default>(
             }
         }
     };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.clamp(1, MAX_THREADS) {
-            scope.spawn(worker);
+    let threads = threads.clamp(1, MAX_THREADS);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|e| Error::file("start", "threads", std::io::Error::other(e)))?;
+    pool.in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| worker());
         }
         worker();
     });
