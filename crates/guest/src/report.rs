@@ -221,9 +221,14 @@ impl fmt::Display for Change {
 }
 
 impl fmt::Display for Report {
-    /// One line for each operation, change, note and warning. Passwords that were made up are not part of it.
+    /// One line for each operation that changes something, each change, note and warning, and one for the operations that change
+    /// nothing. Passwords that were made up are not part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in &self.steps {
+        let (idle, busy): (Vec<&Step>, Vec<&Step>) = self
+            .steps
+            .iter()
+            .partition(|s| s.changes.is_empty() && s.notes.is_empty());
+        for step in busy {
             writeln!(f, "{}", step.operation)?;
             for change in &step.changes {
                 writeln!(f, "  {change}")?;
@@ -234,9 +239,10 @@ impl fmt::Display for Report {
             for note in &step.notes {
                 writeln!(f, "  note: {note}")?;
             }
-            if step.changes.is_empty() && step.notes.is_empty() {
-                writeln!(f, "  nothing to change")?;
-            }
+        }
+        if !idle.is_empty() {
+            let names: Vec<&str> = idle.iter().map(|s| s.operation.as_str()).collect();
+            writeln!(f, "nothing to change: {}", names.join(", "))?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

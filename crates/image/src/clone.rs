@@ -7,7 +7,7 @@ use crate::file_name::relative_name;
 use crate::format::Format;
 use crate::guard::refuse_if_cloned;
 use crate::image::Image;
-use crate::open::OpenOptions;
+use crate::open::{MAX_CHAIN, OpenOptions};
 use crate::worker::{Progress, check_cancelled};
 use disksmith_qcow2::Backing;
 use disksmith_storage::{Durability, Existing, HostFile, LockMode, OpenMode};
@@ -58,6 +58,12 @@ pub fn clone_linked(
     let Some(top) = image.top() else {
         return Err(Error::BadOption("no image to clone".into()));
     };
+    if image.layers().len() >= MAX_CHAIN {
+        return Err(Error::ChainTooLong {
+            top: base.into(),
+            limit: MAX_CHAIN,
+        });
+    }
     let size = options.size.unwrap_or(image.size());
     if size < image.size() {
         return Err(Error::BadOption(format!(

@@ -20,7 +20,7 @@ pub enum Error {
     #[error(transparent)]
     Storage(#[from] disksmith_storage::Error),
     /// A qcow2 image is damaged, or needs what disksmith lacks.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}", named(.path, .source))]
     Qcow2 {
         /// The image file.
         path: PathBuf,
@@ -197,6 +197,16 @@ pub enum Error {
     Cancelled,
 }
 
+/// The error's text, with the image's path before it where it does not name the image itself.
+fn named(path: &std::path::Path, source: &disksmith_qcow2::Error) -> String {
+    let (name, text) = (path.display().to_string(), source.to_string());
+    if text.contains(&name) {
+        text
+    } else {
+        format!("{name}: {text}")
+    }
+}
+
 fn in_image(overlay: &Option<PathBuf>) -> String {
     overlay
         .as_ref()
@@ -246,10 +256,9 @@ impl Diagnose for Error {
             | Self::Packed { .. }
             | Self::UnknownFormat { .. }
             | Self::Protocol { .. }
+            | Self::ChainTooLong { .. }
             | Self::NotForFormat { .. } => ErrorKind::Unsupported,
-            Self::NotInFormat { .. } | Self::ChainLoop { .. } | Self::ChainTooLong { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::NotInFormat { .. } | Self::ChainLoop { .. } => ErrorKind::Corrupt,
             Self::MissingMember { source, .. } => source.kind(),
             Self::Gated { .. }
             | Self::UnsafeProbe { .. }
@@ -298,6 +307,9 @@ impl Diagnose for Error {
                     .into(),
             ),
             Self::OutputExists { .. } => Some("remove it, name another, or say `--force`".into()),
+            Self::ChainTooLong { .. } => {
+                Some("flatten a part of it, with `disksmith clone --full` or `disksmith convert`".into())
+            }
             Self::WouldChangeFormat { .. } => Some("name the format with `-f raw` if this is meant".into()),
             Self::NameTooLong { .. } => Some("use a shorter, relative path".into()),
             _ => None,

@@ -176,6 +176,12 @@ impl Diagnose for Error {
             Self::RefcountOverflow { .. } => {
                 Some("convert the image to one with a greater refcount_bits".into())
             }
+            Self::Unsupported { image, what } if what.contains("external data file") => Some(format!(
+                "copy it into an image that holds its data itself, with `disksmith convert -O qcow2 {image} NEW.qcow2`"
+            )),
+            Self::Unsupported { image, what } if what.contains("encrypt") => Some(format!(
+                "decrypt it first, with `qemu-img convert --object secret,… --image-opts … {image} NEW.qcow2`"
+            )),
             Self::NotQcow2 { .. } => Some("if it is a raw image, say so with `--format raw`".into()),
             Self::NotUntouched { .. } => Some(
                 "a virtual machine may have used the image since; its current state was left as it is".into(),

@@ -228,6 +228,11 @@ impl Diagnose for Error {
                 Some("delete files in the guest, or make the disk and its filesystem larger".into())
             }
             Self::Corrupt { .. } => Some("repair it with the filesystem's own checker on a copy".into()),
+            Self::ReadOnly { .. } => Some(
+                "mend the cause named above on a copy (a feature is turned off by `tune2fs -O ^FEATURE`), or edit it in the \
+                 running guest"
+                    .into(),
+            ),
             Self::Storage(inner) => inner.hint(),
             _ => None,
         }

@@ -87,7 +87,8 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
         create,
         backing_file,
         backing_format,
-    } = create_options::parse(&args.options, format)?;
+    } = create_options::parse(&args.options, format)
+        .map_err(|failure| failure.doing(format_args!("cannot make {}", target.display())))?;
     let backing = args.backing.clone().or(backing_file).map(|name| BackingFile {
         name: name.into_bytes(),
         format: args.backing_format.map(Into::into).or(backing_format),

@@ -38,7 +38,8 @@ pub(crate) struct CreateArgs {
 
 pub(crate) fn run(args: &CreateArgs, globals: &Globals) -> Outcome {
     let format: Format = args.format.into();
-    let options = create_options::parse(&args.options, format)?;
+    let options = create_options::parse(&args.options, format)
+        .map_err(|failure| failure.doing(format_args!("cannot create {}", args.image.display())))?;
     let existing = if args.force {
         Existing::Replace
     } else {

@@ -299,8 +299,7 @@ fn the_report_says_what_changed() {
          \x20 + /y -> /x\n\
          --delete /tmp/left-over\n\
          \x20 - /tmp/left-over, 2 bytes\n\
-         --hostname web1\n\
-         \x20 nothing to change\n"
+         nothing to change: --hostname web1\n"
     );
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["steps"][2]["changes"][0]["mode_after"], "0600");
