@@ -52,7 +52,6 @@ pub fn find_clones(base: &Path) -> Result<Clones> {
             }
         }
     }
-    search.found.listed.sort();
     Ok(search.found)
 }
 
@@ -110,9 +109,11 @@ impl Search {
                 && self.stands_on_base(&path).unwrap_or(false)
             {
                 self.found.total += 1;
-                if self.found.listed.len() < CLONES_LISTED {
-                    self.found.listed.push(path);
-                }
+                // The first by name, so that the same folder always gives the same list.
+                let listed = &mut self.found.listed;
+                let place = listed.partition_point(|known| *known < path);
+                listed.insert(place, path);
+                listed.truncate(CLONES_LISTED);
             }
         }
         Ok(below)
