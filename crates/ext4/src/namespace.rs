@@ -234,6 +234,7 @@ impl Core {
         check_name(name)?;
         let mut dir = self.load_directory(parent)?;
         self.check_entries(&dir, false)?;
+        self.require_free(&dir, name)?;
         let mut node = self.load(ino)?;
         if node.rec.is_dir() {
             return file_error(vfs::Error::NotPermitted {
@@ -242,7 +243,6 @@ impl Core {
             });
         }
         self.check_target(&node, name)?;
-        self.require_free(&dir, name)?;
         self.check_links(&node)?;
         let kind = node.rec.file_type().map_or(0, kind_of);
         node.rec.links += 1;

@@ -394,6 +394,9 @@ impl FileSystem for MemoryFs {
         self.check_writable()?;
         let _operation = self.gate.enter();
         let mut state = self.state();
+        // Both directories before both names, as the kernel does.
+        state.dir(dir)?;
+        state.dir(new_dir)?;
         let moved = state.lookup(dir, name)?;
         check_entry_name(new_name)?;
         let existing = state.dir(new_dir)?.get(new_name);
