@@ -3,34 +3,43 @@
 use std::collections::HashMap;
 
 const CHUNK: u64 = 1024;
+/// Stands for a count that is kept in [`Counts::large`].
+const LARGE: u8 = u8::MAX;
 
-/// Sparse counters: memory follows what is referenced, not what the file claims.
+/// Sparse counters: memory follows what is referenced, a byte a cluster, not what the file claims. Counts that a byte cannot
+/// hold are rare and kept aside.
 #[derive(Debug)]
 pub(crate) struct Counts {
     max: u64,
-    chunks: HashMap<u64, Box<[u32]>>,
+    chunks: HashMap<u64, Box<[u8]>>,
+    large: HashMap<u64, u64>,
 }
 
 impl Counts {
     /// No references; counters stop at `max`.
     pub(crate) fn new(max: u64) -> Self {
         Self {
-            max: max.min(u32::MAX.into()),
+            max,
             chunks: HashMap::new(),
+            large: HashMap::new(),
         }
     }
 
     pub(crate) fn clear(&mut self) {
         self.chunks.clear();
+        self.large.clear();
     }
 
     pub(crate) fn get(&self, cluster: u64) -> u64 {
         let chunk = self.chunks.get(&(cluster / CHUNK));
-        chunk
+        match chunk
             .and_then(|c| c.get((cluster % CHUNK) as usize))
             .copied()
             .unwrap_or(0)
-            .into()
+        {
+            LARGE => self.large.get(&cluster).copied().unwrap_or(0),
+            count => count.into(),
+        }
     }
 
     /// Counts one more reference; false when the counter cannot hold it.
@@ -39,13 +48,25 @@ impl Counts {
             .chunks
             .entry(cluster / CHUNK)
             .or_insert_with(|| vec![0; CHUNK as usize].into());
-        match chunk.get_mut((cluster % CHUNK) as usize) {
-            Some(count) if u64::from(*count) < self.max => {
-                *count += 1;
-                true
-            }
-            _ => false,
+        let Some(small) = chunk.get_mut((cluster % CHUNK) as usize) else {
+            return false;
+        };
+        let count = match *small {
+            LARGE => self.large.get(&cluster).copied().unwrap_or(0),
+            count => count.into(),
+        };
+        if count >= self.max {
+            return false;
         }
+        let count = count + 1;
+        match u8::try_from(count) {
+            Ok(count) if count < LARGE => *small = count,
+            _ => {
+                *small = LARGE;
+                self.large.insert(cluster, count);
+            }
+        }
+        true
     }
 
     /// Whether any cluster of a range may be referenced.
@@ -69,5 +90,20 @@ impl Counts {
             .max()?;
         let within = self.chunks.get(&chunk)?.iter().rposition(|n| *n != 0)?;
         Some(chunk * CHUNK + within as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_go_on_beyond_a_byte() {
+        let mut counts = Counts::new(600);
+        for expected in 1..=600 {
+            assert!(counts.add(7) && counts.get(7) == expected);
+        }
+        assert!(!counts.add(7) && counts.get(7) == 600 && counts.get(8) == 0);
+        assert_eq!(counts.highest(), Some(7));
     }
 }
