@@ -15,12 +15,15 @@ mod info;
 mod ls;
 mod map;
 mod operation_args;
+mod qemu_img;
 mod quickstart;
 mod recover;
 mod report;
 mod resize;
 mod seed;
 mod sysprep;
+
+pub(crate) use info::local_date;
 
 use crate::failure::{Failure, Outcome};
 use crate::progress::{self, ProgressMode};
@@ -91,6 +94,8 @@ enum Verb {
     Cat(cat::CatArgs),
     CopyOut(copy_out::CopyOutArgs),
     Seed(seed::SeedArgs),
+    #[command(disable_help_flag = true)]
+    QemuImg(qemu_img::QemuImgArgs),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
 }
@@ -115,6 +120,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Cat(args) => cat::run(args, globals),
         Verb::CopyOut(args) => copy_out::run(args, globals),
         Verb::Seed(args) => seed::run(args, globals),
+        Verb::QemuImg(args) => Ok(qemu_img::run(args)),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),
     }

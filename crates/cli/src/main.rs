@@ -9,11 +9,15 @@ mod failure;
 mod log_output;
 mod output;
 mod progress;
+mod qemu_img;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(arguments) = qemu_img::called_by(std::env::args_os()) {
+        return qemu_img::run(&arguments);
+    }
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return wrong_use(&error),

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &InfoArgs) -> Outcome {
 }
 
 /// Seconds since 1970 as a date in this machine's time zone.
-fn local_date(seconds: i64) -> String {
+pub(crate) fn local_date(seconds: i64) -> String {
     match jiff::Timestamp::from_second(seconds) {
         Ok(time) => time
             .to_zoned(jiff::tz::TimeZone::system())

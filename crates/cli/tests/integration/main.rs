@@ -7,6 +7,7 @@ mod customize;
 mod images;
 mod kill;
 mod lab;
+mod qemu_img;
 mod refusals;
 mod seed;
 mod small_guest;

@@ -1,0 +1,101 @@
+//! The face of `qemu-img`: what scripts written for it call, under its name or as `disksmith qemu-img …`.
+//!
+//! Arguments, exit status, standard output and the words of messages are those of qemu-img 10.0.2, and so are the defaults:
+//! `create` and `convert` replace a file that exists, `-O` is raw, an image that others stand on may be changed. What is not
+//! there yet ends with exit status 1 and a message that names it.
+
+mod arguments;
+mod caches;
+mod check;
+mod compare;
+mod convert;
+mod create;
+mod dd;
+mod help;
+mod image_name;
+mod image_options;
+mod info;
+mod map;
+mod measure;
+mod new_image;
+mod object;
+mod open;
+mod percent;
+mod resize;
+mod size;
+mod snapshot;
+mod stop;
+mod wording;
+
+use arguments::{Spec, flag, value};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+use stop::{Done, Stop};
+
+/// The version of qemu-img whose behaviour this is.
+const VERSION: &str = "10.0.2";
+
+/// Options before the subcommand.
+const STANDARD: &[Spec] = &[flag("help", b'h'), flag("version", b'V'), value("trace", b'T')];
+
+/// The arguments for this face, where the program was called by it: under the name `qemu-img`, or as `disksmith qemu-img`.
+pub(crate) fn called_by(mut arguments: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
+    let program = arguments.next()?;
+    if Path::new(&program).file_name() == Some(OsStr::new("qemu-img")) {
+        return Some(arguments.collect());
+    }
+    (arguments.next()? == "qemu-img").then(|| arguments.collect())
+}
+
+/// Runs the face with the arguments behind its name.
+pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
+    match dispatch(arguments) {
+        Ok(status) => ExitCode::from(status),
+        Err(stop) => stop.report(),
+    }
+}
+
+fn dispatch(arguments: &[OsString]) -> Done {
+    let (options, rest) = arguments::parse_leading("qemu-img", STANDARD, arguments)?;
+    match options.first().map(|(key, _)| *key) {
+        Some("help") => return help::general(),
+        Some("version") => return help::version(),
+        _ => {}
+    }
+    let Some((command, rest)) = rest.split_first() else {
+        return Err(Stop::usage("qemu-img", "Not enough arguments"));
+    };
+    match &*command.to_string_lossy() {
+        "info" => info::run(rest),
+        "create" => create::run(rest),
+        "check" => check::run(rest),
+        "compare" => compare::run(rest),
+        "convert" => convert::run(rest),
+        "map" => map::run(rest),
+        "measure" => measure::run(rest),
+        "resize" => resize::run(rest),
+        "dd" => dd::run(rest),
+        "snapshot" => snapshot::run(rest),
+        verb @ ("amend" | "bench" | "bitmap" | "commit" | "rebase") => Err(Stop::not_yet(verb)),
+        other => Err(Stop::usage("qemu-img", &format!("Command not found: {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn called(words: &[&str]) -> Option<usize> {
+        called_by(words.iter().map(OsString::from)).map(|rest| rest.len())
+    }
+
+    #[test]
+    fn the_face_is_known_by_its_name() {
+        assert_eq!(called(&["/usr/bin/qemu-img", "info", "x"]), Some(2));
+        assert_eq!(called(&["disksmith", "qemu-img", "info"]), Some(1));
+        assert_eq!(called(&["qemu-img"]), Some(0));
+        assert_eq!(called(&["disksmith", "info", "qemu-img"]), None);
+        assert_eq!(called(&["disksmith"]), None);
+    }
+}

@@ -1,0 +1,245 @@
+//! Reading arguments the way that GNU `getopt_long` does: clusters of short options, abbreviated long ones, options after
+//! operands, `--`.
+
+use super::stop::Stop;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// An option that a command knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spec {
+    long: &'static str,
+    short: u8,
+    value: bool,
+}
+
+/// An option without a value. Without a short form, `short` is 0.
+pub(super) const fn flag(long: &'static str, short: u8) -> Spec {
+    Spec {
+        long,
+        short,
+        value: false,
+    }
+}
+
+/// An option with a value. Without a short form, `short` is 0.
+pub(super) const fn value(long: &'static str, short: u8) -> Spec {
+    Spec {
+        long,
+        short,
+        value: true,
+    }
+}
+
+/// An option that was given: its long name and its value, empty for a flag.
+pub(super) type Given = (&'static str, OsString);
+
+/// What was on a command line.
+#[derive(Debug, Default)]
+pub(super) struct Arguments {
+    options: Vec<Given>,
+    /// Everything that is no option, in order.
+    pub(super) operands: Vec<OsString>,
+}
+
+impl Arguments {
+    /// Reads the arguments of a subcommand.
+    pub(super) fn parse(command: &str, specs: &'static [Spec], words: &[OsString]) -> Result<Self, Stop> {
+        let mut reader = Reader {
+            who: format!("qemu-img {command}"),
+            specs,
+            words: words.iter(),
+        };
+        let mut arguments = Self::default();
+        while let Some(word) = reader.words.next() {
+            if word == "--" {
+                arguments.operands.extend(reader.words.by_ref().cloned());
+            } else if !reader.option(word, &mut arguments.options)? {
+                arguments.operands.push(word.clone());
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// Whether an option was given.
+    pub(super) fn has(&self, long: &str) -> bool {
+        self.options.iter().any(|(key, _)| *key == long)
+    }
+
+    /// The last value of an option.
+    pub(super) fn last(&self, long: &str) -> Option<&OsStr> {
+        self.options
+            .iter()
+            .rev()
+            .find(|(key, _)| *key == long)
+            .map(|(_, value)| value.as_os_str())
+    }
+
+    /// The last value of an option, as text.
+    pub(super) fn text(&self, long: &str) -> Option<String> {
+        self.last(long).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    /// All values of an option, as text.
+    pub(super) fn texts(&self, long: &str) -> Vec<String> {
+        let given = self.options.iter().filter(|(key, _)| *key == long);
+        given
+            .map(|(_, value)| value.to_string_lossy().into_owned())
+            .collect()
+    }
+}
+
+/// Reads options up to the first operand; gives the words from there on.
+pub(super) fn parse_leading<'a>(
+    who: &str,
+    specs: &'static [Spec],
+    words: &'a [OsString],
+) -> Result<(Vec<Given>, &'a [OsString]), Stop> {
+    let mut reader = Reader {
+        who: who.into(),
+        specs,
+        words: words.iter(),
+    };
+    let mut options = Vec::new();
+    loop {
+        let rest = reader.words.as_slice();
+        match reader.words.next() {
+            None => return Ok((options, &[])),
+            Some(word) if word == "--" => return Ok((options, reader.words.as_slice())),
+            Some(word) => {
+                if !reader.option(word, &mut options)? {
+                    return Ok((options, rest));
+                }
+            }
+        }
+    }
+}
+
+struct Reader<'a> {
+    who: String,
+    specs: &'static [Spec],
+    words: std::slice::Iter<'a, OsString>,
+}
+
+impl Reader<'_> {
+    fn fail(&self, message: &str) -> Stop {
+        Stop::plain(format!("{}: {message}", self.who)).with_help(&self.who)
+    }
+
+    /// Takes the word, and its value, if it is an option or a cluster of them.
+    fn option(&mut self, word: &OsStr, options: &mut Vec<Given>) -> Result<bool, Stop> {
+        let bytes = word.as_bytes();
+        if let Some(long) = bytes.strip_prefix(b"--") {
+            options.push(self.long(word, long)?);
+            return Ok(true);
+        }
+        let Some(mut cluster) = bytes.strip_prefix(b"-").filter(|cluster| !cluster.is_empty()) else {
+            return Ok(false);
+        };
+        while let Some((short, rest)) = cluster.split_first() {
+            let letter = char::from(*short);
+            let spec = *self
+                .specs
+                .iter()
+                .find(|spec| spec.short == *short && *short != 0)
+                .ok_or_else(|| self.fail(&format!("invalid option -- '{letter}'")))?;
+            cluster = rest;
+            let mut value = OsString::new();
+            if spec.value {
+                value = match rest {
+                    [] => self.words.next().cloned(),
+                    attached => Some(OsString::from_vec(attached.to_vec())),
+                }
+                .ok_or_else(|| self.fail(&format!("option requires an argument -- '{letter}'")))?;
+                cluster = &[];
+            }
+            options.push((spec.long, value));
+        }
+        Ok(true)
+    }
+
+    fn long(&mut self, word: &OsStr, text: &[u8]) -> Result<Given, Stop> {
+        let (name, attached) = match text.iter().position(|b| *b == b'=') {
+            Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+            None => (text, None),
+        };
+        let word = word.to_string_lossy();
+        let spec = match self.specs.iter().find(|spec| spec.long.as_bytes() == name) {
+            Some(exact) => *exact,
+            None => {
+                let found: Vec<&Spec> = self
+                    .specs
+                    .iter()
+                    .filter(|spec| spec.long.as_bytes().starts_with(name))
+                    .collect();
+                match found.as_slice() {
+                    [] => return Err(self.fail(&format!("unrecognized option '{word}'"))),
+                    [only] => **only,
+                    several => {
+                        let names: Vec<String> = several.iter().map(|s| format!("'--{}'", s.long)).collect();
+                        let names = names.join(" ");
+                        return Err(
+                            self.fail(&format!("option '{word}' is ambiguous; possibilities: {names}"))
+                        );
+                    }
+                }
+            }
+        };
+        let name = spec.long;
+        match (spec.value, attached) {
+            (false, None) => Ok((name, OsString::new())),
+            (false, Some(_)) => Err(self.fail(&format!("option '--{name}' doesn't allow an argument"))),
+            (true, Some(attached)) => Ok((name, OsString::from_vec(attached.to_vec()))),
+            (true, None) => match self.words.next() {
+                Some(next) => Ok((name, next.clone())),
+                None => Err(self.fail(&format!("option '--{name}' requires an argument"))),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPECS: &[Spec] = &[
+        value("format", b'f'),
+        flag("quiet", b'q'),
+        value("output", 0),
+        value("object", 0),
+        flag("shrink", 0),
+    ];
+
+    fn parse(words: &[&str]) -> Result<Arguments, Stop> {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Arguments::parse("x", SPECS, &words)
+    }
+
+    #[test]
+    fn options_stand_anywhere_before_the_double_dash() {
+        let read = parse(&["a", "-qfraw", "--outp=json", "b", "--", "-q"]).unwrap();
+        assert_eq!(read.operands, ["a", "b", "-q"]);
+        assert_eq!(read.text("format").as_deref(), Some("raw"));
+        assert_eq!(read.text("output").as_deref(), Some("json"));
+        assert!(read.has("quiet") && !read.has("shrink"));
+    }
+
+    #[test]
+    fn wrong_options_are_told_as_getopt_tells_them() {
+        for (words, text) in [
+            (&["--nope"][..], "unrecognized option '--nope'"),
+            (&["-z"], "invalid option -- 'z'"),
+            (&["-f"], "option requires an argument -- 'f'"),
+            (&["--output"], "option '--output' requires an argument"),
+            (
+                &["--o=x"],
+                "option '--o=x' is ambiguous; possibilities: '--output' '--object'",
+            ),
+            (&["--shrink=1"], "option '--shrink' doesn't allow an argument"),
+        ] {
+            let stop = parse(words).unwrap_err();
+            let expected = format!("qemu-img x: {text}\\nTry 'qemu-img x --help' for more info");
+            assert!(format!("{stop:?}").contains(&expected), "{stop:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `qemu-img check`.
+
+use super::arguments::{Arguments, Spec, flag, value};
+use super::info::output_format;
+use super::open::{named, read_options};
+use super::stop::{Done, Stop};
+use super::wording::{Use, cause};
+use super::{caches, help, object};
+use crate::output::{OutputFormat, print};
+use disksmith_image::{EXIT_NOT_CHECKABLE, Error, Image, check};
+use disksmith_qcow2::Repair;
+use disksmith_storage::LockMode;
+use std::ffi::OsString;
+
+const OPTIONS: &[Spec] = &[
+    flag("help", b'h'),
+    value("format", b'f'),
+    flag("image-opts", 0),
+    value("cache", b'T'),
+    value("repair", b'r'),
+    flag("force-share", b'U'),
+    value("output", 0),
+    flag("quiet", b'q'),
+    value("object", 0),
+];
+
+pub(super) fn run(words: &[OsString]) -> Done {
+    let arguments = Arguments::parse("check", OPTIONS, words)?;
+    if arguments.has("help") {
+        return help::command("check");
+    }
+    let repair = match arguments.text("repair").as_deref() {
+        None => Repair::None,
+        Some("leaks") => Repair::Leaks,
+        Some("all") => Repair::All,
+        Some(other) => {
+            let message = format!("--repair (-r) expects 'leaks' or 'all' not '{other}'");
+            return Err(Stop::usage("qemu-img check", &message));
+        }
+    };
+    let output = output_format(&arguments, "check")?;
+    object::check(&arguments)?;
+    let [name] = arguments.operands.as_slice() else {
+        return Err(Stop::usage("qemu-img check", "Expecting one image file name"));
+    };
+    caches::source(&arguments, "cache")?;
+    let name = named(&arguments, name)?;
+    let share = arguments.has("force-share");
+    if share && repair != Repair::None {
+        return Err(name.cannot_open("force-share=on can only be used with read-only images"));
+    }
+    let intent = if repair == Repair::None {
+        Use::Read
+    } else {
+        Use::Write
+    };
+    // qemu-img opens the chain as well. Other damage is what the check is for.
+    if let Err(error @ Error::MissingMember { .. }) =
+        Image::open(&name.path, &read_options(name.format, true))
+    {
+        return Err(name.cannot_open(cause(&error, intent)));
+    }
+    let lock = if share {
+        LockMode::ForceShare
+    } else {
+        LockMode::Lock
+    };
+    let mut report = match check(&name.path, name.format, repair, lock) {
+        Ok(report) => report,
+        Err(Error::NotForFormat { .. }) => {
+            return Err(Stop::new("This image format does not support checks").status(EXIT_NOT_CHECKABLE));
+        }
+        Err(error) => return Err(name.cannot_open(cause(&error, intent))),
+    };
+    for finding in &report.findings {
+        eprintln!("{finding}");
+    }
+    report.filename = name.shown;
+    if output == OutputFormat::Json {
+        print(report.to_json())?;
+    } else if !arguments.has("quiet") {
+        print(report.to_human())?;
+    }
+    Ok(report.exit_status())
+}

@@ -1,0 +1,329 @@
+//! `-o name=value,…`: the properties that a new image can be given.
+
+use super::size;
+use disksmith_image::Format;
+
+/// What a property's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Size,
+    Switch,
+    Number,
+}
+
+/// A property: its name, its kind, its default where messages tell it, and what it is.
+type Property = (&'static str, Kind, Option<&'static str>, &'static str);
+
+const QCOW2: &[Property] = &[
+    (
+        "encryption",
+        Kind::Switch,
+        None,
+        "encrypt the old way (not supported here)",
+    ),
+    (
+        "encrypt.format",
+        Kind::Text,
+        None,
+        "encrypt the image: luks, aes (not supported here)",
+    ),
+    (
+        "encrypt.key-secret",
+        Kind::Text,
+        None,
+        "id of the secret with the passphrase",
+    ),
+    ("encrypt.cipher-alg", Kind::Text, None, "cipher"),
+    ("encrypt.cipher-mode", Kind::Text, None, "mode of the cipher"),
+    (
+        "encrypt.ivgen-alg",
+        Kind::Text,
+        None,
+        "how initial vectors are made",
+    ),
+    (
+        "encrypt.ivgen-hash-alg",
+        Kind::Text,
+        None,
+        "hash for the initial vectors",
+    ),
+    ("encrypt.hash-alg", Kind::Text, None, "hash"),
+    (
+        "encrypt.iter-time",
+        Kind::Number,
+        None,
+        "milliseconds that deriving the key shall take",
+    ),
+    (
+        "cluster_size",
+        Kind::Size,
+        Some("65536"),
+        "size of a cluster, 512 to 2M",
+    ),
+    (
+        "extended_l2",
+        Kind::Switch,
+        Some("off"),
+        "L2 entries with 32 subclusters",
+    ),
+    (
+        "preallocation",
+        Kind::Text,
+        None,
+        "what is allocated beforehand: off, metadata, falloc, full",
+    ),
+    (
+        "compression_type",
+        Kind::Text,
+        Some("zlib"),
+        "how clusters are compressed: zlib, zstd",
+    ),
+    ("size", Kind::Size, None, "size of the disk"),
+    (
+        "compat",
+        Kind::Text,
+        None,
+        "version of the format: v2 (0.10), v3 (1.1)",
+    ),
+    ("backing_file", Kind::Text, None, "image that this one stands on"),
+    ("backing_fmt", Kind::Text, None, "format of that image"),
+    ("data_file", Kind::Text, None, "file that holds the disk's data"),
+    (
+        "data_file_raw",
+        Kind::Switch,
+        None,
+        "that file shall be a raw image by itself",
+    ),
+    (
+        "lazy_refcounts",
+        Kind::Switch,
+        Some("off"),
+        "refcounts may be written late",
+    ),
+    (
+        "refcount_bits",
+        Kind::Number,
+        Some("16"),
+        "width of a refcount in bits",
+    ),
+    (
+        "nocow",
+        Kind::Switch,
+        None,
+        "no copy-on-write on the host (btrfs)",
+    ),
+    (
+        "extent_size_hint",
+        Kind::Size,
+        None,
+        "size of an extent on the host (XFS)",
+    ),
+];
+
+const RAW: &[Property] = &[
+    ("size", Kind::Size, None, "size of the disk"),
+    (
+        "nocow",
+        Kind::Switch,
+        None,
+        "no copy-on-write on the host (btrfs)",
+    ),
+    (
+        "preallocation",
+        Kind::Text,
+        None,
+        "what is allocated beforehand: off, falloc, full",
+    ),
+    (
+        "extent_size_hint",
+        Kind::Size,
+        None,
+        "size of an extent on the host (XFS)",
+    ),
+];
+
+/// Properties that belong to the file rather than to the format.
+const OF_FILE: &[&str] = &["nocow", "extent_size_hint"];
+
+fn properties(format: Format) -> &'static [Property] {
+    match format {
+        Format::Raw => RAW,
+        Format::Qcow2 => QCOW2,
+    }
+}
+
+/// Whether one of the lists asks for help.
+pub(super) fn wants_help(lists: &[String]) -> bool {
+    lists
+        .iter()
+        .any(|list| list.split(',').any(|item| item == "help" || item == "?"))
+}
+
+/// The first list that no list of options can be.
+pub(super) fn malformed(lists: &[String]) -> Option<&String> {
+    lists.iter().find(|list| {
+        let commas = list.bytes().rev().take_while(|b| *b == b',').count();
+        list.is_empty() || list.starts_with(',') || commas % 2 == 1
+    })
+}
+
+/// The text for `-o help`; with a file's name also what belongs to files.
+pub(super) fn help(format: Format, with_file: bool) -> String {
+    let mut known: Vec<&Property> = properties(format).iter().collect();
+    known.retain(|p| with_file || !OF_FILE.contains(&p.0) && (format != Format::Raw || p.0 == "size"));
+    known.sort_by_key(|p| p.0);
+    let title = if with_file {
+        "Supported options:\n".into()
+    } else {
+        format!("Supported {format} options:\n")
+    };
+    let lines = known.iter().map(|(name, kind, _, text)| {
+        let kind = match kind {
+            Kind::Text => "str",
+            Kind::Size => "size",
+            Kind::Switch => "bool (on/off)",
+            Kind::Number => "num",
+        };
+        format!("  {:<22} - {text}\n", format!("{name}=<{kind}>"))
+    });
+    let more = if with_file {
+        ""
+    } else {
+        "\nFiles have further options: they are listed when the target is named too.\n"
+    };
+    title + &lines.collect::<String>() + more
+}
+
+/// The properties that were given, checked one by one.
+#[derive(Debug)]
+pub(super) struct ImageOptions {
+    format: Format,
+    values: Vec<(&'static str, String)>,
+}
+
+impl ImageOptions {
+    /// Reads the lists. An error is what is wrong, without the name of an image before it.
+    pub(super) fn parse(lists: &[String], format: Format) -> Result<Self, String> {
+        let mut options = Self {
+            format,
+            values: Vec::new(),
+        };
+        for list in lists {
+            let marked = list.replace(",,", "\0");
+            for item in marked.split(',').filter(|item| !item.is_empty()) {
+                let item = item.replace('\0', ",");
+                match (item.split_once('='), item.strip_prefix("no")) {
+                    (Some((name, value)), _) => options.set(name, value)?,
+                    (None, Some(name)) => options.set(name, "off")?,
+                    (None, None) => options.set(&item, "on")?,
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    /// Sets a property.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let Some((name, kind, ..)) = properties(self.format).iter().find(|p| p.0 == name) else {
+            return Err(format!("Invalid parameter '{name}'"));
+        };
+        let value = match kind {
+            Kind::Text => value.to_owned(),
+            Kind::Size => size::parse(value)
+                .map_err(|problem| size::option_problem(name, value, problem))?
+                .to_string(),
+            Kind::Switch if switch(value).is_some() => value.to_owned(),
+            Kind::Switch => return Err(format!("Parameter '{name}' expects 'on' or 'off'")),
+            Kind::Number => {
+                let number: u64 = value
+                    .parse()
+                    .map_err(|_| format!("Parameter '{name}' expects a number"))?;
+                number.to_string()
+            }
+        };
+        self.values.retain(|(known, _)| known != name);
+        self.values.push((name, value));
+        Ok(())
+    }
+
+    /// The format whose properties these are.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The value that was given, or the default.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let given = self
+            .values
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str());
+        given.or_else(|| {
+            properties(self.format)
+                .iter()
+                .find(|p| p.0 == name)
+                .and_then(|p| p.2)
+        })
+    }
+
+    /// A number or size.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.text(name).and_then(|text| text.parse().ok())
+    }
+
+    /// Whether a switch is on.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.text(name).and_then(switch).unwrap_or(false)
+    }
+
+    /// All properties with their values, as the message of `create` tells them.
+    pub(super) fn describe(&self) -> String {
+        let known = properties(self.format).iter();
+        let pairs = known.filter_map(|(name, ..)| {
+            self.text(name)
+                .map(|value| format!("{name}={}", value.replace(',', ",,")))
+        });
+        pairs.collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn switch(text: &str) -> Option<bool> {
+    match text {
+        "on" | "yes" | "true" | "y" => Some(true),
+        "off" | "no" | "false" | "n" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(list: &str) -> Result<ImageOptions, String> {
+        ImageOptions::parse(&[list.to_owned()], Format::Qcow2)
+    }
+
+    #[test]
+    fn the_last_value_counts_and_all_are_told() {
+        let options = parse("lazy_refcounts=yes,compat=v3,backing_file=a,,b,nolazy_refcounts").unwrap();
+        assert_eq!(
+            options.describe(),
+            "cluster_size=65536 extended_l2=off compression_type=zlib compat=v3 backing_file=a,,b \
+             lazy_refcounts=off refcount_bits=16"
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        assert_eq!(parse("foo=1").unwrap_err(), "Invalid parameter 'foo'");
+        assert_eq!(
+            parse("extended_l2=x").unwrap_err(),
+            "Parameter 'extended_l2' expects 'on' or 'off'"
+        );
+        assert_eq!(
+            parse("refcount_bits=x").unwrap_err(),
+            "Parameter 'refcount_bits' expects a number"
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! `qemu-img measure`.
+
+use super::arguments::{Arguments, Spec, flag, value};
+use super::image_options::ImageOptions;
+use super::info::output_format;
+use super::new_image::{self, Wording, create_options};
+use super::open::reading;
+use super::stop::{Done, Stop};
+use super::wording::{Use, cause};
+use super::{help, object, size};
+use crate::output::{OutputFormat, print};
+use disksmith_image::{Format, Image, Measurement, Qcow2Layout, measure, measure_empty};
+use disksmith_qcow2::{Error as Qcow2Error, Preallocation};
+use std::ffi::OsString;
+
+const OPTIONS: &[Spec] = &[
+    flag("help", b'h'),
+    value("source-format", b'f'),
+    flag("image-opts", 0),
+    value("options", b'o'),
+    value("snapshot", b'l'),
+    value("target-format", b'O'),
+    value("output", 0),
+    value("size", b's'),
+    flag("force-share", b'U'),
+    value("object", 0),
+];
+
+pub(super) fn run(words: &[OsString]) -> Done {
+    let arguments = Arguments::parse("measure", OPTIONS, words)?;
+    if arguments.has("help") {
+        return help::command("measure");
+    }
+    let output = output_format(&arguments, "measure")?;
+    let virtual_size = arguments
+        .text("size")
+        .map(|text| size::disk("image size", &text))
+        .transpose()?;
+    object::check(&arguments)?;
+    let name = match arguments.operands.as_slice() {
+        [] => None,
+        [name] => Some(name),
+        _ => return Err(Stop::new("At most one filename argument is allowed.")),
+    };
+    let of_file = ["image-opts", "source-format", "snapshot"]
+        .iter()
+        .any(|option| arguments.has(option));
+    if name.is_none() && of_file {
+        return Err(Stop::new("--image-opts, -f, and -l require a filename argument."));
+    }
+    let image = match (name, virtual_size) {
+        (None, None) => return Err(Stop::new("Either --size N or one filename must be specified.")),
+        (Some(_), Some(_)) => return Err(Stop::new("--size N cannot be used together with a filename.")),
+        (None, Some(_)) => None,
+        (Some(name), None) => {
+            let name = super::image_name::read(
+                name,
+                arguments.text("source-format").as_deref(),
+                arguments.has("image-opts"),
+            )?;
+            Some(reading(&name, arguments.has("force-share"))?)
+        }
+    };
+    if arguments.has("snapshot") {
+        return Err(Stop::not_yet("measure --snapshot"));
+    }
+    let format = new_image::format(arguments.text("target-format").as_deref(), |name| {
+        Stop::new(format!("Unknown file format '{name}'"))
+    })?;
+    let options = ImageOptions::parse(&arguments.texts("options"), format)
+        .map_err(|why| Stop::new(why + &format!("\nqemu-img: Invalid options for file format '{format}'")))?;
+    let measured = measured(image.as_ref(), virtual_size.unwrap_or(0), &options)?;
+    print(match output {
+        OutputFormat::Json => measured.to_json(),
+        OutputFormat::Human => measured.to_human(),
+    })?;
+    Ok(0)
+}
+
+fn measured(image: Option<&Image>, virtual_size: u64, options: &ImageOptions) -> Result<Measurement, Stop> {
+    let format = options.format();
+    let size = image.map_or(virtual_size, Image::size);
+    let size = size.checked_next_multiple_of(512).unwrap_or(size);
+    if format == Format::Raw {
+        return Ok(Measurement {
+            required: size,
+            fully_allocated: size,
+            bitmaps: None,
+        });
+    }
+    let create = create_options(options, Wording::Measure)
+        .map_err(Stop::new)?
+        .qcow2;
+    let layout = Qcow2Layout {
+        cluster_size: 1 << create.cluster_bits,
+        refcount_bits: create.refcount_bits,
+        extended_l2: create.extended_l2,
+    };
+    let checked = disksmith_qcow2::CreateOptions {
+        size,
+        ..create.clone()
+    };
+    let entries = size.div_ceil(1 << (2 * create.cluster_bits - if create.extended_l2 { 4 } else { 3 }));
+    if entries * 8 > disksmith_qcow2::MAX_L1_BYTES
+        || matches!(checked.check(), Err(Qcow2Error::TooLarge { .. }))
+    {
+        return Err(Stop::new(
+            "The image size is too large (try using a larger cluster size)",
+        ));
+    }
+    let empty = measure_empty(size, layout);
+    let Some(image) = image else {
+        let required = match create.preallocation {
+            Preallocation::Off | Preallocation::Metadata => empty.required,
+            Preallocation::Falloc | Preallocation::Full => empty.fully_allocated,
+        };
+        return Ok(Measurement { required, ..empty });
+    };
+    let mut found =
+        measure(&**image.storage(), format, layout).map_err(|error| Stop::new(cause(&error, Use::Read)))?;
+    // With a backing file nobody can tell what will be equal to it.
+    if create.backing.is_some() || matches!(create.preallocation, Preallocation::Falloc | Preallocation::Full)
+    {
+        found.required = found.fully_allocated;
+    }
+    found.bitmaps = bitmaps(image, layout.cluster_size)?;
+    Ok(found)
+}
+
+/// What the persistent bitmaps of the source would take in clusters of this size; `None` where the source cannot have any.
+fn bitmaps(image: &Image, cluster: u64) -> Result<Option<u64>, Stop> {
+    let Some(qcow2) = image.top().and_then(|top| top.as_qcow2()) else {
+        return Ok(None);
+    };
+    let list = qcow2.bitmaps().map_err(|error| Stop::new(error.to_string()))?;
+    let (mut total, mut directory) = (0u64, 0u64);
+    for bitmap in list {
+        let bits = image.size().div_ceil(
+            1u64.checked_shl(bitmap.granularity_bits.into())
+                .unwrap_or(u64::MAX),
+        );
+        let clusters = bits.div_ceil(8).div_ceil(cluster);
+        total = total
+            .saturating_add(clusters.saturating_mul(cluster))
+            .saturating_add((clusters.saturating_mul(8)).next_multiple_of(cluster));
+        directory += (24 + bitmap.name.len() as u64).next_multiple_of(8);
+    }
+    Ok(Some(total.saturating_add(directory.next_multiple_of(cluster))))
+}

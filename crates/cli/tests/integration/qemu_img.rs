@@ -1,0 +1,302 @@
+//! The face of qemu-img, judged by qemu-img: each line of `qemu_img_table.txt` is run by both on copies of the same files.
+
+use crate::lab::{Lab, Said, judges};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const TABLE: &str = include_str!("qemu_img_table.txt");
+
+/// How far a row must agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// Exit status, standard output, standard error, and the files afterwards.
+    Everything,
+    /// Exit status and files: texts for people only.
+    Status,
+    /// Not there yet: exit status 1 and a message that says so.
+    Refused,
+}
+
+#[derive(Debug)]
+struct Row {
+    line: usize,
+    rule: Rule,
+    commands: Vec<Vec<String>>,
+}
+
+/// Splits a line at blanks; quotes keep them. ` ; ` stands between commands.
+fn words(text: &str) -> Vec<Vec<String>> {
+    let (mut commands, mut command, mut word, mut open, mut quoted) =
+        (Vec::new(), Vec::new(), String::new(), false, false);
+    for c in text.chars().chain([' ']) {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                open = true;
+            }
+            ' ' if !quoted => {
+                if open && word == ";" {
+                    commands.push(std::mem::take(&mut command));
+                } else if open {
+                    command.push(word.clone());
+                }
+                word.clear();
+                open = false;
+            }
+            c => {
+                word.push(c);
+                open = true;
+            }
+        }
+    }
+    commands.push(command);
+    commands
+}
+
+fn rows() -> Vec<Row> {
+    let numbered = TABLE.lines().enumerate().map(|(index, text)| (index + 1, text.trim_end()));
+    let lines = numbered.filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
+    lines
+        .map(|(line, text)| {
+            let (rule, text) = match text.split_once(' ') {
+                Some(("@status", rest)) => (Rule::Status, rest),
+                Some(("@refused", rest)) => (Rule::Refused, rest),
+                _ => (Rule::Everything, text),
+            };
+            Row { line, rule, commands: words(text.strip_prefix(':').unwrap_or(text)) }
+        })
+        .collect()
+}
+
+/// The files on which all rows work.
+fn prepare(lab: &Lab) {
+    std::fs::create_dir(lab.path("prepared")).unwrap();
+    let qemu = |line: &str| {
+        let mut command = Command::new("sh");
+        command.arg("-ec").arg(line).current_dir(lab.path("prepared"));
+        let said: Said = command.output().unwrap().into();
+        said.ok();
+    };
+    qemu(
+        "qemu-img create -q -f qcow2 a.qcow2 10M; \
+         qemu-io -f qcow2 -c 'write -q -P 7 1M 256k' -c 'write -q -z 4M 128k' a.qcow2; \
+         qemu-img create -q b.raw 1M; qemu-io -f raw -c 'write -q -P 7 512k 8k' b.raw; \
+         qemu-img create -q -f qcow2 -b a.qcow2 -F qcow2 t.qcow2; qemu-io -f qcow2 -c 'write -q -P 3 2M 64k' t.qcow2; \
+         qemu-img create -q -f qcow2 -b a.qcow2 -F qcow2 same.qcow2; \
+         qemu-img create -q -f qcow2 -b b.raw -F raw mid.qcow2; \
+         cp b.raw gone.raw; qemu-img create -q -f qcow2 -b gone.raw -F raw orphan.qcow2; rm gone.raw; \
+         cp a.qcow2 c.qcow2; qemu-io -f qcow2 -c 'write -q -P 9 3M 64k' c.qcow2; \
+         cp c.qcow2 s.qcow2; qemu-img snapshot -c s1 s.qcow2; qemu-img snapshot -c s2 s.qcow2; \
+         qemu-img create -q -f qcow2 d.qcow2 20M; qemu-img create -q z1 10M; qemu-img create -q z2 20M; \
+         qemu-img convert -c -O qcow2 a.qcow2 comp.qcow2; \
+         qemu-img create -q -f qcow2 -o compat=0.10 v2.qcow2 5M; \
+         qemu-img create -q -f qcow2 -o cluster_size=4k,lazy_refcounts=on small.qcow2 3M; \
+         qemu-io -f qcow2 -c 'write -q -P 1 0 20k' small.qcow2; \
+         qemu-img create -q -f qcow2 -o extended_l2=on x2.qcow2 4M; qemu-io -f qcow2 -c 'write -q -P 1 6k 9k' x2.qcow2; \
+         qemu-img create -q -f qcow2 bits.qcow2 10M; qemu-img bitmap --add bits.qcow2 b0; \
+         mkdir sub; qemu-img create -q -f qcow2 -b ../a.qcow2 -F qcow2 sub/deep.qcow2; \
+         qemu-img create -q -f qcow2 -o data_file=e.data ext.qcow2 2M; \
+         cp a.qcow2 leaky.qcow2; printf '\\0\\1' | dd of=leaky.qcow2 bs=1 seek=131102 conv=notrunc status=none; \
+         qemu-img create -q -f qcow2 -o compression_type=zstd zst.qcow2 4M; \
+         echo hello > junk",
+    );
+}
+
+/// What must be the same in the texts of both: sizes on the host's disk and dates apart.
+fn normal(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        if let Some((before, _)) = line.split_once("disk size: ") {
+            out.push_str(before);
+            out.push_str("disk size: …\n");
+        } else if let Some((before, _)) = line.split_once("\"actual-size\": ") {
+            out.push_str(before);
+            out.push_str("\"actual-size\": …\n");
+        } else if line.contains("/100%)\r") {
+            // only the first and the last step are certain
+            let steps: Vec<&str> = line.split_inclusive('\r').collect();
+            let certain = steps.iter().filter(|s| !s.ends_with('\r') || s.contains("(0.00/") || s.contains("(100.00/"));
+            out.extend(certain.copied());
+        } else {
+            out.push_str(line);
+        }
+    }
+    out
+}
+
+fn run(program: &Path, lead: &[&str], words: &[String], folder: &Path) -> Said {
+    let mut command = Command::new(program);
+    command.args(lead).args(words).current_dir(folder).stdin(Stdio::null()).env("LC_ALL", "C").env("TZ", "UTC");
+    let mut said: Said = command.output().unwrap().into();
+    said.stdout = normal(&said.stdout);
+    said
+}
+
+fn files(folder: &Path) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            names.insert(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names
+}
+
+fn judge_json(folder: &Path, line: &str, name: &str) -> Option<Value> {
+    let mut arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    arguments.push(name.into());
+    let said = run(Path::new("qemu-img"), &[], &arguments, folder);
+    let text = said.stdout.replace("\"actual-size\": …", "\"actual-size\": 0,");
+    serde_json::from_str(&text).ok()
+}
+
+/// What `qemu-img info` tells of a file, without what differs from run to run.
+fn told(folder: &Path, name: &str) -> Option<Value> {
+    let mut info = judge_json(folder, "info -U --output=json", name)?;
+    let members = info.as_object_mut()?;
+    for key in ["children", "actual-size"] {
+        members.remove(key);
+    }
+    Some(info)
+}
+
+/// What `qemu-img map` tells, without places in the file.
+fn mapped(folder: &Path, name: &str) -> Option<Vec<Value>> {
+    let mut list = judge_json(folder, "map -U --output=json", name)?.as_array()?.clone();
+    for entry in &mut list {
+        entry.as_object_mut()?.remove("offset");
+    }
+    let mut joined: Vec<Value> = Vec::new();
+    for entry in list {
+        let same = joined.last().is_some_and(|last| {
+            ["depth", "present", "zero", "data", "compressed"].iter().all(|key| last[*key] == entry[*key])
+        });
+        match joined.last_mut() {
+            Some(last) if same => {
+                last["length"] = (last["length"].as_u64()? + entry["length"].as_u64()?).into();
+            }
+            _ => joined.push(entry),
+        }
+    }
+    Some(joined)
+}
+
+/// Compares the files that both left behind.
+fn same_files(prepared: &Path, ours: &Path, theirs: &Path, succeeded: bool) -> Result<(), String> {
+    let (before, mine, judge) = (files(prepared), files(ours), files(theirs));
+    if succeeded && mine != judge {
+        return Err(format!("files: ours {mine:?}\nqemu-img's {judge:?}"));
+    }
+    for name in mine.intersection(&judge) {
+        let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
+        let (a, b) = (read(ours), read(theirs));
+        if a == b {
+            continue;
+        }
+        if !succeeded && !before.contains(name) {
+            continue;
+        }
+        let (a, b) = (told(ours, name), told(theirs, name));
+        if a != b {
+            return Err(format!("info of {name}: ours {a:#?}\nqemu-img's {b:#?}"));
+        }
+        let raw = a.as_ref().is_some_and(|info| info["format"] == "raw");
+        let pair = [ours, theirs].map(|folder| folder.join(name).to_string_lossy().into_owned());
+        let compare = ["compare", "-U", &pair[0], &pair[1]].map(str::to_owned);
+        let said = run(Path::new("qemu-img"), &[], &compare, ours);
+        if said.status != 0 {
+            return Err(format!("contents of {name}: {said:?}"));
+        }
+        if !raw {
+            let said = run(Path::new("qemu-img"), &[], &["check".to_owned(), name.clone()], ours);
+            if said.status != 0 {
+                return Err(format!("check of {name}: {said:?}"));
+            }
+            let (a, b) = (mapped(ours, name), mapped(theirs, name));
+            if a != b {
+                return Err(format!("map of {name}: ours {a:?}\nqemu-img's {b:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn judge_row(lab: &Lab, row: &Row, ours: &Path) -> Result<(), String> {
+    let prepared = lab.path("prepared");
+    let folders = ["ours", "theirs"].map(|side| lab.path(&format!("{}-{side}", row.line)));
+    for folder in &folders {
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg("--sparse=always").arg(&prepared).arg(folder);
+        Said::from(copy.output().unwrap()).ok();
+    }
+    let [mine, theirs] = &folders;
+    let mut result = Ok(());
+    for command in &row.commands {
+        let a = run(ours, &[], command, mine);
+        if row.rule == Rule::Refused {
+            if a.status != 1 || !a.stderr.contains("is not supported yet") {
+                result = Err(format!("it should be refused: {a:?}"));
+            }
+            break;
+        }
+        let b = run(Path::new("qemu-img"), &[], command, theirs);
+        let texts = row.rule == Rule::Status || (a.stdout == b.stdout && a.stderr == b.stderr);
+        if a.status != b.status || !texts {
+            result = Err(format!("ours {a:#?}\nqemu-img's {b:#?}"));
+            break;
+        }
+        result = same_files(&prepared, mine, theirs, a.status == 0);
+        if result.is_err() {
+            break;
+        }
+    }
+    for folder in &folders {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+    result
+}
+
+#[test]
+fn the_face_agrees_with_qemu_img_row_by_row() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    prepare(&lab);
+    std::fs::create_dir(lab.path("bin")).unwrap();
+    let ours = lab.path("bin/qemu-img");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_disksmith"), &ours).unwrap();
+    let rows = rows();
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(why) = judge_row(&lab, row, &ours) {
+                        let text = row.commands.iter().map(|c| c.join(" ")).collect::<Vec<_>>().join(" ; ");
+                        failures.lock().unwrap().push((row.line, format!("line {}: {text}\n{why}", row.line)));
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    let texts: Vec<&str> = failures.iter().map(|(_, text)| text.as_str()).collect();
+    assert!(texts.is_empty(), "{} of {} rows differ:\n\n{}", texts.len(), rows.len(), texts.join("\n\n"));
+}
+
+#[test]
+fn the_face_is_a_verb_too() {
+    let lab = Lab::new();
+    let said = lab.disksmith("qemu-img create -f qcow2 x.qcow2 1M").ok();
+    assert!(said.starts_with("Formatting 'x.qcow2', fmt=qcow2 "), "{said}");
+    assert!(lab.disksmith("qemu-img --version").ok().starts_with("qemu-img version 10.0.2 "));
+    assert!(lab.disksmith("qemu-img info --help").ok().contains("qemu-img info"));
+}
