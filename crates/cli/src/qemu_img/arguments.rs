@@ -8,14 +8,23 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// An option that a command knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spec {
+    key: &'static str,
+    /// Empty where there is only the short form.
     long: &'static str,
     short: u8,
     value: bool,
 }
 
+impl Spec {
+    fn starts_with(&self, name: &[u8]) -> bool {
+        !self.long.is_empty() && self.long.as_bytes().starts_with(name)
+    }
+}
+
 /// An option without a value. Without a short form, `short` is 0.
 pub(super) const fn flag(long: &'static str, short: u8) -> Spec {
     Spec {
+        key: long,
         long,
         short,
         value: false,
@@ -25,13 +34,34 @@ pub(super) const fn flag(long: &'static str, short: u8) -> Spec {
 /// An option with a value. Without a short form, `short` is 0.
 pub(super) const fn value(long: &'static str, short: u8) -> Spec {
     Spec {
+        key: long,
         long,
         short,
         value: true,
     }
 }
 
-/// An option that was given: its long name and its value, empty for a flag.
+/// An option without a value and without a long form; `key` is how the program calls it.
+pub(super) const fn short_flag(key: &'static str, short: u8) -> Spec {
+    Spec {
+        key,
+        long: "",
+        short,
+        value: false,
+    }
+}
+
+/// Another long form of the option `key`, with a value.
+pub(super) const fn alias(long: &'static str, key: &'static str) -> Spec {
+    Spec {
+        key,
+        long,
+        short: 0,
+        value: true,
+    }
+}
+
+/// An option that was given: its key (the long name) and its value, empty for a flag.
 pub(super) type Given = (&'static str, OsString);
 
 /// What was on a command line.
@@ -153,7 +183,7 @@ impl Reader<'_> {
                 .ok_or_else(|| self.fail(&format!("option requires an argument -- '{letter}'")))?;
                 cluster = &[];
             }
-            options.push((spec.long, value));
+            options.push((spec.key, value));
         }
         Ok(true)
     }
@@ -164,13 +194,13 @@ impl Reader<'_> {
             None => (text, None),
         };
         let word = word.to_string_lossy();
-        let spec = match self.specs.iter().find(|spec| spec.long.as_bytes() == name) {
+        let spec = match self.specs.iter().find(|spec| !name.is_empty() && spec.long.as_bytes() == name) {
             Some(exact) => *exact,
             None => {
                 let found: Vec<&Spec> = self
                     .specs
                     .iter()
-                    .filter(|spec| spec.long.as_bytes().starts_with(name))
+                    .filter(|spec| spec.starts_with(name))
                     .collect();
                 match found.as_slice() {
                     [] => return Err(self.fail(&format!("unrecognized option '{word}'"))),
@@ -185,13 +215,13 @@ impl Reader<'_> {
                 }
             }
         };
-        let name = spec.long;
+        let (key, name) = (spec.key, spec.long);
         match (spec.value, attached) {
-            (false, None) => Ok((name, OsString::new())),
+            (false, None) => Ok((key, OsString::new())),
             (false, Some(_)) => Err(self.fail(&format!("option '--{name}' doesn't allow an argument"))),
-            (true, Some(attached)) => Ok((name, OsString::from_vec(attached.to_vec()))),
+            (true, Some(attached)) => Ok((key, OsString::from_vec(attached.to_vec()))),
             (true, None) => match self.words.next() {
-                Some(next) => Ok((name, next.clone())),
+                Some(next) => Ok((key, next.clone())),
                 None => Err(self.fail(&format!("option '--{name}' requires an argument"))),
             },
         }

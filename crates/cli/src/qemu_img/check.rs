@@ -14,14 +14,14 @@ use std::ffi::OsString;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
+    flag("quiet", b'q'),
     value("format", b'f'),
-    flag("image-opts", 0),
     value("cache", b'T'),
     value("repair", b'r'),
-    flag("force-share", b'U'),
     value("output", 0),
-    flag("quiet", b'q'),
     value("object", 0),
+    flag("image-opts", 0),
+    flag("force-share", b'U'),
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {

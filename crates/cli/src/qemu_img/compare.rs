@@ -1,6 +1,6 @@
 //! `qemu-img compare`.
 
-use super::arguments::{Arguments, Spec, flag, value};
+use super::arguments::{Arguments, Spec, alias, flag, value};
 use super::open::reading;
 use super::percent::Percent;
 use super::stop::{Done, Stop};
@@ -12,15 +12,17 @@ use std::ffi::OsString;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
-    value("a-format", b'f'),
-    value("b-format", b'F'),
-    flag("image-opts", 0),
-    flag("strict", b's'),
-    value("cache", b'T'),
-    flag("force-share", b'U'),
-    flag("progress", b'p'),
     flag("quiet", b'q'),
     value("object", 0),
+    value("cache", b'T'),
+    flag("image-opts", 0),
+    value("a-format", b'f'),
+    alias("left-format", "a-format"),
+    value("b-format", b'F'),
+    alias("right-format", "b-format"),
+    flag("force-share", b'U'),
+    flag("strict", b's'),
+    flag("progress", b'p'),
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {

@@ -1,6 +1,6 @@
 //! `qemu-img convert`.
 
-use super::arguments::{Arguments, Spec, flag, value};
+use super::arguments::{Arguments, Spec, flag, short_flag, value};
 use super::create::target_path;
 use super::image_name::{self, ImageName};
 use super::image_options::{self, ImageOptions};
@@ -18,32 +18,32 @@ use std::path::PathBuf;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
-    value("source-format", b'f'),
-    flag("image-opts", 0),
-    flag("source-image-opts", 0),
-    value("source-snapshot", b'l'),
-    value("source-cache", b'T'),
-    value("target-format", b'O'),
-    flag("target-image-opts", 0),
-    value("target-options", b'o'),
-    flag("compress", b'c'),
-    value("target-cache", b't'),
-    value("backing", b'B'),
-    value("backing-format", b'F'),
-    flag("no-create", b'n'),
-    flag("target-is-zero", 0),
-    value("sparse-size", b'S'),
-    flag("bitmaps", 0),
-    flag("skip-broken-bitmaps", 0),
-    flag("force-share", b'U'),
-    value("rate", b'r'),
-    value("parallel", b'm'),
-    flag("copy-range-offloading", b'C'),
-    flag("salvage", 0),
-    flag("oob-writes", b'W'),
-    flag("progress", b'p'),
     flag("quiet", b'q'),
     value("object", 0),
+    flag("image-opts", 0),
+    flag("source-image-opts", 0),
+    value("source-format", b'f'),
+    value("source-cache", b'T'),
+    value("snapshot", b'l'),
+    value("sparse-size", b'S'),
+    value("output-format", b'O'),
+    value("options", b'o'),
+    value("output-cache", b't'),
+    value("backing", b'B'),
+    value("backing-format", b'F'),
+    flag("force-share", b'U'),
+    flag("target-image-opts", 0),
+    flag("salvage", 0),
+    flag("target-is-zero", 0),
+    flag("bitmaps", 0),
+    flag("skip-broken-bitmaps", 0),
+    value("rate", b'r'),
+    value("parallel", b'm'),
+    flag("oob-writes", b'W'),
+    flag("copy-range-offloading", b'C'),
+    short_flag("compress", b'c'),
+    short_flag("no-create", b'n'),
+    short_flag("progress", b'p'),
 ];
 
 /// The greatest `-S`.
@@ -96,14 +96,14 @@ pub(super) fn run(words: &[OsString]) -> Done {
     if arguments.has("help") {
         return help::command("convert");
     }
-    let lists = arguments.texts("target-options");
+    let lists = arguments.texts("options");
     if let Some(list) = image_options::malformed(&lists) {
         return Err(Stop::new(format!("Invalid option list: {list}")));
     }
     let numbers = Numbers::read(&arguments)?;
     object::check(&arguments)?;
     check_together(&arguments)?;
-    let format_name = arguments.text("target-format");
+    let format_name = arguments.text("output-format");
     if image_options::wants_help(&lists) {
         let format = new_image::format(format_name.as_deref(), unknown_format)?;
         print(image_options::help(format, arguments.operands.len() > 1))?;
@@ -151,7 +151,7 @@ fn check_together(arguments: &Arguments) -> Result<(), Stop> {
         "Use of --skip-broken-bitmaps requires --bitmaps",
     )?;
     refuse(
-        has("target-image-opts") && has("target-format"),
+        has("target-image-opts") && has("output-format"),
         "--image-opts and --format are mutually exclusive",
     )?;
     refuse(
@@ -205,7 +205,7 @@ fn look_at_sources(arguments: &Arguments, names: &[OsString]) -> Result<Vec<Imag
         }
         sources.push(source);
     }
-    for option in ["source-snapshot", "rate", "salvage"] {
+    for option in ["snapshot", "rate", "salvage"] {
         if arguments.has(option) {
             return Err(Stop::not_yet(&format!("convert --{option}")));
         }
@@ -249,7 +249,7 @@ fn convert_options(
     if arguments.has("bitmaps") && format == Format::Raw {
         return Err(Stop::new("Format driver 'raw' does not support bitmaps"));
     }
-    caches::target(arguments, "target-cache")?;
+    caches::target(arguments, "output-cache")?;
     if image.text("size").is_some() {
         return Err(Stop::not_yet("convert -o size"));
     }

@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
     flag("quiet", b'q'),
+    value("object", 0),
     value("format", b'f'),
-    value("options", b'o'),
     value("backing", b'b'),
     value("backing-format", b'F'),
     flag("backing-unsafe", b'u'),
-    value("object", 0),
+    value("options", b'o'),
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {

@@ -15,11 +15,11 @@ use std::path::Path;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
-    value("format", b'f'),
-    flag("image-opts", 0),
-    value("output-format", b'O'),
-    flag("force-share", b'U'),
     value("object", 0),
+    value("format", b'f'),
+    value("output-format", b'O'),
+    flag("image-opts", 0),
+    flag("force-share", b'U'),
 ];
 
 /// How much is copied at a time at most.

@@ -146,7 +146,7 @@ fn flatten(prefix: &str, value: &Value, members: &mut Members) {
 
 fn from_members(shown: &str, members: &Members, format: Option<&str>) -> Result<ImageName, Stop> {
     let fail = |why: &str| cannot_open(shown, why);
-    let (mut driver, mut file) = (None, None);
+    let (mut driver, mut file, mut unknown) = (None, None, None);
     for (key, value) in members {
         match key.as_str() {
             "driver" => driver = Some(value.as_str()),
@@ -155,7 +155,7 @@ fn from_members(shown: &str, members: &Members, format: Option<&str>) -> Result<
             // what changes nothing about what is read or written
             "read-only" | "auto-read-only" | "discard" | "detect-zeroes" | "file.locking" | "file.aio"
             | "node-name" | "file.node-name" | "cache.direct" | "cache.no-flush" | "file.discard" => {}
-            _ => return Err(fail(&format!("the option '{key}' is not supported yet"))),
+            _ => unknown = Some(key),
         }
     }
     let format = driver.or(format).map(|driver| known(shown, driver)).transpose()?;
@@ -165,6 +165,9 @@ fn from_members(shown: &str, members: &Members, format: Option<&str>) -> Result<
             None => "Must specify either driver or file",
         }));
     };
+    if let Some(key) = unknown {
+        return Err(fail(&format!("the option '{key}' is not supported yet")));
+    }
     Ok(ImageName {
         path: PathBuf::from(file),
         format,

@@ -14,11 +14,11 @@ use std::path::Path;
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
     value("format", b'f'),
-    flag("image-opts", 0),
-    flag("backing-chain", b'b'),
-    flag("force-share", b'U'),
     value("output", 0),
+    flag("backing-chain", b'b'),
     value("object", 0),
+    flag("image-opts", 0),
+    flag("force-share", b'U'),
 ];
 
 /// Reads `--output`.

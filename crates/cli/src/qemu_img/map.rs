@@ -7,19 +7,19 @@ use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object, size};
 use crate::output::{OutputFormat, print};
-use disksmith_image::{map, map_to_human, map_to_json};
-use disksmith_storage::ExtentState;
+use disksmith_image::{Format, Image, MapEntry, map, map_to_human, map_to_json};
+use disksmith_storage::{Extent, ExtentState, HostLocation, Storage};
 use std::ffi::OsString;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
     value("format", b'f'),
+    value("output", 0),
+    value("object", 0),
     flag("image-opts", 0),
+    flag("force-share", b'U'),
     value("start-offset", b's'),
     value("max-length", b'l'),
-    value("output", 0),
-    flag("force-share", b'U'),
-    value("object", 0),
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {
@@ -49,6 +49,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
             cause(&error, Use::Read)
         ))
     })?;
+    part_sector(&mut entries, &image);
     if output == OutputFormat::Json {
         print(match entries.is_empty() {
             // qemu-img tells of the place where the map would start
@@ -71,4 +72,21 @@ pub(super) fn run(words: &[OsString]) -> Done {
             "File contains external, encrypted or compressed clusters.",
         )),
     }
+}
+
+/// A raw file may end inside its last sector: what is behind its end is a hole.
+fn part_sector(entries: &mut Vec<MapEntry>, image: &Image) {
+    let Some(top) = image.top().filter(|top| top.format() == Format::Raw) else { return };
+    let end = top.file().size();
+    let Some(last) = entries.last_mut() else { return };
+    let over = (last.start + last.extent.len).saturating_sub(end);
+    if last.extent.state != ExtentState::Data || over == 0 || over >= last.extent.len {
+        return;
+    }
+    last.extent.len -= over;
+    let host = last.extent.host.as_ref().map(|host| HostLocation {
+        file: host.file.clone(),
+        offset: host.offset.saturating_add(last.extent.len),
+    });
+    entries.push(MapEntry { start: end, extent: Extent { host, ..Extent::zero(over) } });
 }

@@ -4,7 +4,7 @@ use super::arguments::{Arguments, Spec, flag, value};
 use super::image_options::ImageOptions;
 use super::info::output_format;
 use super::new_image::{self, Wording, create_options};
-use super::open::reading;
+use super::open::{named, reading};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object, size};
@@ -15,15 +15,15 @@ use std::ffi::OsString;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
-    value("source-format", b'f'),
+    value("target-format", b'O'),
+    value("format", b'f'),
     flag("image-opts", 0),
     value("options", b'o'),
     value("snapshot", b'l'),
-    value("target-format", b'O'),
-    value("output", 0),
-    value("size", b's'),
-    flag("force-share", b'U'),
     value("object", 0),
+    value("output", 0),
+    value("size", 0),
+    flag("force-share", b'U'),
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {
@@ -42,7 +42,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         [name] => Some(name),
         _ => return Err(Stop::new("At most one filename argument is allowed.")),
     };
-    let of_file = ["image-opts", "source-format", "snapshot"]
+    let of_file = ["image-opts", "format", "snapshot"]
         .iter()
         .any(|option| arguments.has(option));
     if name.is_none() && of_file {
@@ -53,11 +53,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         (Some(_), Some(_)) => return Err(Stop::new("--size N cannot be used together with a filename.")),
         (None, Some(_)) => None,
         (Some(name), None) => {
-            let name = super::image_name::read(
-                name,
-                arguments.text("source-format").as_deref(),
-                arguments.has("image-opts"),
-            )?;
+            let name = named(&arguments, name)?;
             Some(reading(&name, arguments.has("force-share"))?)
         }
     };
@@ -123,7 +119,8 @@ fn measured(image: Option<&Image>, virtual_size: u64, options: &ImageOptions) ->
     {
         found.required = found.fully_allocated;
     }
-    found.bitmaps = bitmaps(image, layout.cluster_size)?;
+    // version 2 has no place for bitmaps
+    found.bitmaps = if create.version < 3 { None } else { bitmaps(image, layout.cluster_size)? };
     Ok(found)
 }
 
@@ -132,6 +129,9 @@ fn bitmaps(image: &Image, cluster: u64) -> Result<Option<u64>, Stop> {
     let Some(qcow2) = image.top().and_then(|top| top.as_qcow2()) else {
         return Ok(None);
     };
+    if qcow2.header().version < 3 {
+        return Ok(None);
+    }
     let list = qcow2.bitmaps().map_err(|error| Stop::new(error.to_string()))?;
     let (mut total, mut directory) = (0u64, 0u64);
     for bitmap in list {

@@ -13,12 +13,12 @@ use std::path::Path;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
+    flag("quiet", b'q'),
+    value("object", 0),
     value("format", b'f'),
     flag("image-opts", 0),
     value("preallocation", 0),
     flag("shrink", 0),
-    flag("quiet", b'q'),
-    value("object", 0),
 ];
 
 const SHRINKING: &str = "Use the --shrink option to perform a shrink operation.\n\

@@ -12,6 +12,8 @@ use std::ffi::OsString;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
+    flag("quiet", b'q'),
+    value("object", 0),
     value("format", b'f'),
     flag("image-opts", 0),
     flag("force-share", b'U'),
@@ -19,8 +21,6 @@ const OPTIONS: &[Spec] = &[
     value("apply", b'a'),
     value("create", b'c'),
     value("delete", b'd'),
-    flag("quiet", b'q'),
-    value("object", 0),
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {

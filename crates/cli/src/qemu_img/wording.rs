@@ -18,6 +18,7 @@ pub(super) fn system(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(at) => text.get(..at).unwrap_or(&text).to_owned(),
+        None if error.kind() == std::io::ErrorKind::IsADirectory => "Is a directory".into(),
         None => text,
     }
 }
@@ -47,6 +48,7 @@ pub(super) fn cause(error: &Error, intent: Use) -> String {
         Error::UnknownFormat { name, .. } => format!("Could not open backing file: Unknown driver '{name}'"),
         Error::Protocol { protocol, .. } => format!("Unknown protocol '{protocol}'"),
         Error::ForeignFormat { format, .. } => format!("the format '{format}' is not supported yet"),
+        Error::Qcow2 { source: disksmith_qcow2::Error::NotQcow2 { .. }, .. } => "Image is not in qcow2 format".into(),
         Error::Qcow2 { source, .. } => source.to_string(),
         Error::File { source, .. } => system(source),
         other => other.to_string(),
