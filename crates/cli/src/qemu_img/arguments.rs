@@ -194,14 +194,14 @@ impl Reader<'_> {
             None => (text, None),
         };
         let word = word.to_string_lossy();
-        let spec = match self.specs.iter().find(|spec| !name.is_empty() && spec.long.as_bytes() == name) {
+        let spec = match self
+            .specs
+            .iter()
+            .find(|spec| !name.is_empty() && spec.long.as_bytes() == name)
+        {
             Some(exact) => *exact,
             None => {
-                let found: Vec<&Spec> = self
-                    .specs
-                    .iter()
-                    .filter(|spec| spec.starts_with(name))
-                    .collect();
+                let found: Vec<&Spec> = self.specs.iter().filter(|spec| spec.starts_with(name)).collect();
                 match found.as_slice() {
                     [] => return Err(self.fail(&format!("unrecognized option '{word}'"))),
                     [only] => **only,

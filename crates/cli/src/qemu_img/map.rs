@@ -76,7 +76,9 @@ pub(super) fn run(words: &[OsString]) -> Done {
 
 /// A raw file may end inside its last sector: what is behind its end is a hole.
 fn part_sector(entries: &mut Vec<MapEntry>, image: &Image) {
-    let Some(top) = image.top().filter(|top| top.format() == Format::Raw) else { return };
+    let Some(top) = image.top().filter(|top| top.format() == Format::Raw) else {
+        return;
+    };
     let end = top.file().size();
     let Some(last) = entries.last_mut() else { return };
     let over = (last.start + last.extent.len).saturating_sub(end);
@@ -88,5 +90,11 @@ fn part_sector(entries: &mut Vec<MapEntry>, image: &Image) {
         file: host.file.clone(),
         offset: host.offset.saturating_add(last.extent.len),
     });
-    entries.push(MapEntry { start: end, extent: Extent { host, ..Extent::zero(over) } });
+    entries.push(MapEntry {
+        start: end,
+        extent: Extent {
+            host,
+            ..Extent::zero(over)
+        },
+    });
 }

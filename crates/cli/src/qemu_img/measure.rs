@@ -120,7 +120,11 @@ fn measured(image: Option<&Image>, virtual_size: u64, options: &ImageOptions) ->
         found.required = found.fully_allocated;
     }
     // version 2 has no place for bitmaps
-    found.bitmaps = if create.version < 3 { None } else { bitmaps(image, layout.cluster_size)? };
+    found.bitmaps = if create.version < 3 {
+        None
+    } else {
+        bitmaps(image, layout.cluster_size)?
+    };
     Ok(found)
 }
 

@@ -48,7 +48,10 @@ pub(super) fn cause(error: &Error, intent: Use) -> String {
         Error::UnknownFormat { name, .. } => format!("Could not open backing file: Unknown driver '{name}'"),
         Error::Protocol { protocol, .. } => format!("Unknown protocol '{protocol}'"),
         Error::ForeignFormat { format, .. } => format!("the format '{format}' is not supported yet"),
-        Error::Qcow2 { source: disksmith_qcow2::Error::NotQcow2 { .. }, .. } => "Image is not in qcow2 format".into(),
+        Error::Qcow2 {
+            source: disksmith_qcow2::Error::NotQcow2 { .. },
+            ..
+        } => "Image is not in qcow2 format".into(),
         Error::Qcow2 { source, .. } => source.to_string(),
         Error::File { source, .. } => system(source),
         other => other.to_string(),
