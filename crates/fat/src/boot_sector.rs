@@ -44,6 +44,10 @@ pub struct BootSector {
     pub fat_count: u8,
     /// Which copy is read; 0 unless a FAT32 says otherwise.
     pub active_fat: u8,
+    /// Whether a change goes to all copies of the table, not only to the one that is read.
+    pub mirrored: bool,
+    /// Where the FSInfo sector of a FAT32 lies.
+    pub fs_info_offset: Option<u64>,
     /// Where the root directory of a FAT12 or FAT16 begins.
     pub root_offset: u64,
     /// Bytes of the root directory of a FAT12 or FAT16; 0 in a FAT32.
@@ -192,6 +196,10 @@ impl BootSector {
             fat_len,
             fat_count,
             active_fat,
+            mirrored: flags & 0x80 == 0,
+            fs_info_offset: Some(u64::from(u16_at(48)))
+                .filter(|number| is_fat32 && *number > 0 && *number < reserved)
+                .map(|number| number * sector),
             root_offset: root_sector * sector,
             root_len: root_sectors * sector,
             root_cluster,

@@ -9,7 +9,7 @@ use disksmith_storage::{Storage, read_vec};
 use disksmith_vfs::{Result, check_name};
 
 /// Bytes that a directory can have, as the specification says.
-const MAX_LEN: u64 = 65_536 * ENTRY_LEN;
+pub(crate) const MAX_LEN: u64 = 65_536 * ENTRY_LEN;
 
 /// Where a directory's entries lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +25,21 @@ pub(crate) enum DirectoryPlace {
 pub(crate) struct NamedEntry {
     /// The long name, or the short one where there is no long one.
     pub(crate) name: Vec<u8>,
-    /// Where the short entry lies in the storage.
-    pub(crate) offset: u64,
+    /// Which entry of the directory the short entry is.
+    pub(crate) slot: u32,
+    /// How many entries before it hold its long name.
+    pub(crate) long_slots: u32,
     pub(crate) short: ShortEntry,
 }
 
 /// What a reader of a directory is given.
 pub(crate) enum Found {
+    /// 32 bytes before the end of the directory, and whether they are free. Comes before what they hold.
+    Slot {
+        free: bool,
+    },
+    /// An entry that cannot be shown.
+    Unnamed,
     Label([u8; 11]),
     Entry(NamedEntry),
 }
@@ -45,8 +53,12 @@ pub(crate) fn read_entries(
     sink: &mut dyn FnMut(Found) -> Result<bool>,
 ) -> Result<()> {
     let mut long = LongName::default();
-    let mut scan =
-        |offset: u64, len: u64| -> Result<bool> { scan(storage, boot.kind, offset, len, &mut long, sink) };
+    let mut first = 0;
+    let mut scan = |offset: u64, len: u64| -> Result<bool> {
+        let go_on = scan(storage, boot.kind, (offset, len), first, &mut long, sink)?;
+        first += u32::try_from(len / ENTRY_LEN).unwrap_or(u32::MAX);
+        Ok(go_on)
+    };
     match place {
         DirectoryPlace::FixedRoot => {
             scan(boot.root_offset, boot.root_len)?;
@@ -74,21 +86,29 @@ pub(crate) fn read_entries(
 fn scan(
     storage: &dyn Storage,
     kind: FatKind,
-    offset: u64,
-    len: u64,
+    (offset, len): (u64, u64),
+    first: u32,
     long: &mut LongName,
     sink: &mut dyn FnMut(Found) -> Result<bool>,
 ) -> Result<bool> {
     // At most 512 KiB: a cluster, or 65,535 entries of a fixed root, which is 2 MiB.
     let bytes = read_vec(storage, offset, len as usize)?;
-    for (bytes, at) in bytes
+    for ((bytes, at), slot) in bytes
         .chunks_exact(ENTRY_LEN as usize)
         .zip((offset..).step_by(ENTRY_LEN as usize))
+        .zip(first..)
     {
         let Some(bytes) = bytes.first_chunk::<32>() else {
             continue;
         };
-        let go_on = match Slot::parse(bytes, kind) {
+        let parsed = Slot::parse(bytes, kind);
+        if parsed != Slot::End {
+            let free = parsed == Slot::Deleted;
+            if !sink(Found::Slot { free })? {
+                return Ok(false);
+            }
+        }
+        let go_on = match parsed {
             Slot::End => false,
             Slot::LongName => {
                 long.push(bytes);
@@ -98,12 +118,16 @@ fn scan(
             Slot::Label(label) => sink(Found::Label(label))?,
             Slot::Entry(short) if short.is_dot() => true,
             Slot::Entry(short) => {
-                let long_name = long.take(&short.raw_name).filter(|name| check_name(name).is_ok());
+                let parts = long.parts();
+                let long_name = long.take(&short.raw_name);
+                let long_slots = if long_name.is_some() { parts } else { 0 };
+                let long_name = long_name.filter(|name| check_name(name).is_ok());
                 let name = long_name.unwrap_or_else(|| short.name());
                 match check_name(&name) {
                     Ok(()) => sink(Found::Entry(NamedEntry {
                         name,
-                        offset: at,
+                        slot,
+                        long_slots,
                         short,
                     }))?,
                     Err(error) => {
@@ -111,7 +135,7 @@ fn scan(
                             "{}: directory entry at offset {at} left out: {error}",
                             storage.name()
                         );
-                        true
+                        sink(Found::Unnamed)?
                     }
                 }
             }

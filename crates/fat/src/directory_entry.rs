@@ -2,7 +2,7 @@
 
 use crate::boot_sector::FatKind;
 use crate::code_page;
-use crate::date_time::to_timestamp;
+use crate::date_time::{from_timestamp, to_timestamp};
 use byteorder::{ByteOrder, LittleEndian};
 use disksmith_vfs::Timestamp;
 
@@ -11,12 +11,13 @@ pub(crate) const ENTRY_LEN: u64 = 32;
 const READ_ONLY: u8 = 0x01;
 const VOLUME_LABEL: u8 = 0x08;
 const DIRECTORY: u8 = 0x10;
+const ARCHIVE: u8 = 0x20;
 /// Read-only, hidden, system and label together mark a part of a long name.
 const LONG_NAME: u8 = 0x0f;
 const LONG_NAME_MASK: u8 = 0x3f;
 /// Bits of byte 12, as Windows NT and Linux use them: the name's base, its extension, is in lower case.
-const LOWER_BASE: u8 = 0x08;
-const LOWER_EXTENSION: u8 = 0x10;
+pub(crate) const LOWER_BASE: u8 = 0x08;
+pub(crate) const LOWER_EXTENSION: u8 = 0x10;
 
 /// What 32 bytes of a directory are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +111,69 @@ impl ShortEntry {
             name.push_str(&extension);
         }
         name.into_bytes()
+    }
+}
+
+/// The 32 bytes of an entry, to be changed field by field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RawEntry(pub(crate) [u8; 32]);
+
+impl RawEntry {
+    /// A new entry, whose times are all `time`.
+    pub(crate) fn new(is_dir: bool, time: Timestamp) -> Self {
+        let mut entry = Self([0; 32]);
+        entry.0[11] = if is_dir { DIRECTORY } else { ARCHIVE };
+        let (date, of_day, hundredths) = from_timestamp(time);
+        entry.0[13] = hundredths;
+        LittleEndian::write_u16(&mut entry.0[14..16], of_day);
+        LittleEndian::write_u16(&mut entry.0[16..18], date);
+        entry.set_accessed(time);
+        entry.set_modified(time);
+        entry
+    }
+
+    /// The entry of the volume's label.
+    pub(crate) fn label(label: &[u8; 11], time: Timestamp) -> Self {
+        let mut entry = Self::new(false, time);
+        entry.set_name(label, 0);
+        entry.0[11] = VOLUME_LABEL;
+        entry
+    }
+
+    pub(crate) fn set_name(&mut self, raw_name: &[u8; 11], case: u8) {
+        self.0[..11].copy_from_slice(raw_name);
+        self.0[12] = self.0[12] & !(LOWER_BASE | LOWER_EXTENSION) | case;
+    }
+
+    /// Sets the first cluster; the upper half only in a FAT32.
+    pub(crate) fn set_first_cluster(&mut self, cluster: u32, kind: FatKind) {
+        if kind == FatKind::Fat32 {
+            LittleEndian::write_u16(&mut self.0[20..22], (cluster >> 16) as u16);
+        }
+        LittleEndian::write_u16(&mut self.0[26..28], (cluster & 0xffff) as u16);
+    }
+
+    pub(crate) fn set_size(&mut self, size: u32) {
+        LittleEndian::write_u32(&mut self.0[28..32], size);
+    }
+
+    pub(crate) fn set_accessed(&mut self, time: Timestamp) {
+        LittleEndian::write_u16(&mut self.0[18..20], from_timestamp(time).0);
+    }
+
+    pub(crate) fn set_modified(&mut self, time: Timestamp) {
+        let (date, of_day, _) = from_timestamp(time);
+        LittleEndian::write_u16(&mut self.0[22..24], of_day);
+        LittleEndian::write_u16(&mut self.0[24..26], date);
+    }
+
+    pub(crate) fn set_read_only(&mut self, read_only: bool) {
+        self.0[11] = self.0[11] & !READ_ONLY | if read_only { READ_ONLY } else { 0 };
+    }
+
+    /// Marks a file as changed since the last backup.
+    pub(crate) fn set_archive(&mut self) {
+        self.0[11] |= ARCHIVE;
     }
 }
 

@@ -73,14 +73,73 @@ impl FatTable {
         })
     }
 
-    /// An entry as it is, the unused bits taken off.
-    fn raw(&self, cluster: u32) -> Result<u32> {
+    /// Sets what the table, and its copies, say of a cluster.
+    pub(crate) fn set(&self, cluster: u32, entry: FatEntry) -> Result<()> {
+        let end = match self.boot.kind {
+            FatKind::Fat12 => 0xfff,
+            FatKind::Fat16 => 0xffff,
+            FatKind::Fat32 => 0x0fff_ffff,
+        };
+        let value = match entry {
+            FatEntry::Free => 0,
+            FatEntry::Next(next) | FatEntry::Invalid(next) => next & end,
+            FatEntry::Bad => end - 8,
+            FatEntry::End => end,
+        };
+        let (offset, len) = self.place(cluster);
+        let mut bytes = [0; 4];
+        self.read(offset, bytes.get_mut(..len).unwrap_or_default())?;
+        let old = LittleEndian::read_u32(&bytes);
+        let new = match self.boot.kind {
+            FatKind::Fat12 if cluster % 2 == 1 => old & 0x000f | value << 4,
+            FatKind::Fat12 => old & 0xf000 | value,
+            FatKind::Fat16 => value,
+            // The upper four bits belong to nobody and stay.
+            FatKind::Fat32 => old & 0xf000_0000 | value,
+        };
+        LittleEndian::write_u32(&mut bytes, new);
+        let bytes = bytes.get(..len).unwrap_or_default();
+        for copy in 0..self.boot.fat_count {
+            if self.boot.mirrored || copy == self.boot.active_fat {
+                let start = self.boot.fat_offset + u64::from(copy) * self.boot.fat_len;
+                self.storage.write_at(start + offset, bytes)?;
+            }
+        }
+        self.patch(offset, bytes);
+        Ok(())
+    }
+
+    /// Forgets what was read.
+    pub(crate) fn forget(&self) {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Changes bytes of the pages that are kept.
+    fn patch(&self, offset: u64, bytes: &[u8]) {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        for (at, byte) in (offset..).zip(bytes) {
+            if let Some(place) = pages
+                .get_mut(&(at / PAGE))
+                .and_then(|page| page.get_mut((at % PAGE) as usize))
+            {
+                *place = *byte;
+            }
+        }
+    }
+
+    /// Where the bytes of an entry lie in the table, and how many there are.
+    fn place(&self, cluster: u32) -> (u64, usize) {
         let at = u64::from(cluster);
-        let (offset, len) = match self.boot.kind {
+        match self.boot.kind {
             FatKind::Fat12 => (at + at / 2, 2),
             FatKind::Fat16 => (at * 2, 2),
             FatKind::Fat32 => (at * 4, 4),
-        };
+        }
+    }
+
+    /// An entry as it is, the unused bits taken off.
+    fn raw(&self, cluster: u32) -> Result<u32> {
+        let (offset, len) = self.place(cluster);
         let mut bytes = [0; 4];
         self.read(offset, bytes.get_mut(..len).unwrap_or_default())?;
         let value = LittleEndian::read_u32(&bytes);

@@ -8,7 +8,7 @@ use disksmith_vfs::{Error, Result};
 const MAX_FRAGMENTS: usize = 1 << 20;
 
 /// Runs of clusters that follow each other on the disk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Fragments {
     /// Index of the run's first cluster in the file, and that cluster.
     runs: Vec<(u32, u32)>,
@@ -44,6 +44,42 @@ impl Fragments {
             expected = Some(cluster + 1);
         }
         Ok(Self { runs, clusters })
+    }
+
+    /// Adds a cluster at the end.
+    pub(crate) fn push(&mut self, cluster: u32) {
+        if self.last().and_then(|last| last.checked_add(1)) != Some(cluster) {
+            self.runs.push((self.clusters, cluster));
+        }
+        self.clusters += 1;
+    }
+
+    /// The last cluster.
+    pub(crate) fn last(&self) -> Option<u32> {
+        let (first, cluster) = self.runs.last()?;
+        Some(cluster + (self.clusters - first - 1))
+    }
+
+    /// All clusters from an index on.
+    pub(crate) fn from(&self, index: u32) -> impl Iterator<Item = u32> + '_ {
+        let ends = self
+            .runs
+            .iter()
+            .skip(1)
+            .map(|(first, _)| *first)
+            .chain([self.clusters]);
+        self.runs
+            .iter()
+            .zip(ends)
+            .flat_map(|((first, cluster), end)| (*first..end).zip(*cluster..))
+            .filter(move |(at, _)| *at >= index)
+            .map(|(_, cluster)| cluster)
+    }
+
+    /// Keeps that many clusters.
+    pub(crate) fn truncate(&mut self, clusters: u32) {
+        self.runs.retain(|(first, _)| *first < clusters);
+        self.clusters = self.clusters.min(clusters);
     }
 
     /// How many clusters there are.

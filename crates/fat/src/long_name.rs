@@ -1,6 +1,7 @@
 //! Long names, FAT specification 1.03, "Long Directory Entries".
 
 use byteorder::{ByteOrder, LittleEndian};
+use disksmith_vfs::{Error, Result, check_name};
 
 /// UTF-16 code units in one entry, and entries of one name.
 const UNITS: usize = 13;
@@ -49,6 +50,11 @@ impl LongName {
         self.expected = order - 1;
     }
 
+    /// How many parts were gathered.
+    pub(crate) fn parts(&self) -> u32 {
+        u32::try_from(self.parts.len()).unwrap_or(u32::MAX)
+    }
+
     /// Forgets what was gathered.
     pub(crate) fn clear(&mut self) {
         self.parts.clear();
@@ -92,4 +98,62 @@ pub(crate) fn checksum(short: &[u8; 11]) -> u8 {
     short
         .iter()
         .fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte))
+}
+
+/// Checks that a long name can carry a name.
+///
+/// # Errors
+/// [`Error::InvalidName`] and [`Error::NameTooLong`].
+pub(crate) fn check_carried(name: &[u8]) -> Result<&str> {
+    check_name(name)?;
+    let invalid = |reason| Error::InvalidName {
+        path: String::from_utf8_lossy(name).into_owned(),
+        reason,
+    };
+    let text = std::str::from_utf8(name).map_err(|_| invalid("FAT cannot carry a name that is not UTF-8"))?;
+    if text.chars().any(|c| c < ' ' || "\"*:<>?\\|".contains(c)) {
+        return Err(invalid(
+            "FAT cannot carry a name with control characters or one of \" * : < > ? \\ |",
+        ));
+    }
+    if text.ends_with(['.', ' ']) {
+        return Err(invalid("FAT cannot carry a name that ends in a dot or a blank"));
+    }
+    if text.encode_utf16().count() > MAX_UNITS {
+        return Err(Error::NameTooLong {
+            path: text.to_owned(),
+            limit: MAX_UNITS,
+        });
+    }
+    Ok(text)
+}
+
+/// The long entries of a name that can be carried, in the order in which they lie on the disk.
+pub(crate) fn encode(name: &str, short: &[u8; 11]) -> Vec<[u8; 32]> {
+    let mut units: Vec<u16> = name.encode_utf16().collect();
+    if units.len() % UNITS != 0 {
+        units.push(0);
+        units.resize(units.len().next_multiple_of(UNITS), 0xffff);
+    }
+    let checksum = checksum(short);
+    let mut entries: Vec<[u8; 32]> = units
+        .chunks_exact(UNITS)
+        .zip(1..)
+        .map(|(units, order)| {
+            let mut entry = [0; 32];
+            entry[0] = order;
+            entry[11] = 0x0f;
+            entry[13] = checksum;
+            let places = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
+            for (unit, at) in units.iter().zip(places) {
+                LittleEndian::write_u16(&mut entry[at..at + 2], *unit);
+            }
+            entry
+        })
+        .collect();
+    if let Some(last) = entries.last_mut() {
+        last[0] |= LAST_PART;
+    }
+    entries.reverse();
+    entries
 }

@@ -34,10 +34,17 @@ pub fn open(storage: &StorageRef, options: OpenOptions) -> Result<FileSystemRef>
 fn open_probed(storage: &StorageRef, found: &Probed, options: OpenOptions) -> Result<FileSystemRef> {
     let object = storage.name();
     match found.kind {
-        Kind::Vfat => match Fat::open(Arc::clone(storage)) {
-            Ok(fat) => Ok(Arc::new(fat)),
-            Err(source) => Err(Error::File { object, source }),
-        },
+        Kind::Vfat => {
+            let clock = options.clock;
+            let options = disksmith_fat::OpenOptions {
+                writable: options.writable,
+                clock: Arc::new(move || clock),
+            };
+            match Fat::open_with(Arc::clone(storage), options) {
+                Ok(fat) => Ok(Arc::new(fat)),
+                Err(source) => Err(Error::File { object, source }),
+            }
+        }
         Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => {
             let clock = options.clock;
             let options =

@@ -1,7 +1,8 @@
-//! FAT filesystems that other programs made.
+//! FAT filesystems that other programs made, and what becomes of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod hostile;
 mod judge;
 mod reading;
+mod writing;

@@ -127,7 +127,7 @@ fn what_mcopy_wrote_reads_back() {
             fat.create_dir("/new", disksmith_vfs::Owner::ROOT, 0o755)
                 .unwrap_err()
                 .errno(),
-            95
+            30
         );
     }
 }
