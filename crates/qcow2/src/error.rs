@@ -95,6 +95,20 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// No internal snapshot has that id or name.
+    #[error("there is no snapshot '{name}'")]
+    NoSuchSnapshot {
+        /// The image.
+        image: String,
+        /// The id or name that was looked for.
+        name: String,
+    },
+    /// The disk's contents cannot jump to another state while bitmaps record how they change.
+    #[error("dirty bitmaps would not know what applying a snapshot changes")]
+    HasBitmaps {
+        /// The image.
+        image: String,
+    },
     /// A change set is being prepared, so the image itself cannot be changed.
     #[error("{image} is being edited: its own contents cannot change until that ends")]
     Busy {
@@ -163,7 +177,8 @@ impl Diagnose for Error {
             Self::RefcountOverflow { .. } | Self::TooLarge { .. } => ErrorKind::NoSpace,
             Self::Request { .. } => ErrorKind::Usage,
             Self::Busy { .. } => ErrorKind::InUse,
-            Self::NotUntouched { .. } => ErrorKind::Refused,
+            Self::NoSuchSnapshot { .. } => ErrorKind::NotFound,
+            Self::HasBitmaps { .. } | Self::NotUntouched { .. } => ErrorKind::Refused,
         }
     }
 
@@ -182,6 +197,12 @@ impl Diagnose for Error {
             Self::Unsupported { image, what } if what.contains("encrypt") => Some(format!(
                 "decrypt it first, with `qemu-img convert --object secret,… --image-opts … {image} NEW.qcow2`"
             )),
+            Self::NoSuchSnapshot { image, .. } => {
+                Some(format!("`disksmith snapshot list {image}` shows them"))
+            }
+            Self::HasBitmaps { image } => {
+                Some(format!("remove them first; `disksmith info {image}` shows them"))
+            }
             Self::NotQcow2 { .. } => Some("if it is a raw image, say so with `--format raw`".into()),
             Self::NotUntouched { .. } => Some(
                 "a virtual machine may have used the image since; its current state was left as it is".into(),

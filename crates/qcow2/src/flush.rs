@@ -8,8 +8,25 @@ use crate::state::{Mode, State, table_bytes};
 use std::collections::BTreeSet;
 
 impl State {
-    /// Called before each change: the first one clears autoclear bits that are not understood.
+    /// Called before each change of what the guest sees: the first one marks bitmaps, and clears autoclear bits that
+    /// are not understood.
     pub(crate) fn begin(&mut self) -> Result<()> {
+        self.make_way()?;
+        if !self.marked {
+            self.mark_bitmaps()?;
+            self.marked = true;
+        }
+        self.start()
+    }
+
+    /// Called before each change of metadata alone.
+    pub(crate) fn begin_metadata(&mut self) -> Result<()> {
+        self.make_way()?;
+        self.start()
+    }
+
+    /// Makes room in the caches, unless nothing may be changed now.
+    pub(crate) fn make_way(&mut self) -> Result<()> {
         if self.shadowed {
             return Err(Error::Busy {
                 image: self.core.name.clone(),
@@ -18,10 +35,13 @@ impl State {
         if self.l2.is_pressed() || self.blocks.is_pressed() {
             self.write_back()?;
         }
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<()> {
         if self.modified {
             return Ok(());
         }
-        self.mark_bitmaps()?;
         let known = Autoclear::DATA_FILE_RAW | Autoclear::BITMAPS;
         let autoclear = self.header.autoclear & known;
         if autoclear != self.header.autoclear {

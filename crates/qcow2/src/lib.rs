@@ -25,8 +25,10 @@ mod io;
 mod prepared;
 mod record;
 mod refcount;
+mod references;
 mod resize;
 mod shadow;
+mod snapshot;
 mod snapshot_table;
 mod state;
 mod types;
@@ -42,6 +44,7 @@ pub use header::{CompressionType, Header, MAX_BACKING_NAME};
 pub use image::{OpenOptions, Qcow2};
 pub use record::{Recovered, recover_switch};
 pub use shadow::Qcow2Shadow;
+pub use snapshot::{MAX_SNAPSHOT_NAME, NewSnapshot, SnapshotKey};
 pub use snapshot_table::Snapshot;
 pub use types::{
     Geometry, GuestCluster, GuestOffset, HostCluster, HostOffset, MAX_CLUSTER_BITS, MAX_L1_BYTES,

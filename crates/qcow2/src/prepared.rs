@@ -49,6 +49,7 @@ impl PreparedImage {
             protected: std::mem::take(&mut state.protected),
             in_flight: Vec::new(),
             modified: state.modified,
+            marked: state.marked,
             shadowed: true,
         };
         Ok(Self { claim, state, record })

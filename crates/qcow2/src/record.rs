@@ -15,7 +15,9 @@ use crate::entry::OFFSET_MASK;
 use crate::error::{Error, Result};
 use crate::header::SECTOR;
 use crate::io::read_padded;
+use crate::snapshot_table::Snapshot;
 use crate::state::{Mode, State};
+use crate::types::MAX_L1_BYTES;
 use byteorder::{BigEndian, ByteOrder};
 use disksmith_storage::Storage;
 
@@ -74,6 +76,13 @@ impl SwitchRecord {
                         parts.push((old, geometry.cluster_size()));
                     }
                 }
+            }
+            if state.header.snapshots > 0 {
+                let (file, place) = (&*state.core.file, state.header.snapshots_offset);
+                let (list, len) = Snapshot::load_table(file, place, state.header.snapshots)?;
+                parts.push((place, len));
+                let l1 = |s: &Snapshot| (s.l1_offset, u64::from(s.l1_entries) * 8);
+                parts.extend(list.iter().map(l1).filter(|(_, len)| *len <= MAX_L1_BYTES));
             }
             for (index, entry) in state.l1.iter().enumerate() {
                 if old_l1.get(index) != Some(entry) && entry & OFFSET_MASK != 0 {

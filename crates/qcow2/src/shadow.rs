@@ -45,8 +45,8 @@ impl Drop for Claim {
 /// A change set over a [`Qcow2`].
 #[derive(Debug)]
 pub struct Qcow2Shadow {
-    engine: Engine,
-    claim: Option<Claim>,
+    pub(crate) engine: Engine,
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Qcow2 {
@@ -57,6 +57,14 @@ impl Qcow2 {
     /// When the image was not opened for writing, has an external data file (its clusters have fixed places), or
     /// has a change set open already.
     pub fn shadow(self: &Arc<Self>) -> Result<Box<dyn Shadow>> {
+        Ok(Box::new(self.change_set()?))
+    }
+
+    /// As [`shadow`](Self::shadow), and the change set can also change the image's internal snapshots.
+    ///
+    /// # Errors
+    /// Those of [`shadow`](Self::shadow).
+    pub fn change_set(self: &Arc<Self>) -> Result<Qcow2Shadow> {
         if !self.is_writable() {
             return Err(storage::Error::ReadOnly { object: self.name() }.into());
         }
@@ -82,10 +90,10 @@ impl Qcow2 {
             old_len: state.file_len,
             undecided: false,
         };
-        Ok(Box::new(Qcow2Shadow {
+        Ok(Qcow2Shadow {
             engine: Engine::new(state),
             claim: Some(claim),
-        }))
+        })
     }
 }
 
@@ -115,6 +123,7 @@ impl State {
             protected: self.protected.clone(),
             in_flight: Vec::new(),
             modified: false,
+            marked: false,
             shadowed: false,
         }
     }

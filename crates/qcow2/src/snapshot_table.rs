@@ -85,6 +85,16 @@ impl Snapshot {
         Ok((list, at - offset))
     }
 
+    /// Adds what an entry lacks of the fields that are written now, as QEMU does: a disk of unknown size has the
+    /// image's size, and instructions were not counted.
+    pub(crate) fn complete(&mut self, disk_size: u64) {
+        self.disk_size.get_or_insert(disk_size);
+        if self.instructions.is_none() && self.extra.len() < 24 {
+            self.extra.resize(16, 0);
+            self.extra.extend_from_slice(&u64::MAX.to_be_bytes());
+        }
+    }
+
     /// Appends the entry, padded to 8 bytes. `None` when a name or the extra data is too long.
     pub fn encode(&self, out: &mut Vec<u8>) -> Option<()> {
         let mut extra = self.extra.clone();

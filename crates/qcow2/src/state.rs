@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub(crate) in_flight: Vec<(u64, u64)>,
     /// Whether anything was changed.
     pub(crate) modified: bool,
+    /// Whether the bitmaps that follow the guest's writes know that there are some.
+    pub(crate) marked: bool,
     /// Whether a change set is open over this image.
     pub(crate) shadowed: bool,
 }
@@ -126,6 +128,7 @@ impl State {
             protected: Arc::default(),
             in_flight: Vec::new(),
             modified: false,
+            marked: false,
             shadowed: false,
             core,
         })
@@ -189,7 +192,7 @@ impl State {
         }
     }
 
-    fn check_entry(&self, entry: L2Entry, table: u64, index: u64) -> Result<()> {
+    pub(crate) fn check_entry(&self, entry: L2Entry, table: u64, index: u64) -> Result<()> {
         let core = &self.core;
         let at = || table + index * core.geometry.l2_entry_size();
         let fail = |problem| Err(core.corrupt("L2 entry", at(), entry.descriptor, problem));

@@ -10,3 +10,4 @@ mod interop;
 mod judge;
 mod model;
 mod random;
+mod snapshot;
