@@ -8,6 +8,7 @@ mod value;
 
 pub use collect::{InfoOptions, info};
 pub use human::{FormatDate, snapshot_table};
+pub(crate) use qcow2_data::snapshot_info;
 
 use serde_json::Value;
 

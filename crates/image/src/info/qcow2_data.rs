@@ -79,12 +79,13 @@ pub(super) fn tables(
     let snapshots = image.snapshots().map_err(Error::qcow2(path))?;
     let bitmaps = image.bitmaps().map_err(Error::qcow2(path))?;
     Ok((
-        snapshots.iter().map(snapshot).collect(),
+        snapshots.iter().map(snapshot_info).collect(),
         bitmaps.iter().map(bitmap).collect(),
     ))
 }
 
-fn snapshot(snapshot: &Snapshot) -> SnapshotInfo {
+/// A snapshot as it is told of.
+pub(crate) fn snapshot_info(snapshot: &Snapshot) -> SnapshotInfo {
     SnapshotInfo {
         id: String::from_utf8_lossy(&snapshot.id).into_owned(),
         name: String::from_utf8_lossy(&snapshot.name).into_owned(),

@@ -16,5 +16,6 @@ mod judge;
 mod map_check_compare;
 mod memory;
 mod resize;
+mod snapshot;
 mod speed;
 mod transaction;
