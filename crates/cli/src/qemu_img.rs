@@ -11,6 +11,7 @@ mod compare;
 mod convert;
 mod create;
 mod dd;
+mod finding;
 mod help;
 mod image_name;
 mod image_options;

@@ -1,6 +1,7 @@
 //! `qemu-img check`.
 
 use super::arguments::{Arguments, Spec, flag, value};
+use super::finding::worded;
 use super::info::output_format;
 use super::open::{named, read_options};
 use super::stop::{Done, Stop};
@@ -55,11 +56,14 @@ pub(super) fn run(words: &[OsString]) -> Done {
         Use::Write
     };
     // qemu-img opens the chain as well. Other damage is what the check is for.
-    if let Err(error @ Error::MissingMember { .. }) =
-        Image::open(&name.path, &read_options(name.format, true))
-    {
-        return Err(name.cannot_open(cause(&error, intent)));
-    }
+    let cluster_size = match Image::open(&name.path, &read_options(name.format, true)) {
+        Err(error @ Error::MissingMember { .. }) => return Err(name.cannot_open(cause(&error, intent))),
+        Err(_) => None,
+        Ok(image) => image
+            .top()
+            .and_then(|top| top.as_qcow2())
+            .map(|q| q.geometry().cluster_size()),
+    };
     let lock = if share {
         LockMode::ForceShare
     } else {
@@ -72,8 +76,31 @@ pub(super) fn run(words: &[OsString]) -> Done {
         }
         Err(error) => return Err(name.cannot_open(cause(&error, intent))),
     };
-    for finding in &report.findings {
-        eprintln!("{finding}");
+    let told = |finding: &String, repair| {
+        cluster_size.map_or_else(|| finding.clone(), |s| worded(finding, s, repair))
+    };
+    let found: Vec<String> = report
+        .findings
+        .iter()
+        .map(|finding| told(finding, Repair::None))
+        .collect();
+    let repaired = report
+        .findings
+        .iter()
+        .zip(&found)
+        .map(|(finding, found)| (told(finding, repair), found));
+    let repaired: Vec<String> = repaired
+        .filter(|(text, found)| text != *found)
+        .map(|(text, _)| text)
+        .collect();
+    for text in found.iter().chain(&repaired) {
+        eprintln!("{text}");
+    }
+    if report.corruptions_fixed > 0 || report.leaks_fixed > 0 {
+        // the image's end is where it is after the repair
+        if let Ok(again) = check(&name.path, name.format, Repair::None, lock) {
+            report.image_end_offset = again.image_end_offset;
+        }
     }
     report.filename = name.shown;
     if output == OutputFormat::Json {

@@ -121,7 +121,8 @@ fn prepare(lab: &Lab) {
          qemu-img create -q -f qcow2 bits.qcow2 10M; qemu-img bitmap --add bits.qcow2 b0; \
          mkdir sub; qemu-img create -q -f qcow2 -b ../a.qcow2 -F qcow2 sub/deep.qcow2; \
          qemu-img create -q -f qcow2 -o data_file=e.data ext.qcow2 2M; \
-         cp a.qcow2 leaky.qcow2; printf '\\0\\1' | dd of=leaky.qcow2 bs=1 seek=131102 conv=notrunc status=none; \
+         cp a.qcow2 leaky.qcow2; truncate -s 2M leaky.qcow2; printf '\\0\\1' | dd of=leaky.qcow2 bs=1 seek=131102 conv=notrunc status=none; \
+         cp a.qcow2 corrupt.qcow2; printf '\\0\\0' | dd of=corrupt.qcow2 bs=1 seek=131080 conv=notrunc status=none; \
          qemu-img create -q -f qcow2 -o compression_type=zstd zst.qcow2 4M; \
          echo hello > junk",
     );
