@@ -15,6 +15,8 @@ mod directory_entry;
 mod fat_table;
 mod file_system;
 mod file_writing;
+mod format;
+mod format_layout;
 mod fragments;
 mod fs_info;
 mod identity;
@@ -28,4 +30,5 @@ mod short_name;
 
 pub use boot_sector::{BootSector, FatKind};
 pub use file_system::{Clock, Fat, OpenOptions};
+pub use format::{FormatOptions, format};
 pub use identity::{Identity, identify};

@@ -1,7 +1,9 @@
 use crate::judge::{format, have, mcopy};
-use disksmith_fat::{Fat, identify};
+use disksmith_fat::{Fat, OpenOptions, identify};
 use disksmith_storage::{Memory, StorageRef};
-use disksmith_vfs::{Error, FileSystem, FileSystemRef, Timestamp, Tree, WalkStep};
+use disksmith_vfs::{
+    Error, FileSystem, FileSystemRef, FileType, NewNode, RenameMode, Timestamp, Tree, WalkStep,
+};
 use proptest::prelude::*;
 use std::sync::{Arc, OnceLock};
 
@@ -60,6 +62,57 @@ fn use_it(bytes: &[u8]) {
     });
 }
 
+/// Changes everything that can be changed; every outcome but a panic or an endless loop is fine.
+fn change_it(bytes: &[u8]) {
+    let options = OpenOptions {
+        writable: true,
+        clock: Arc::new(Timestamp::default),
+    };
+    let Ok(fat) = Fat::open_with(Arc::new(Memory::from_bytes(bytes)), options) else {
+        return;
+    };
+    let root = fat.root();
+    let node = |file_type| NewNode {
+        file_type,
+        permissions: 0o755,
+        uid: 0,
+        gid: 0,
+        time: Timestamp::default(),
+        target: &[],
+        device: (0, 0),
+    };
+    let mut dirs = vec![root];
+    for round in 0..3 {
+        for dir in dirs.clone() {
+            let mut entries = Vec::new();
+            let _ = fat.read_dir(dir, 0, &mut |entry| {
+                entries.push(entry);
+                entries.len() < 40
+            });
+            let _ = fat.create(dir, b"a new file with a long name", &node(FileType::Regular));
+            if let Ok(new) = fat.create(dir, b"newdir", &node(FileType::Directory)) {
+                let _ = fat.rename(dir, b"newdir", root, b"moved", RenameMode::Replace);
+                let _ = fat.metadata(new);
+            }
+            for entry in entries {
+                if dirs.len() < 20 && entry.file_type == FileType::Directory {
+                    dirs.push(entry.inode);
+                }
+                let _ = fat.write(entry.inode, 5000, &[1; 3000]);
+                let _ = fat.set_size(entry.inode, 20_000);
+                let _ = fat.set_size(entry.inode, 100);
+                let _ = fat.rename(dir, &entry.name, root, b"some other name", RenameMode::Replace);
+                let _ = fat.rename(root, b"some other name", dir, &entry.name, RenameMode::NoReplace);
+                if round == 2 {
+                    let _ = fat.unlink(dir, &entry.name);
+                    let _ = fat.remove_dir(dir, &entry.name);
+                }
+            }
+        }
+    }
+    let _ = fat.stat_fs();
+}
+
 /// Places that mean something: boot sector, tables, directories.
 fn place(image: &[u8], which: usize, within: usize) -> usize {
     let nonzero = image
@@ -95,6 +148,7 @@ proptest! {
             bytes.truncate(cut.index(image.len()));
         }
         use_it(&bytes);
+        change_it(&bytes);
     }
 }
 
