@@ -21,6 +21,7 @@ mod recover;
 mod report;
 mod resize;
 mod seed;
+mod snapshot;
 mod sysprep;
 
 pub(crate) use info::local_date;
@@ -85,6 +86,7 @@ enum Verb {
     Compare(compare::CompareArgs),
     Map(map::MapArgs),
     Resize(resize::ResizeArgs),
+    Snapshot(snapshot::SnapshotArgs),
     Recover(recover::RecoverArgs),
     Customize(customize::CustomizeArgs),
     Sysprep(sysprep::SysprepArgs),
@@ -113,6 +115,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Compare(args) => compare::run(args, globals),
         Verb::Map(args) => map::run(args),
         Verb::Resize(args) => resize::run(args, globals),
+        Verb::Snapshot(args) => snapshot::run(args, globals),
         Verb::Recover(args) => recover::run(args, globals),
         Verb::Customize(args) => customize::run(args, globals),
         Verb::Sysprep(args) => sysprep::run(args, globals),
