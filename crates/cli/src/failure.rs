@@ -49,7 +49,12 @@ impl Failure {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
             _ => ErrorKind::Failed,
         };
-        Self::new(kind, format!("cannot {operation} {}: {source}", path.display()))
+        let failure = Self::new(kind, format!("cannot {operation} {}: {source}", path.display()));
+        if kind == ErrorKind::NoSpace {
+            failure.or_hint("make room on that disk, then run this again")
+        } else {
+            failure
+        }
     }
 
     /// Puts what was being done before the reason.

@@ -24,10 +24,16 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Outcome<()> {
 pub(crate) fn finish(result: std::io::Result<()>) -> Outcome<()> {
     match result {
         Err(error) if error.kind() == IoKind::BrokenPipe => std::process::exit(0),
-        Err(error) => Err(Failure::new(
-            ErrorKind::Failed,
-            format!("cannot write to standard output: {error}"),
-        )),
+        Err(error) => {
+            let kind = match error.kind() {
+                IoKind::StorageFull => ErrorKind::NoSpace,
+                _ => ErrorKind::Failed,
+            };
+            Err(Failure::new(
+                kind,
+                format!("cannot write to standard output: {error}"),
+            ))
+        }
         Ok(()) => Ok(()),
     }
 }

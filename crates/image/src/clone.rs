@@ -10,7 +10,7 @@ use crate::image::Image;
 use crate::open::{MAX_CHAIN, OpenOptions};
 use crate::worker::{Progress, check_cancelled};
 use disksmith_qcow2::Backing;
-use disksmith_storage::{Durability, Existing, HostFile, LockMode, OpenMode};
+use disksmith_storage::{Durability, Existing, FileId, HostFile, LockMode, OpenMode};
 use std::path::{Path, PathBuf};
 
 /// How clones are made.
@@ -72,7 +72,8 @@ pub fn clone_linked(
         )));
     }
     let current = std::env::current_dir().map_err(|e| Error::file("find", ".", e))?;
-    check_targets(base, targets, options)?;
+    let chain: Vec<&Path> = image.layers().iter().map(|layer| layer.path()).collect();
+    check_targets(&chain, targets, options)?;
     let mut made = Made::default();
     let mut directory_name: Option<(PathBuf, Vec<u8>)> = None;
     for (index, target) in targets.iter().enumerate() {
@@ -118,7 +119,7 @@ pub fn clone_full(
     if options.size.is_some() {
         return Err(Error::BadOption("a full clone has the size of its base".into()));
     }
-    check_targets(base, targets, options)?;
+    check_targets(&[base], targets, options)?;
     let mut made = Made::default();
     let convert_options = ConvertOptions {
         create: options.create.clone(),
@@ -138,7 +139,7 @@ pub fn clone_full(
 }
 
 /// Checks before anything is made what would make it fail half-way.
-fn check_targets(base: &Path, targets: &[PathBuf], options: &CloneOptions) -> Result<()> {
+fn check_targets(sources: &[&Path], targets: &[PathBuf], options: &CloneOptions) -> Result<()> {
     let mut sorted: Vec<&PathBuf> = targets.iter().collect();
     sorted.sort();
     if let Some(twice) = sorted
@@ -148,7 +149,10 @@ fn check_targets(base: &Path, targets: &[PathBuf], options: &CloneOptions) -> Re
     {
         return Err(Error::BadOption(format!("{} is named twice", twice.display())));
     }
-    let real_base = base.canonicalize().ok();
+    let sources: Vec<FileId> = sources
+        .iter()
+        .filter_map(|path| FileId::of_path(path).ok())
+        .collect();
     for target in targets {
         if target.symlink_metadata().is_err() {
             continue;
@@ -156,11 +160,11 @@ fn check_targets(base: &Path, targets: &[PathBuf], options: &CloneOptions) -> Re
         if options.existing == Existing::Refuse {
             return Err(Error::OutputExists { path: target.clone() });
         }
-        if target.canonicalize().ok() == real_base {
-            return Err(Error::BadOption(format!(
-                "{} is the base itself",
-                target.display()
-            )));
+        if FileId::of_path(target).is_ok_and(|id| sources.contains(&id)) {
+            return Err(Error::Unfit {
+                path: target.clone(),
+                reason: "it is a part of the image that would be cloned".into(),
+            });
         }
         check_replaceable(target, options.force)?;
     }

@@ -1,5 +1,6 @@
 //! `create`: new images.
 
+use crate::clone::check_replaceable;
 use crate::error::{Error, Result};
 use crate::file_name::{FileName, MAX_BACKING_NAME, resolve_beside};
 use crate::format::Format;
@@ -31,7 +32,8 @@ impl Default for CreateOptions {
 /// Creates an empty image of `size` bytes at `path`. For a backing file see [`crate::clone_linked`].
 ///
 /// # Errors
-/// [`Error::OutputExists`] unless `existing` replaces, [`Error::BadOption`]; on any error nothing is left behind.
+/// [`Error::OutputExists`] unless `existing` replaces; where somebody uses the file that would be replaced (that it has clones is
+/// for the caller to ask, see [`crate::refuse_if_cloned`]); [`Error::BadOption`]. On any error nothing is left behind.
 pub fn create(
     path: &Path,
     format: Format,
@@ -39,6 +41,9 @@ pub fn create(
     options: &CreateOptions,
     existing: Existing,
 ) -> Result<()> {
+    if existing == Existing::Replace {
+        check_replaceable(path, true)?;
+    }
     let new = start_output(path, existing)?;
     let data = match &options.qcow2.data_file {
         Some(name) if format == Format::Qcow2 => Some(start_data_file(path, name, existing)?),

@@ -274,6 +274,9 @@ impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Storage(e) => e.hint(),
+            Self::File { source, path, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some(format!("make room on the disk that {} lies on, then run this again", path.display()))
+            }
             Self::Qcow2 { source, .. } => source.hint(),
             Self::ForeignFormat { path, format } => Some(format!(
                 "convert it first, with `qemu-img convert -f {format} -O qcow2 {} NEW.qcow2`; if it is a raw disk all the same, say `-f raw`",

@@ -10,7 +10,7 @@ use crate::guard::refuse_if_cloned;
 use crate::image::Image;
 use crate::open::OpenOptions;
 use disksmith_storage::{
-    Existing, Intent, Member, Prepared, RawShadow, Scratch, Shadow, Staging, Storage, StorageRef,
+    Existing, FileId, Intent, Member, Prepared, RawShadow, Scratch, Shadow, Staging, Storage, StorageRef,
 };
 use output::NewImage;
 use stage::Stage;
@@ -117,6 +117,7 @@ impl Transaction {
     /// # Errors
     /// [`Error::HasClones`] where an image would be changed that others stand on; those of opening and locking.
     pub fn begin(disks: &[DiskSpec], options: &TransactionOptions) -> Result<Self> {
+        refuse_twice(disks)?;
         let budget = options.budget / disks.len().max(1) as u64;
         let mut open = Vec::with_capacity(disks.len());
         for spec in disks {
@@ -348,4 +349,22 @@ fn shadow_of(image: &Image, log_dir: Option<&Path>) -> Result<Box<dyn Shadow>> {
         Some(qcow2) => qcow2.shadow().map_err(Error::qcow2(top.path())),
         None => Ok(Box::new(RawShadow::new(top.file().clone(), log_dir)?)),
     }
+}
+
+/// An image that is named twice would be locked against itself.
+fn refuse_twice(disks: &[DiskSpec]) -> Result<()> {
+    let mut seen = Vec::new();
+    for disk in disks {
+        let Ok(id) = FileId::of_path(&disk.path) else {
+            continue;
+        };
+        if seen.contains(&id) {
+            return Err(Error::BadOption(format!(
+                "{} is named twice",
+                disk.path.display()
+            )));
+        }
+        seen.push(id);
+    }
+    Ok(())
 }

@@ -123,6 +123,16 @@ pub enum Error {
         /// Byte offset of the first block that is neither.
         offset: u64,
     },
+    /// A loop device of this host stands on the file; a filesystem in it may be mounted.
+    #[error("{} is attached to {device}{}", .path.display(), mounted_text(.mounted_at))]
+    Attached {
+        /// The image file.
+        path: PathBuf,
+        /// The loop device: `/dev/loop0`.
+        device: String,
+        /// Where something of it is mounted.
+        mounted_at: Option<String>,
+    },
     /// An error of the format that this storage is an image of (a damaged qcow2 table, say).
     #[error("{0}")]
     Format(Box<dyn Diagnose>),
@@ -130,6 +140,13 @@ pub enum Error {
 
 fn at(offset: &Option<u64>) -> String {
     offset.map(|o| format!(" at offset {o}")).unwrap_or_default()
+}
+
+fn mounted_text(mounted_at: &Option<String>) -> String {
+    mounted_at
+        .as_ref()
+        .map(|place| format!(", which is mounted at {place}"))
+        .unwrap_or_default()
 }
 
 fn holders_text(holders: &[LockHolder]) -> String {
@@ -178,7 +195,7 @@ impl Diagnose for Error {
             Self::OutOfBounds { .. } => ErrorKind::Corrupt,
             Self::ReadOnly { .. } => ErrorKind::Failed,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
-            Self::Locked { .. } => ErrorKind::InUse,
+            Self::Locked { .. } | Self::Attached { .. } => ErrorKind::InUse,
             Self::NoPlaceForLog { .. } => ErrorKind::Failed,
             Self::LogDamaged { .. } => ErrorKind::Corrupt,
             Self::Pending { .. } | Self::LogOfAnotherFile { .. } | Self::ChangedSince { .. } => {
@@ -191,6 +208,9 @@ impl Diagnose for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Attached { device, .. } => Some(format!(
+                "unmount it and detach it (`losetup -d {device}`), then run this again"
+            )),
             Self::Locked { .. } => {
                 Some("shut the virtual machine down (or end the process), then run this again".into())
             }
@@ -208,6 +228,9 @@ impl Diagnose for Error {
             | Self::ChangedSince { log, .. } => Some(format!(
                 "to keep the image as it is now, and give the interrupted change up, delete {}",
                 log.display()
+            )),
+            Self::Io { source, object, .. } if source.kind() == io::ErrorKind::StorageFull => Some(format!(
+                "make room on the disk that {object} lies on, then run this again"
             )),
             Self::Format(inner) => inner.hint(),
             _ => None,

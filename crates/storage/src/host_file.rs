@@ -1,5 +1,6 @@
 //! Files and block devices of the host.
 
+mod loop_device;
 mod system;
 
 use crate::error::{Error, Result};
@@ -77,7 +78,8 @@ impl HostFile {
     /// Opens a file or block device.
     ///
     /// # Errors
-    /// [`Error::Locked`] where another process uses it in a way that excludes this use; [`Error::Unsupported`]
+    /// [`Error::Locked`] where another process uses it in a way that excludes this use; [`Error::Attached`] where a loop device
+    /// stands on a file that would be written; [`Error::Unsupported`]
     /// for a directory, pipe, socket or character device.
     pub fn open(path: impl AsRef<Path>, mode: OpenMode, lock: LockMode) -> Result<Self> {
         let path = path.as_ref();
@@ -110,7 +112,11 @@ impl HostFile {
             }
             other => other.map_err(fail)?,
         };
-        Self::adopt(file, path, mode, lock)
+        let file = Self::adopt(file, path, mode, lock)?;
+        if mode == OpenMode::Write && lock == LockMode::Lock {
+            loop_device::refuse_attached(path, file.id)?;
+        }
+        Ok(file)
     }
 
     /// Makes a file that must not exist yet, empty, open for reading and writing and locked. It stays if it is not

@@ -46,7 +46,7 @@ pub(crate) struct CloneArgs {
     /// Make the base read-only once the clones are made
     #[arg(long)]
     protect_base: bool,
-    /// Replace files that are there already
+    /// Replace files that are there already (never those that have clones of their own)
     #[arg(long)]
     force: bool,
 }
@@ -70,7 +70,6 @@ pub(crate) fn run(args: &CloneArgs, globals: &Globals) -> Outcome {
             Existing::Refuse
         },
         protect_base: args.protect_base,
-        force: args.force,
         ..CloneOptions::default()
     };
     let watch = Watch::start("cloning", globals);

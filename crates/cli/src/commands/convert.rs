@@ -66,7 +66,7 @@ pub(crate) struct ConvertArgs {
     /// Open the images even if somebody writes to them
     #[arg(short = 'U', long)]
     force_share: bool,
-    /// Replace an output that exists
+    /// Replace an output that exists (never one that has clones)
     #[arg(long)]
     force: bool,
 }
@@ -107,7 +107,6 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
         } else {
             Existing::Refuse
         },
-        force: args.force,
         durability: if args.sync {
             Durability::Sync
         } else {

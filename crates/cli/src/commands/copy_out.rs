@@ -34,16 +34,23 @@ pub(crate) fn run(args: &CopyOutArgs, globals: &Globals) -> Outcome {
         );
     }
     let mut reports = Vec::new();
-    args.guest.look(globals, |guest| {
-        for path in paths {
-            reports.push(guest.tree().copy_out(
-                path.as_os_str().as_bytes(),
-                directory,
-                CopyOutOptions::default(),
-            )?);
-        }
-        Ok(())
-    })?;
+    args.guest
+        .look(globals, |guest| {
+            for path in paths {
+                reports.push(guest.tree().copy_out(
+                    path.as_os_str().as_bytes(),
+                    directory,
+                    CopyOutOptions::default(),
+                )?);
+            }
+            Ok(())
+        })
+        .map_err(|failure| {
+            failure.unchanged(format!(
+                "the guest; what was copied before stays in {}",
+                directory.display()
+            ))
+        })?;
     log::info!("{reports:?}");
     Ok(ExitCode::SUCCESS)
 }

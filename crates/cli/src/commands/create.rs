@@ -4,7 +4,9 @@ use super::create_options;
 use super::{Globals, ImageFormat};
 use crate::failure::{Failure, Outcome};
 use clap::Args;
-use disksmith_image::{CloneOptions, Format, NoProgress, clone_linked, create, human_size, resolve_beside};
+use disksmith_image::{
+    CloneOptions, Format, NoProgress, clone_linked, create, human_size, refuse_if_cloned, resolve_beside,
+};
 use disksmith_storage::Existing;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -31,7 +33,7 @@ pub(crate) struct CreateArgs {
     /// Format of that image
     #[arg(short = 'F', long, value_name = "FORMAT")]
     backing_format: Option<ImageFormat>,
-    /// Replace a file that exists
+    /// Replace a file that exists (never one that has clones)
     #[arg(long)]
     force: bool,
 }
@@ -45,6 +47,9 @@ pub(crate) fn run(args: &CreateArgs, globals: &Globals) -> Outcome {
     } else {
         Existing::Refuse
     };
+    if args.force && args.image.is_file() {
+        refuse_if_cloned(&args.image)?;
+    }
     match (args.backing.clone().or(options.backing_file), args.size) {
         (Some(_), _) if format != Format::Qcow2 => {
             return Err(Failure::usage(format!(
@@ -63,7 +68,7 @@ pub(crate) fn run(args: &CreateArgs, globals: &Globals) -> Outcome {
                 size,
                 existing,
                 protect_base: false,
-                force: args.force,
+                force: false,
             };
             clone_linked(&base, std::slice::from_ref(&args.image), &clone, &NoProgress)?;
         }

@@ -70,6 +70,16 @@ pub(crate) fn run(args: &QuickstartArgs, globals: &Globals) -> Outcome {
         }
         _ => Failure::io("make", folder, &error),
     })?;
+    tell(folder, globals).map_err(|failure| {
+        // made by this run alone, so nothing of the user's is in it
+        let _ = std::fs::remove_dir_all(folder);
+        failure.unchanged(format!("no {} was left behind", folder.display()))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does the story in a folder that was just made.
+fn tell(folder: &Path, globals: &Globals) -> Outcome<()> {
     let story = Story {
         started: Instant::now(),
         quiet: globals.quiet,
@@ -175,7 +185,7 @@ pub(crate) fn run(args: &QuickstartArgs, globals: &Globals) -> Outcome {
             folder.display()
         ))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The steps on whole images.

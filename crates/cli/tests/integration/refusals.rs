@@ -245,3 +245,60 @@ fn a_full_disk_leaves_the_image_as_it_was() {
         }
     }
 }
+
+#[test]
+fn an_image_that_a_loop_device_stands_on() {
+    if !judges(JUDGES) || !may_mount() {
+        return;
+    }
+    let lab = Lab::new();
+    make(&lab, "vm.raw", Layout::Bare, "");
+    std::fs::create_dir(lab.path("mnt")).unwrap();
+    let mount = lab.path("mnt");
+    lab.tool_args(&["mount", "-o", "loop,ro,noload", "vm.raw", mount.to_str().unwrap()]).ok();
+    let result = std::panic::catch_unwind(|| {
+        let words = ["vm.raw", "/dev/loop", "mnt", "hint:"];
+        refused(&lab, "vm.raw", &["customize", "-a", "vm.raw", "--touch", "/x"], 5, &words);
+    });
+    lab.tool_args(&["umount", mount.to_str().unwrap()]).ok();
+    assert!(result.is_ok());
+    lab.disksmith("customize -a vm.raw --touch /x").ok();
+}
+
+#[test]
+fn force_replaces_neither_what_is_in_use_nor_what_has_clones() {
+    if !judges(JUDGES) {
+        return;
+    }
+    let lab = Lab::new();
+    make(&lab, "base.qcow2", Layout::Gpt, "");
+    lab.write("other.raw", vec![0u8; 1 << 20]);
+    lab.disksmith("clone base.qcow2 c1.qcow2").ok();
+    for line in [
+        "create --force -f qcow2 base.qcow2 10M",
+        "convert --force -O qcow2 other.raw base.qcow2",
+        "seed --force base.qcow2 -H x",
+        "clone --force other.raw base.qcow2",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        refused(&lab, "base.qcow2", &words, 6, &["c1.qcow2"]);
+    }
+    // a part of the source is no target
+    refused(&lab, "base.qcow2", &["clone", "--force", "c1.qcow2", "base.qcow2"], 6, &["base.qcow2"]);
+    refused(&lab, "c1.qcow2", &["customize", "-a", "c1.qcow2", "-a", "./c1.qcow2", "--touch", "/x"], 2, &["twice"]);
+
+    let mut qemu = Command::new("qemu-io")
+        .args(["-f", "qcow2", "c1.qcow2"])
+        .current_dir(lab.path("."))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    for line in ["create --force c1.qcow2 1M", "convert --force -O qcow2 other.raw c1.qcow2", "clone --force other.raw c1.qcow2"] {
+        let words: Vec<&str> = line.split(' ').collect();
+        refused(&lab, "c1.qcow2", &words, 5, &["qemu-io"]);
+    }
+    drop(qemu.stdin.take());
+    qemu.wait().unwrap();
+}
