@@ -42,7 +42,8 @@ pub(crate) fn from_timestamp(time: Timestamp) -> (u16, u16, u8) {
     let (year, month, day) = date_of(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);
     let date = (year - 1980) << 9 | month << 5 | day;
-    let packed = of_day / 3600 << 11 | of_day % 3600 / 60 << 5 | of_day % 60 / 2;
+    let (hours, minutes, pairs) = (of_day / 3600, of_day % 3600 / 60, of_day % 60 / 2);
+    let packed = hours << 11 | minutes << 5 | pairs;
     let hundredths = of_day % 2 * 100 + i64::from(nanoseconds / 10_000_000).min(99);
     // Seven bits of years, and five, six and five of the time of day: all fit.
     (date as u16, packed as u16, hundredths as u8)

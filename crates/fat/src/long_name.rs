@@ -131,7 +131,7 @@ pub(crate) fn check_carried(name: &[u8]) -> Result<&str> {
 /// The long entries of a name that can be carried, in the order in which they lie on the disk.
 pub(crate) fn encode(name: &str, short: &[u8; 11]) -> Vec<[u8; 32]> {
     let mut units: Vec<u16> = name.encode_utf16().collect();
-    if units.len() % UNITS != 0 {
+    if !units.len().is_multiple_of(UNITS) {
         units.push(0);
         units.resize(units.len().next_multiple_of(UNITS), 0xffff);
     }

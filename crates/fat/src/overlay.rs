@@ -2,6 +2,7 @@
 
 use disksmith_storage::{Alignment, Result, Storage, StorageRef, ZeroMode};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bytes of a piece that is held.
@@ -127,15 +128,15 @@ impl Storage for Overlay {
             let start = number * PIECE;
             let within = (at - start) as usize;
             let (part, tail) = rest.split_at(rest.len().min(PIECE as usize - within));
-            if !pieces.contains_key(&number) {
-                let mut bytes = vec![0; self.size().saturating_sub(start).min(PIECE) as usize];
-                self.base.read_at(start, &mut bytes)?;
-                pieces.insert(number, bytes);
-            }
-            if let Some(place) = pieces
-                .get_mut(&number)
-                .and_then(|bytes| bytes.get_mut(within..within + part.len()))
-            {
+            let piece = match pieces.entry(number) {
+                Entry::Occupied(held) => held.into_mut(),
+                Entry::Vacant(place) => {
+                    let mut bytes = vec![0; self.size().saturating_sub(start).min(PIECE) as usize];
+                    self.base.read_at(start, &mut bytes)?;
+                    place.insert(bytes)
+                }
+            };
+            if let Some(place) = piece.get_mut(within..within + part.len()) {
                 place.copy_from_slice(part);
             }
             at += part.len() as u64;

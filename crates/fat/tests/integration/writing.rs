@@ -131,28 +131,26 @@ fn step(dice: &mut Dice, ours: &dyn FileSystem, model: &dyn FileSystem, dirs: &m
                 ours.create(a, name, &node(FileType::Directory)),
                 model.create(b, name, &node(FileType::Directory)),
             );
-            if let (Ok(x), Ok(y)) = (&x, &y) {
-                if dirs.len() < 12 {
-                    dirs.push((*x, *y));
-                }
+            if let (Ok(x), Ok(y), true) = (&x, &y, dirs.len() < 12) {
+                dirs.push((*x, *y));
             }
             outcome(x.map(drop), y.map(drop));
         }
         7..12 => {
-            if let (Some(x), Some(y)) = found {
-                if ours.metadata(x).unwrap().is_file() {
-                    let data = vec![dice.roll(256) as u8; dice.roll(9000) as usize];
-                    let offset = dice.roll(20_000);
-                    outcome(ours.write(x, offset, &data), model.write(y, offset, &data));
-                }
+            if let (Some(x), Some(y)) = found
+                && ours.metadata(x).unwrap().is_file()
+            {
+                let data = vec![dice.roll(256) as u8; dice.roll(9000) as usize];
+                let offset = dice.roll(20_000);
+                outcome(ours.write(x, offset, &data), model.write(y, offset, &data));
             }
         }
         12..14 => {
-            if let (Some(x), Some(y)) = found {
-                if ours.metadata(x).unwrap().is_file() {
-                    let size = dice.roll(20_000);
-                    outcome(ours.set_size(x, size), model.set_size(y, size));
-                }
+            if let (Some(x), Some(y)) = found
+                && ours.metadata(x).unwrap().is_file()
+            {
+                let size = dice.roll(20_000);
+                outcome(ours.set_size(x, size), model.set_size(y, size));
             }
         }
         14..16 => outcome(ours.unlink(a, name), model.unlink(b, name)),
