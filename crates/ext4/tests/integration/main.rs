@@ -6,6 +6,7 @@
 mod acts;
 mod answers;
 mod cases;
+mod economy;
 mod edit;
 mod format;
 mod journal;

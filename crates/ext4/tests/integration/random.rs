@@ -1,6 +1,6 @@
 //! Random changes: ours against a model and against the kernel.
 
-use super::acts::{Act, Dice, Names, apply, apply_by_kernel};
+use super::acts::{Act, Dice, Names, apply, apply_by_kernel, find};
 use super::judges::{copy_sparse, e2fsck_complaints, have, keep, long};
 use super::kernel::{Mount, can_mount};
 use super::options::{TABLE, TIME};
@@ -134,7 +134,7 @@ fn random_changes_agree_with_a_model_on_all_kinds_of_filesystems() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (seeds, count) = if long() { (8, 400) } else { (1, 120) };
+    let (seeds, count) = if long() { (8, 400) } else { (1, 70) };
     let mut failures = String::new();
     for (size, options) in TABLE.iter().filter(|(size, _)| *size <= 2 << 30) {
         if options.contains("-O ^extent") && !options.contains("^64bit") || options.contains("size=700") {
@@ -180,94 +180,131 @@ fn assert_consistent(image: &Path, when: &str) {
     );
 }
 
+/// Whether the kernel (6.18) loses data after this change of a file with inline data. These move the contents into a
+/// block; what is written over that block afterwards is read back right until the next mount, and then is gone.
+/// Seen without any of our code: mke2fs -O inline_data, write 50 bytes, punch any hole, write 5000 bytes at 0, remount.
+fn loses_inline_data(fs: &dyn FileSystem, act: &Act) -> bool {
+    match act {
+        Act::Punch { .. } | Act::Allocate { .. } => true,
+        Act::SetSize { path, size } => find(fs, path)
+            .ok()
+            .and_then(|inode| fs.metadata(inode).ok())
+            .is_some_and(|metadata| metadata.size < *size),
+        _ => false,
+    }
+}
+
+/// Makes the same random changes by us and by the kernel, in turns on the image of the other.
+fn agree_with_kernel(dir: &Path, options: &str, seed: u64) {
+    let (ours, theirs) = (dir.join("ours.img"), dir.join("theirs.img"));
+    super::judges::mke2fs(&ours, 96 << 20, options);
+    copy_sparse(&ours, &theirs);
+    let mut names = Names::default();
+    let model = MemoryFs::new(time(TIME));
+    let mut history: Vec<String> = Vec::new();
+    let mut dice = Dice::new(1000 + seed);
+    for round in 0..4 {
+        let fs = open(&ours, OpenMode::Write);
+        let mount = Mount::new(&theirs, "rw,noatime");
+        for step in 0..150 {
+            let act = names.draw(&mut dice);
+            if options == "-t ext3" && matches!(act, Act::Allocate { .. }) {
+                // The kernel preallocates only with extents.
+                continue;
+            }
+            if options.contains("inline_data") && loses_inline_data(&fs, &act) {
+                continue;
+            }
+            let by_us = apply(&fs, &act, time(TIME));
+            let by_kernel = apply_by_kernel(mount.path(), &act);
+            let text: String = format!("{act:?}").chars().take(300).collect();
+            assert_eq!(
+                by_us, by_kernel,
+                "{options}, seed {seed}, round {round}, step {step}: ours, the kernel's; {text}"
+            );
+            if by_us.is_ok() {
+                // Who is right where the two differ.
+                assert_eq!(apply(&model, &act, time(TIME)), Ok(()), "the model: {text}");
+                names.note(&act);
+                history.push(text);
+            }
+        }
+        fs.sync().unwrap();
+        let a = snapshot::of(&fs);
+        drop((fs, mount));
+        // Mounted anew: the kernel does not tell all data that is only in its memory where it is asked for holes.
+        let b = snapshot::of_mounted(Mount::new(&theirs, "ro").path());
+        let different = differences(
+            &a,
+            &b,
+            Compare {
+                times: false,
+                blocks: false,
+            },
+        );
+        if !different.is_empty() {
+            let model = snapshot::of(&model);
+            let contents = Compare {
+                times: false,
+                blocks: false,
+            };
+            let path = different.lines().next().unwrap().trim_end_matches(':');
+            let steps: Vec<&str> = history
+                .iter()
+                .filter(|step| step.contains(path))
+                .map(String::as_str)
+                .collect();
+            panic!(
+                "{options}, seed {seed}, round {round}: ours, the kernel's:\n{different}\nours, the model's:\n{}\n\
+                 the kernel's, the model's:\n{}\n{}",
+                differences(&a, &model, contents),
+                differences(&b, &model, contents),
+                steps.join("\n"),
+            );
+        }
+        assert_consistent(&ours, &format!("{options}, seed {seed}, round {round}: ours"));
+        assert_consistent(
+            &theirs,
+            &format!("{options}, seed {seed}, round {round}: the kernel's"),
+        );
+        // Each goes on with what the other made.
+        std::fs::rename(&ours, dir.join("swap.img")).unwrap();
+        std::fs::rename(&theirs, &ours).unwrap();
+        std::fs::rename(dir.join("swap.img"), &theirs).unwrap();
+    }
+}
+
 #[test]
 fn random_changes_agree_with_the_kernel_and_each_goes_on_where_the_other_stopped() {
     if !can_mount() || !have("mke2fs") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let (ours, theirs) = (dir.path().join("ours.img"), dir.path().join("theirs.img"));
-    let seeds = if long() { 40 } else { 3 };
     rustix::process::umask(rustix::fs::Mode::empty());
-    for seed in 0..seeds {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
+    let only: Option<u64> = number("DISKSMITH_SEED");
+    let from = number("DISKSMITH_FROM").unwrap_or(0);
+    let all_options = std::env::var("DISKSMITH_OPTIONS").ok();
+    let mut failed = vec![];
+    for seed in from..from + if long() { 48 } else { 6 } {
+        if only.is_some_and(|only| only != seed) {
+            continue;
+        }
         let options = [
             "-t ext4",
             "-t ext4 -b 4096",
             "-t ext3",
             "-t ext4 -O orphan_file,metadata_csum_seed",
             "-t ext4 -b 1024 -O ^flex_bg",
-        ][seed as usize % 5];
-        super::judges::mke2fs(&ours, 96 << 20, options);
-        copy_sparse(&ours, &theirs);
-        let mut names = Names::default();
-        let model = MemoryFs::new(time(TIME));
-        let mut history: Vec<String> = Vec::new();
-        let mut dice = Dice::new(1000 + seed);
-        for round in 0..4 {
-            let fs = open(&ours, OpenMode::Write);
-            let mount = Mount::new(&theirs, "rw,noatime");
-            for step in 0..150 {
-                let act = names.draw(&mut dice);
-                if options == "-t ext3" && matches!(act, Act::Allocate { .. }) {
-                    // The kernel preallocates only with extents.
-                    continue;
-                }
-                let by_us = apply(&fs, &act, time(TIME));
-                let by_kernel = apply_by_kernel(mount.path(), &act);
-                let text: String = format!("{act:?}").chars().take(300).collect();
-                assert_eq!(
-                    by_us, by_kernel,
-                    "{options}, seed {seed}, round {round}, step {step}: ours, the kernel's; {text}"
-                );
-                if by_us.is_ok() {
-                    // Who is right where the two differ.
-                    assert_eq!(apply(&model, &act, time(TIME)), Ok(()), "the model: {text}");
-                    names.note(&act);
-                    history.push(text);
-                }
-            }
-            fs.sync().unwrap();
-            let a = snapshot::of(&fs);
-            drop((fs, mount));
-            // Mounted anew: the kernel does not tell all data that is only in its memory where it is asked for holes.
-            let b = snapshot::of_mounted(Mount::new(&theirs, "ro").path());
-            let different = differences(
-                &a,
-                &b,
-                Compare {
-                    times: false,
-                    blocks: false,
-                },
-            );
-            if !different.is_empty() {
-                let model = snapshot::of(&model);
-                let contents = Compare {
-                    times: false,
-                    blocks: false,
-                };
-                let path = different.lines().next().unwrap().trim_end_matches(':');
-                let steps: Vec<&str> = history
-                    .iter()
-                    .filter(|step| step.contains(path))
-                    .map(String::as_str)
-                    .collect();
-                panic!(
-                    "{options}, seed {seed}, round {round}: ours, the kernel's:\n{different}\nours, the model's:\n{}\n\
-                     the kernel's, the model's:\n{}\n{}",
-                    differences(&a, &model, contents),
-                    differences(&b, &model, contents),
-                    steps.join("\n"),
-                );
-            }
-            assert_consistent(&ours, &format!("{options}, seed {seed}, round {round}: ours"));
-            assert_consistent(
-                &theirs,
-                &format!("{options}, seed {seed}, round {round}: the kernel's"),
-            );
-            // Each goes on with what the other made.
-            std::fs::rename(&ours, dir.path().join("swap.img")).unwrap();
-            std::fs::rename(&theirs, &ours).unwrap();
-            std::fs::rename(dir.path().join("swap.img"), &theirs).unwrap();
+            "-t ext4 -O inline_data",
+        ][seed as usize % 6];
+        let options = all_options.as_deref().unwrap_or(options);
+        let dir = tempfile::tempdir().unwrap();
+        if std::panic::catch_unwind(|| agree_with_kernel(dir.path(), options, seed)).is_err() {
+            failed.push(seed);
         }
     }
+    assert!(
+        failed.is_empty(),
+        "what failed is told above, of the seeds {failed:?}"
+    );
 }
