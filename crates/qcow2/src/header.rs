@@ -3,9 +3,10 @@
 use crate::error::{Error, Result};
 use crate::extension::{BitmapsExtension, Extension};
 use crate::feature::{Autoclear, Compatible, FeatureName, Incompatible};
+use crate::io::read_padded;
 use crate::types::{Geometry, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES, MIN_CLUSTER_BITS};
 use byteorder::{BigEndian, ByteOrder};
-use disksmith_storage::{Storage, read_vec};
+use disksmith_storage::Storage;
 
 /// `QFI\xfb`.
 pub(crate) const MAGIC: u32 = 0x5146_49fb;
@@ -101,7 +102,10 @@ impl Header {
     /// that QEMU checks.
     pub fn load(file: &dyn Storage) -> Result<Self> {
         let image = file.name();
-        let fixed = read_vec(file, 0, file.size().min(SECTOR as u64) as usize)?;
+        // As QEMU, which reads whole sectors: what the last one of the file lacks reads as zeroes.
+        let there = file.size().next_multiple_of(SECTOR as u64);
+        let mut fixed = vec![0; there.min(SECTOR as u64) as usize];
+        read_padded(file, 0, &mut fixed)?;
         let fields = Fields {
             image: &image,
             bytes: &fixed,
@@ -130,7 +134,8 @@ impl Header {
             return Err(fields.fail("cluster_bits", 20, cluster_bits.into(), "not between 9 and 21"));
         }
         let cluster_size = 1u64 << cluster_bits;
-        let area = read_vec(file, 0, file.size().min(cluster_size) as usize)?;
+        let mut area = vec![0; there.min(cluster_size) as usize];
+        read_padded(file, 0, &mut area)?;
         Self::parse(&image, &area, version, cluster_bits)
     }
 

@@ -241,7 +241,7 @@ fn sound_images_are_found_sound_with_the_same_numbers() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(200), max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(100), max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_never_panics(damage in damage()) {
@@ -250,7 +250,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(50), max_shrink_iters: 20, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(25), max_shrink_iters: 20, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_is_found_as_qemu_img_finds_it(damage in damage()) {

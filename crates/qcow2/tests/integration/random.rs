@@ -170,7 +170,7 @@ fn cases() -> u32 {
     if std::env::var_os("DISKSMITH_LONG").is_some() {
         2000
     } else {
-        40
+        20
     }
 }
 
