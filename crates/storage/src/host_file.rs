@@ -132,6 +132,11 @@ impl HostFile {
         Self::adopt(file, path, OpenMode::Write, LockMode::Lock)
     }
 
+    /// The open file itself.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Takes over a file that is open already, under the name `path`.
     pub(crate) fn adopt(file: File, path: &Path, mode: OpenMode, lock: LockMode) -> Result<Self> {
         let fail = |source| Error::io(path.display().to_string(), "open", None, source);

@@ -4,10 +4,12 @@ use crate::error::{Error, Result};
 use crate::host_file::{HostFile, OpenMode};
 use crate::lock::LockMode;
 use crate::storage::Storage;
-use rustix::fs::RenameFlags;
+use rustix::fs::{AtFlags, RenameFlags};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,8 +32,8 @@ pub enum Durability {
     Deferred,
 }
 
-/// A file that is being made. It lies beside its target under a hidden name, and is removed again unless
-/// [`commit`](Self::commit) gives it its own.
+/// A file that is being made. It has no name, or where the filesystem does not allow that a hidden one beside its target, and is
+/// gone again unless [`commit`](Self::commit) gives it its own.
 #[derive(Debug)]
 pub struct NewFile {
     file: Arc<HostFile>,
@@ -43,7 +45,6 @@ impl NewFile {
     /// Starts a file that shall be called `target`, empty, open for reading and writing, and locked. Where `target`
     /// is a symbolic link to a file, that file is meant. A file that takes another's place gets its permissions.
     pub fn create(target: impl AsRef<Path>, existing: Existing) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let named = target.as_ref();
         let fail = |source| Error::io(named.display().to_string(), "create", None, source);
         if existing == Existing::Refuse && named.symlink_metadata().is_ok() {
@@ -56,46 +57,40 @@ impl NewFile {
         if target.is_dir() {
             return Err(fail(io::ErrorKind::IsADirectory.into()));
         }
-        // The name needs only to be free: each attempt takes another number.
-        for _ in 0..10_000 {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let temporary = target.with_file_name(hidden_name(file_name, count));
-            let opened = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .open(&temporary);
-            match opened {
-                Ok(file) => {
-                    if let Ok(old) = std::fs::metadata(&target) {
-                        // The owner may be another one; then the new file is as new files are.
-                        let _ = file.set_permissions(old.permissions());
-                    }
-                    let file =
-                        HostFile::adopt(file, named, OpenMode::Write, LockMode::Lock).inspect_err(|_| {
-                            let _ = std::fs::remove_file(&temporary);
-                        })?;
-                    return Ok(Self {
-                        file: Arc::new(file),
-                        temporary: Some(temporary),
-                        target,
-                    });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(fail(error)),
+        let directory = directory_of(&target);
+        let (file, temporary) = match open_nameless(directory) {
+            Some(file) => (file, None),
+            None => {
+                let (file, temporary) = with_free_name(&target, file_name, |temporary| {
+                    OpenOptions::new()
+                        .read(true)
+                        .write(true)
+                        .create_new(true)
+                        .open(temporary)
+                })
+                .map_err(fail)?;
+                (file, Some(temporary))
             }
+        };
+        if let Ok(old) = std::fs::metadata(&target) {
+            // The owner may be another one; then the new file is as new files are.
+            let _ = file.set_permissions(old.permissions());
         }
-        Err(fail(io::ErrorKind::AlreadyExists.into()))
+        let file = HostFile::adopt(file, named, OpenMode::Write, LockMode::Lock).inspect_err(|_| {
+            if let Some(temporary) = &temporary {
+                let _ = std::fs::remove_file(temporary);
+            }
+        })?;
+        Ok(Self {
+            file: Arc::new(file),
+            temporary,
+            target,
+        })
     }
 
     /// The file, to be written.
     pub fn file(&self) -> &Arc<HostFile> {
         &self.file
-    }
-
-    /// Where the file lies until it is committed.
-    pub fn temporary_path(&self) -> Option<&Path> {
-        self.temporary.as_deref()
     }
 
     /// Gives the file its name. On an error the file is removed, and what had the name before still has it.
@@ -104,12 +99,23 @@ impl NewFile {
         if durability == Durability::Sync {
             self.file.sync_all()?;
         }
-        let Some(temporary) = self.temporary.clone() else {
-            return Ok(Arc::clone(&self.file));
-        };
-        match existing {
-            Existing::Replace => std::fs::rename(&temporary, &self.target).map_err(fail)?,
-            Existing::Refuse => rename_to_free_name(&temporary, &self.target).map_err(fail)?,
+        match (self.temporary.clone(), existing) {
+            (None, Existing::Refuse) => give_name(self.file.file(), &self.target).map_err(fail)?,
+            (None, Existing::Replace) => {
+                let name = self.target.file_name().unwrap_or_default().to_owned();
+                let named = with_free_name(&self.target, &name, |temporary| {
+                    give_name(self.file.file(), temporary)
+                });
+                let ((), temporary) = named.map_err(fail)?;
+                self.temporary = Some(temporary.clone());
+                std::fs::rename(&temporary, &self.target).map_err(fail)?;
+            }
+            (Some(temporary), Existing::Replace) => {
+                std::fs::rename(&temporary, &self.target).map_err(fail)?
+            }
+            (Some(temporary), Existing::Refuse) => {
+                rename_to_free_name(&temporary, &self.target).map_err(fail)?
+            }
         }
         self.temporary = None;
         if durability == Durability::Sync {
@@ -127,6 +133,57 @@ impl Drop for NewFile {
             log::warn!("cannot remove {}: {error}", path.display());
         }
     }
+}
+
+/// The directory that a file lies in.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A file without a name in this directory, which is gone by itself when the process ends, however it ends. `None` where the
+/// filesystem, or the missing `/proc`, does not allow it.
+fn open_nameless(directory: &Path) -> Option<File> {
+    if !Path::new("/proc/self/fd").exists() {
+        return None;
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(libc::O_TMPFILE);
+    options.open(directory).ok()
+}
+
+/// Gives a file without a name its first one, which must be free (open(2), `O_TMPFILE`).
+fn give_name(file: &File, path: &Path) -> io::Result<()> {
+    let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(
+        rustix::fs::CWD,
+        descriptor,
+        rustix::fs::CWD,
+        path,
+        AtFlags::SYMLINK_FOLLOW,
+    )?;
+    Ok(())
+}
+
+/// Tries hidden names beside the target until one is free.
+fn with_free_name<T>(
+    target: &Path,
+    file_name: &std::ffi::OsStr,
+    mut make: impl FnMut(&Path) -> io::Result<T>,
+) -> io::Result<(T, PathBuf)> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..10_000 {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let temporary = target.with_file_name(hidden_name(file_name, count));
+        match make(&temporary) {
+            Ok(made) => return Ok((made, temporary)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 fn hidden_name(name: &std::ffi::OsStr, count: u32) -> OsString {
@@ -197,7 +254,6 @@ mod tests {
     fn leaves_nothing_when_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let new = NewFile::create(directory.path().join("x"), Existing::Refuse).unwrap();
-        assert_eq!(entries(directory.path()).len(), 1);
         drop(new);
         assert!(entries(directory.path()).is_empty());
     }

@@ -110,7 +110,7 @@ fn nothing_is_overwritten_and_nothing_left_half_done() {
     let error = clone_linked(&base, &[dir.join("old.qcow2")], &force, &NoProgress).unwrap_err();
     assert!(matches!(error, Error::HasClones { total: 1, .. }), "{error}");
     let error = clone_linked(&base, std::slice::from_ref(&base), &force, &NoProgress).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert_eq!(error.kind(), ErrorKind::Refused);
 }
 
 #[test]
