@@ -241,7 +241,7 @@ fn sound_images_are_found_sound_with_the_same_numbers() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(100), max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(60), max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_never_panics(damage in damage()) {
