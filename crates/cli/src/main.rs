@@ -14,6 +14,9 @@ mod qemu_img;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// The exit status after Ctrl-C and its like.
+const STOPPED: u8 = 130;
+
 fn main() -> ExitCode {
     if let Some(arguments) = qemu_img::called_by(std::env::args_os()) {
         return qemu_img::run(&arguments);
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     log_output::start(cli.globals.verbose);
     match commands::run(&cli) {
         Ok(status) => status,
+        Err(failure) if progress::was_stopped() => failure.exactly_status(STOPPED).report(),
         Err(failure) => failure.report(),
     }
 }

@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What to show.
@@ -107,18 +107,28 @@ impl Progress {
     }
 }
 
+/// The flag that a signal raises, once there is one.
+static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
 /// A flag that Ctrl-C (or SIGTERM) raises: long work looks at it and gives up tidily. A second signal ends the
 /// process at once.
 pub(crate) fn cancel_on_signal() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        let second = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag));
-        let first = signal_hook::flag::register(signal, Arc::clone(&flag));
-        if second.and(first).is_err() {
-            log::warn!("signal {signal} cannot be caught: it ends the program at once");
+    Arc::clone(STOP.get_or_init(|| {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let second = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag));
+            let first = signal_hook::flag::register(signal, Arc::clone(&flag));
+            if second.and(first).is_err() {
+                log::warn!("signal {signal} cannot be caught: it ends the program at once");
+            }
         }
-    }
-    flag
+        flag
+    }))
+}
+
+/// Whether a signal asked the program to stop.
+pub(crate) fn was_stopped() -> bool {
+    STOP.get().is_some_and(|flag| is_cancelled(flag))
 }
 
 /// Whether the user asked to stop.

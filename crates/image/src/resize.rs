@@ -4,7 +4,7 @@ use crate::create::MAX_SIZE;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::transaction::{DiskSpec, Transaction, TransactionOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The size that an image shall have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct ResizeOptions {
     pub shrink: bool,
     /// Resizes even an image that has clones.
     pub force: bool,
+    /// Where the redo log of a raw image goes, if not beside it.
+    pub log_dir: Option<PathBuf>,
 }
 
 /// Gives the disk in the image at `path` another size, rounded up to whole sectors of 512 bytes. What is new reads as zeroes. Returns
@@ -36,6 +38,7 @@ pub struct ResizeOptions {
 pub fn resize(path: &Path, size: NewSize, options: &ResizeOptions) -> Result<u64> {
     let edit = TransactionOptions {
         force: options.force,
+        log_dir: options.log_dir.clone(),
         ..TransactionOptions::default()
     };
     let spec = DiskSpec {

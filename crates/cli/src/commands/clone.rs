@@ -8,6 +8,9 @@ use disksmith_storage::Existing;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// So many clones are made at once at most.
+const MAX_CLONES: u64 = 1_000_000;
+
 /// Make linked clones of a template, or full copies
 ///
 /// A linked clone is a qcow2 overlay: it holds what is changed in it and reads the rest from its base, which it names
@@ -53,6 +56,12 @@ pub(crate) struct CloneArgs {
 
 pub(crate) fn run(args: &CloneArgs, globals: &Globals) -> Outcome {
     let targets = match (args.count, args.clones.as_slice()) {
+        (Some(count), _) if count == 0 || count > MAX_CLONES || args.start.checked_add(count).is_none() => {
+            return Err(Failure::usage(format!(
+                "--count {count} from {} is no number of clones: 1 to {MAX_CLONES} can be made at once",
+                args.start
+            )));
+        }
         (Some(count), [pattern]) => NamePattern::parse(pattern)?.names(args.start, count).collect(),
         (Some(_), _) => {
             return Err(Failure::usage(

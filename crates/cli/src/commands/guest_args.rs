@@ -13,13 +13,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub(crate) struct GuestArgs {
     /// A disk image of the guest; several in the order in which the guest has them
-    #[arg(
-        short = 'a',
-        long = "add",
-        value_name = "IMAGE",
-        required = true,
-        help_heading = "The guest"
-    )]
+    #[arg(short = 'a', long = "add", value_name = "IMAGE", help_heading = "The guest")]
     images: Vec<PathBuf>,
     /// Format of the images, instead of detecting it
     #[arg(long = "format", value_name = "FORMAT", help_heading = "The guest")]
@@ -41,6 +35,9 @@ impl GuestArgs {
     }
 
     fn options(&self) -> Outcome<GuestOptions> {
+        if self.images.is_empty() {
+            return Err(Failure::usage("no image is given").or_hint("name it with -a IMAGE"));
+        }
         let mounts = self
             .mounts
             .iter()

@@ -26,6 +26,9 @@ pub(crate) struct ResizeArgs {
     /// Resize even a base that has clones
     #[arg(long)]
     force: bool,
+    /// Where the redo log of a raw image goes, if not beside it
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
 }
 
 fn new_size(text: &str) -> Result<NewSize, String> {
@@ -41,6 +44,7 @@ pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
         format: args.format.map(Into::into),
         shrink: args.shrink,
         force: args.force,
+        log_dir: args.log_dir.clone(),
     };
     let unchanged = image_unchanged(std::slice::from_ref(&args.image));
     let size = resize(&args.image, args.size, &options).map_err(|e| unchanged(Failure::from(e)))?;

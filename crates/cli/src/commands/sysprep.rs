@@ -20,9 +20,8 @@ use std::process::ExitCode;
 /// nothing that was cleaned comes back, and the machine id stays empty.
 #[derive(Debug, Args)]
 pub(crate) struct SysprepArgs {
-    /// Which disks
     #[command(flatten)]
-    guest: Option<GuestArgs>,
+    guest: GuestArgs,
     #[command(flatten)]
     edit: EditArgs,
     /// Change the set of operations: `defaults,-logfiles,user-account`
@@ -52,9 +51,6 @@ pub(crate) fn run(args: &SysprepArgs, globals: &Globals) -> Outcome {
     if args.list_operations {
         return list(args);
     }
-    let Some(guest) = &args.guest else {
-        return Err(crate::failure::Failure::usage("no image is given").or_hint("disksmith sysprep -a IMAGE"));
-    };
     let cleaning: Vec<&'static SysprepOperation> = match (&args.operations, &args.enable) {
         (Some(list), _) => select_operations("--operations", list)?,
         (None, Some(list)) => select_operations("--enable", list)?,
@@ -63,10 +59,16 @@ pub(crate) fn run(args: &SysprepArgs, globals: &Globals) -> Outcome {
     let operations = args.customize.operations()?;
     let mut random = SystemRandom;
     let mut context = args.choices.context(&mut random);
-    let report = args.edit.edit(guest, globals, |found| {
+    let report = args.edit.edit(&args.guest, globals, |found| {
         sysprep(found, &cleaning, &operations, &mut context)
     })?;
-    show(&report, &args.report, args.edit.dry_run, guest.images(), globals)?;
+    show(
+        &report,
+        &args.report,
+        args.edit.dry_run,
+        args.guest.images(),
+        globals,
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

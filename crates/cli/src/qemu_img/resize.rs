@@ -101,6 +101,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         format: Some(format),
         shrink: arguments.has("shrink"),
         force: true,
+        log_dir: None,
     };
     if total != old {
         resize(&name.path, NewSize::To(total), &options).map_err(|error| explain(&error))?;

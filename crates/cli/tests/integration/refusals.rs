@@ -255,10 +255,17 @@ fn an_image_that_a_loop_device_stands_on() {
     make(&lab, "vm.raw", Layout::Bare, "");
     std::fs::create_dir(lab.path("mnt")).unwrap();
     let mount = lab.path("mnt");
-    lab.tool_args(&["mount", "-o", "loop,ro,noload", "vm.raw", mount.to_str().unwrap()]).ok();
+    lab.tool_args(&["mount", "-o", "loop,ro,noload", "vm.raw", mount.to_str().unwrap()])
+        .ok();
     let result = std::panic::catch_unwind(|| {
         let words = ["vm.raw", "/dev/loop", "mnt", "hint:"];
-        refused(&lab, "vm.raw", &["customize", "-a", "vm.raw", "--touch", "/x"], 5, &words);
+        refused(
+            &lab,
+            "vm.raw",
+            &["customize", "-a", "vm.raw", "--touch", "/x"],
+            5,
+            &words,
+        );
     });
     lab.tool_args(&["umount", mount.to_str().unwrap()]).ok();
     assert!(result.is_ok());
@@ -284,8 +291,20 @@ fn force_replaces_neither_what_is_in_use_nor_what_has_clones() {
         refused(&lab, "base.qcow2", &words, 6, &["c1.qcow2"]);
     }
     // a part of the source is no target
-    refused(&lab, "base.qcow2", &["clone", "--force", "c1.qcow2", "base.qcow2"], 6, &["base.qcow2"]);
-    refused(&lab, "c1.qcow2", &["customize", "-a", "c1.qcow2", "-a", "./c1.qcow2", "--touch", "/x"], 2, &["twice"]);
+    refused(
+        &lab,
+        "base.qcow2",
+        &["clone", "--force", "c1.qcow2", "base.qcow2"],
+        6,
+        &["base.qcow2"],
+    );
+    refused(
+        &lab,
+        "c1.qcow2",
+        &["customize", "-a", "c1.qcow2", "-a", "./c1.qcow2", "--touch", "/x"],
+        2,
+        &["twice"],
+    );
 
     let mut qemu = Command::new("qemu-io")
         .args(["-f", "qcow2", "c1.qcow2"])
@@ -295,10 +314,47 @@ fn force_replaces_neither_what_is_in_use_nor_what_has_clones() {
         .spawn()
         .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(700));
-    for line in ["create --force c1.qcow2 1M", "convert --force -O qcow2 other.raw c1.qcow2", "clone --force other.raw c1.qcow2"] {
+    for line in [
+        "create --force c1.qcow2 1M",
+        "convert --force -O qcow2 other.raw c1.qcow2",
+        "clone --force other.raw c1.qcow2",
+    ] {
         let words: Vec<&str> = line.split(' ').collect();
         refused(&lab, "c1.qcow2", &words, 5, &["qemu-io"]);
     }
     drop(qemu.stdin.take());
     qemu.wait().unwrap();
+}
+
+#[test]
+fn numbers_of_clones_that_cannot_be() {
+    if !judges(JUDGES) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.tool("qemu-img create -q -f qcow2 base.qcow2 10M").ok();
+    for count in ["0", "99999999999", "3 --start 18446744073709551615"] {
+        let words = format!("clone --count {count} base.qcow2 v%d");
+        lab.disksmith(&words).fails(2);
+    }
+    assert_eq!(std::fs::read_dir(lab.path(".")).unwrap().count(), 1);
+    assert!(lab.disksmith("sysprep --list-operations").ok().contains("machine-id *"));
+    lab.disksmith("sysprep").fails(2);
+}
+
+#[test]
+fn a_stopped_conversion_leaves_nothing() {
+    if !judges(JUDGES) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.write("big.raw", (0..200u32 << 18).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
+    for (signal, status) in [("-INT", Some(130)), ("-TERM", Some(130)), ("-KILL", None)] {
+        let mut child = lab.command(&["convert", "-q", "-O", "qcow2", "-c", "big.raw", "out.qcow2"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        lab.tool(&format!("kill {signal} {}", child.id())).ok();
+        assert_eq!(child.wait().unwrap().code(), status, "{signal}");
+        let left = std::fs::read_dir(lab.path(".")).unwrap().count();
+        assert_eq!(left, 1, "{signal} left a file");
+    }
 }
