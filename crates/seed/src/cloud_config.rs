@@ -4,7 +4,6 @@
 //! main configuration takes from user-data besides.
 
 use crate::diagnostic::Findings;
-use crate::suggest::nearest;
 use crate::yaml::{self, Type, Yaml};
 
 /// What the value of a key may be.
@@ -238,7 +237,9 @@ pub(crate) fn unknown_key<'a>(
     place: &str,
     findings: &mut Findings,
 ) {
-    let fix = nearest(name, known).map(|near| format!("did you mean {near}?"));
+    let fix = findings
+        .suggestion(name, known)
+        .map(|near| format!("did you mean {near}?"));
     findings.warning(
         "unknown-key",
         key.at,

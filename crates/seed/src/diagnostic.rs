@@ -1,5 +1,6 @@
 //! What is wrong with a document, and where.
 
+use crate::suggest::nearest;
 use std::fmt;
 
 /// How bad a finding is.
@@ -61,10 +62,30 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// So many findings of each severity are told of one document; the rest is only counted.
+const MAX_OF_EACH: usize = 50;
+/// So many bytes of a message are kept: what it quotes may be as long as the document.
+const MAX_MESSAGE: usize = 400;
+/// For so many words of one document a nearest one is looked for.
+const MAX_SUGGESTIONS: usize = 100;
+
+/// Findings of one severity that are not told one by one.
+#[derive(Debug, Clone, Copy)]
+struct Dropped {
+    severity: Severity,
+    count: usize,
+    /// Line and column of the first.
+    at: (usize, usize),
+}
+
 /// Gathers the findings of one document.
 #[derive(Debug)]
 pub(crate) struct Findings {
     file: String,
+    dropped: Vec<Dropped>,
+    suggestions: usize,
+    /// How many documents stand around the part that is looked at.
+    pub(crate) depth: usize,
     /// Lines before the part that is looked at (a part of a MIME archive).
     pub(crate) line_offset: usize,
     pub(crate) list: Vec<Diagnostic>,
@@ -74,6 +95,9 @@ impl Findings {
     pub(crate) fn new(file: &str) -> Self {
         Self {
             file: file.into(),
+            dropped: Vec::new(),
+            suggestions: 0,
+            depth: 0,
             line_offset: 0,
             list: Vec::new(),
         }
@@ -87,15 +111,40 @@ impl Findings {
         message: impl Into<String>,
         fix: Option<String>,
     ) {
+        let line = line.saturating_add(self.line_offset);
+        if self.list.iter().filter(|d| d.severity == severity).count() >= MAX_OF_EACH {
+            match self.dropped.iter_mut().find(|d| d.severity == severity) {
+                Some(dropped) => dropped.count = dropped.count.saturating_add(1),
+                None => self.dropped.push(Dropped {
+                    severity,
+                    count: 1,
+                    at: (line, column),
+                }),
+            }
+            return;
+        }
         self.list.push(Diagnostic {
             file: self.file.clone(),
-            line: line.saturating_add(self.line_offset),
+            line,
             column,
             severity,
             code,
-            message: message.into(),
-            fix,
+            message: shortened(message.into()),
+            fix: fix.map(shortened),
         });
+    }
+
+    /// The word of `known` that is nearest to `word`, while there are not too many such words in the document.
+    pub(crate) fn suggestion<'a>(
+        &mut self,
+        word: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Option<&'a str> {
+        if self.suggestions >= MAX_SUGGESTIONS {
+            return None;
+        }
+        self.suggestions += 1;
+        nearest(word, known)
     }
 
     pub(crate) fn error(
@@ -125,6 +174,36 @@ impl Findings {
     /// The findings in the order of the document.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|d| (d.line, d.column));
+        self.dropped.sort_by_key(|d| std::cmp::Reverse(d.severity));
+        for Dropped {
+            severity,
+            count,
+            at: (line, column),
+        } in self.dropped
+        {
+            let ending = if count == 1 { "" } else { "s" };
+            self.list.push(Diagnostic {
+                file: self.file.clone(),
+                line,
+                column,
+                severity,
+                code: "and-more",
+                message: format!("and {count} more {severity}{ending} from here on"),
+                fix: None,
+            });
+        }
         self.list
     }
+}
+
+/// A message without its middle where that is long.
+fn shortened(message: String) -> String {
+    if message.len() <= MAX_MESSAGE {
+        return message;
+    }
+    let boundary = |from: usize| (from..message.len()).find(|at| message.is_char_boundary(*at));
+    let start = boundary(MAX_MESSAGE / 2).unwrap_or(0);
+    let end = boundary(message.len() - MAX_MESSAGE / 2).unwrap_or(message.len());
+    let (first, last) = (message.get(..start), message.get(end..));
+    format!("{}…{}", first.unwrap_or(""), last.unwrap_or(""))
 }

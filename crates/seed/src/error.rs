@@ -30,6 +30,22 @@ pub enum Error {
         /// The part.
         name: String,
     },
+    /// A label, host name or instance id that nothing can use.
+    #[error("the {setting} {value:?} {reason}")]
+    Setting {
+        /// Which one.
+        setting: &'static str,
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A label that NoCloud does not look for.
+    #[error("no cloud-init finds a seed with the label {label:?}: NoCloud looks for cidata and CIDATA")]
+    LabelNotSearched {
+        /// What was given.
+        label: String,
+    },
     /// The volume cannot be made or written.
     #[error(transparent)]
     Volume(#[from] disksmith_iso9660::Error),
@@ -47,7 +63,11 @@ fn summary(diagnostics: &[Diagnostic]) -> String {
 impl Diagnose for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid { .. } | Self::MetaData { .. } | Self::PartType { .. } => ErrorKind::Usage,
+            Self::Invalid { .. }
+            | Self::MetaData { .. }
+            | Self::PartType { .. }
+            | Self::Setting { .. }
+            | Self::LabelNotSearched { .. } => ErrorKind::Usage,
             Self::Volume(inner) => inner.kind(),
         }
     }
@@ -61,6 +81,16 @@ impl Diagnose for Error {
             Self::PartType { .. } => {
                 Some("give its type as FILE:TYPE, such as setup.sh:x-shellscript".into())
             }
+            Self::Setting { setting, .. } => Some(match *setting {
+                "label" => "leave the label away for cidata, which NoCloud looks for".into(),
+                "host name" => "give letters, digits and hyphens, with dots between parts".into(),
+                _ => "give it a value, or leave it away to have one made".into(),
+            }),
+            Self::LabelNotSearched { .. } => Some(
+                "leave the label away; if fs_label in the guest's configuration of the NoCloud datasource names this one, \
+                 --no-validate takes it"
+                    .into(),
+            ),
             Self::Volume(inner) => inner.hint(),
         }
     }

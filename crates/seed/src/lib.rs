@@ -12,6 +12,7 @@ mod mime;
 mod network_config;
 mod nocloud;
 mod quick;
+mod settings;
 mod suggest;
 mod user_data;
 mod yaml;

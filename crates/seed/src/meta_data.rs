@@ -79,7 +79,9 @@ pub(crate) fn check(text: &str, findings: &mut Findings) {
         let Some(name) = key.text() else { continue };
         if !KEYS.contains(&name)
             && name != "<<"
-            && let Some(near) = nearest(name, KEYS.iter().copied()).filter(|n| *n != "instance-id")
+            && let Some(near) = findings
+                .suggestion(name, KEYS.iter().copied())
+                .filter(|n| *n != "instance-id")
         {
             let message = format!("cloud-init reads no key {name:?} of meta-data");
             findings.warning("unknown-key", key.at, message, format!("did you mean {near}?"));
@@ -131,9 +133,12 @@ pub(crate) fn with_key(text: &str, key: &str, value: &str) -> Option<String> {
     if root.entry(key).is_some() {
         return None;
     }
-    let chars: Vec<char> = text.chars().collect();
-    let (before, after) = chars.split_at(root.index.min(chars.len()));
-    let (mut out, rest): (String, String) = (before.iter().collect(), after.iter().collect());
+    let split = text
+        .char_indices()
+        .nth(root.index)
+        .map_or(text.len(), |(at, _)| at);
+    let (before, rest) = text.split_at_checked(split)?;
+    let mut out = before.to_string();
     if let Some(inner) = rest.strip_prefix('{') {
         let separator = if entries.is_empty() { "" } else { ", " };
         out.push_str(&format!("{{\"{key}\": {}{separator}{inner}", json(value)));

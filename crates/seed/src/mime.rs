@@ -22,7 +22,10 @@ const TYPES: [&str; 14] = [
     "text/x-not-multipart",
 ];
 
-/// The head of a message or part: names in lower case, values unfolded.
+/// The fields of a head that matter here.
+const FIELDS: [&str; 2] = ["content-type", "content-transfer-encoding"];
+
+/// The head of a message or part: those of [`FIELDS`] that it has, the first of each, names in lower case, values unfolded.
 struct Head {
     fields: Vec<(String, String)>,
     /// Lines that the head takes, the empty one after it among them.
@@ -33,6 +36,7 @@ impl Head {
     fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
         let mut fields: Vec<(String, String)> = Vec::new();
         let mut count = 0;
+        let mut kept = false;
         for line in lines {
             count += 1;
             let line = line.trim_end_matches('\r');
@@ -40,12 +44,16 @@ impl Head {
                 break;
             }
             if line.starts_with([' ', '\t']) {
-                if let Some((_, value)) = fields.last_mut() {
+                if let Some((_, value)) = fields.last_mut().filter(|_| kept) {
                     value.push(' ');
                     value.push_str(line.trim());
                 }
             } else if let Some((name, value)) = line.split_once(':') {
-                fields.push((name.trim().to_ascii_lowercase(), value.trim().to_string()));
+                let name = name.trim().to_ascii_lowercase();
+                kept = FIELDS.contains(&name.as_str()) && !fields.iter().any(|(n, _)| *n == name);
+                if kept {
+                    fields.push((name, value.trim().to_string()));
+                }
             }
         }
         Self { fields, lines: count }
@@ -102,34 +110,43 @@ pub(crate) fn check(text: &str, findings: &mut Findings) {
         return;
     };
     let (open, close) = (format!("--{boundary}"), format!("--{boundary}--"));
-    let lines: Vec<&str> = text.split('\n').collect();
-    let marks: Vec<(usize, bool)> = lines
-        .iter()
-        .enumerate()
-        .filter_map(|(index, line)| match line.trim_end() {
-            l if l == open => Some((index, false)),
-            l if l == close => Some((index, true)),
-            _ => None,
-        })
-        .collect();
-    if !marks.iter().any(|(_, closing)| !closing) {
+    // Each part goes from the line after its boundary to the next boundary.
+    let mut part: Option<(usize, usize)> = None;
+    let (mut opened, mut closed) = (false, false);
+    let (mut at, mut number) = (0, 0);
+    for line in text.split('\n') {
+        let next = (at + line.len() + 1).min(text.len());
+        let (opening, closing) = (line.trim_end() == open, line.trim_end() == close);
+        if opening || closing {
+            if let Some((start, first)) = part.take() {
+                check_part_at(text, start..at.saturating_sub(1), first, findings);
+            }
+            opened |= opening;
+            if closing {
+                closed = true;
+                break;
+            }
+            part = Some((next, number + 1));
+        }
+        at = next;
+        number += 1;
+    }
+    if let Some((start, first)) = part {
+        check_part_at(text, start..text.len(), first, findings);
+    }
+    if !opened {
         let message =
             format!("no part starts with the boundary {open:?}; cloud-init would ignore the document");
         findings.error("mime-boundary", (1, 1), message, None);
-        return;
-    }
-    if !marks.iter().any(|(_, closing)| *closing) {
+    } else if !closed {
         let message = format!("the archive does not end in {close:?}");
-        findings.warning("mime-end", (lines.len(), 1), message, None);
+        findings.warning("mime-end", (number, 1), message, None);
     }
-    for (at, (start, closing)) in marks.iter().enumerate() {
-        if *closing {
-            break;
-        }
-        let end = marks.get(at + 1).map_or(lines.len(), |(next, _)| *next);
-        let part = lines.get(start + 1..end).unwrap_or(&[]).join("\n");
-        check_part(&Head::parse(part.split('\n')), &part, start + 1, findings);
-    }
+}
+
+fn check_part_at(text: &str, range: std::ops::Range<usize>, line_offset: usize, findings: &mut Findings) {
+    let part = text.get(range).unwrap_or("");
+    check_part(&Head::parse(part.split('\n')), part, line_offset, findings);
 }
 
 /// Checks one part, which starts after `line_offset` lines.
@@ -139,7 +156,8 @@ fn check_part(head: &Head, part: &str, line_offset: usize, findings: &mut Findin
     let content_type = head.content_type().unwrap_or_else(|| "text/plain".into());
     if !TYPES.contains(&content_type.as_str()) && !content_type.starts_with("multipart/") {
         let message = format!("a part of type {content_type:?}, which cloud-init does not handle");
-        let fix = crate::suggest::nearest(&content_type, TYPES).map(|t| format!("did you mean {t}?"));
+        let near = findings.suggestion(&content_type, TYPES);
+        let fix = near.map(|t| format!("did you mean {t}?"));
         findings.warning("mime-type", (1, 1), message, fix);
     }
     let encoding = head
@@ -147,17 +165,16 @@ fn check_part(head: &Head, part: &str, line_offset: usize, findings: &mut Findin
         .unwrap_or("7bit")
         .to_ascii_lowercase();
     if matches!(encoding.as_str(), "7bit" | "8bit" | "binary") {
-        let body: Vec<&str> = part.split('\n').skip(head.lines).collect();
+        let body = user_data::behind_lines(part, head.lines);
         findings.line_offset = findings.line_offset.saturating_add(head.lines);
-        let body = body.join("\n");
         match content_type.as_str() {
-            "text/cloud-config" => cloud_config::check(&body, findings),
+            "text/cloud-config" => cloud_config::check(body, findings),
             "text/plain"
             | "text/x-not-multipart"
             | "text/x-shellscript"
             | "text/cloud-config-archive"
             | "text/jinja2" => {
-                user_data::check_text(&body, findings);
+                user_data::check_text(body, findings);
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Findings, Severity};
 use crate::error::{Error, Result};
-use crate::{meta_data, network_config, user_data};
+use crate::{meta_data, network_config, settings, user_data};
 use disksmith_iso9660::{Attributes, ImageTree, IsoImage, Options, Source};
 use disksmith_storage::{Durability, Existing};
 use disksmith_vfs::Timestamp;
@@ -142,12 +142,29 @@ impl NoCloud {
         out
     }
 
+    /// Checks everything that is no document: label, host name, instance id. [`NoCloud::build`] does so too.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]; [`Error::LabelNotSearched`] where `options.validate` is set.
+    pub fn check_settings(&self, options: &BuildOptions) -> Result<()> {
+        settings::check_label(&options.label, options.validate)?;
+        if let Some(name) = &self.local_hostname {
+            settings::check_hostname(name)?;
+        }
+        if let Some(id) = &self.instance_id {
+            settings::check_instance_id(id)?;
+        }
+        Ok(())
+    }
+
     /// Makes the seed.
     ///
     /// # Errors
     /// [`Error::Invalid`] with all findings where a document has errors and `options.validate` is set;
-    /// [`Error::MetaData`] where something must be added to meta-data that is no mapping.
+    /// [`Error::MetaData`] where something must be added to meta-data that is no mapping; [`Error::Setting`] for a label, host
+    /// name or instance id that nothing can use; [`Error::LabelNotSearched`] where `options.validate` is set.
     pub fn build(&self, options: &BuildOptions) -> Result<Seed> {
+        self.check_settings(options)?;
         let diagnostics = self.validate();
         if options.validate && diagnostics.iter().any(|d| d.severity == Severity::Error) {
             return Err(Error::Invalid { diagnostics });

@@ -1,16 +1,26 @@
 //! "Did you mean": the nearest word of a list.
 
+/// So many characters of a word are compared, more than any word that is known has.
+const MAX_WORD: usize = 64;
+
 /// The word of `known` that is nearest to `word`, if it is near at all.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let normal = |text: &str| text.to_ascii_lowercase().replace('-', "_");
+    let normal = |text: &str| -> String {
+        let start = text.chars().take(MAX_WORD);
+        start
+            .map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() })
+            .collect()
+    };
     let word = normal(word);
-    let limit = match word.chars().count() {
+    let length = word.chars().count();
+    let limit = match length {
         0..=3 => 1,
         4..=7 => 2,
         _ => 3,
     };
     known
         .into_iter()
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| (distance(&word, &normal(candidate)), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
@@ -19,8 +29,8 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// How many characters must be put in, left out, changed, or swapped with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().take(64).collect();
-    let b: Vec<char> = b.chars().take(64).collect();
+    let a: Vec<char> = a.chars().take(MAX_WORD).collect();
+    let b: Vec<char> = b.chars().take(MAX_WORD).collect();
     let mut before_last = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for (i, ca) in a.iter().enumerate() {

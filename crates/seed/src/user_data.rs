@@ -14,6 +14,10 @@ use std::io::Read;
 
 /// The most that a compressed document may become.
 const MAX_DECOMPRESSED: u64 = 16 << 20;
+/// So many documents may stand in each other: parts of archives, bodies of templates.
+const MAX_DEPTH: usize = 8;
+/// So many characters of a line that should be a header are looked at.
+const MAX_HEADER: usize = 200;
 /// Where cloud-init looks for `MIME-Version:`.
 const MIME_WINDOW: usize = 4096;
 
@@ -181,7 +185,7 @@ pub(crate) fn check_text(text: &str, findings: &mut Findings) {
         return;
     };
     if kind == UserDataKind::Mime {
-        mime::check(text, findings);
+        deeper(findings, |findings| mime::check(text, findings));
         return;
     }
     let blank = text.lines().take_while(|l| l.trim().is_empty()).count();
@@ -239,8 +243,16 @@ fn check_kind(kind: UserDataKind, text: &str, blank: usize, findings: &mut Findi
 
 /// Empty lines in place of the first ones, so that positions stay.
 fn after_line(text: &str, line: usize) -> String {
-    let body: Vec<&str> = text.split('\n').skip(line).collect();
-    "\n".repeat(line) + &body.join("\n")
+    "\n".repeat(line) + behind_lines(text, line)
+}
+
+/// What stands behind the first lines.
+pub(crate) fn behind_lines(text: &str, lines: usize) -> &str {
+    let Some(last) = lines.checked_sub(1) else {
+        return text;
+    };
+    let end = text.match_indices('\n').nth(last);
+    end.and_then(|(at, _)| text.get(at + 1..)).unwrap_or("")
 }
 
 /// What stands after the header on its line.
@@ -296,6 +308,11 @@ fn no_header(text: &str, findings: &mut Findings) {
         return;
     };
     let line = text.lines().nth(number).unwrap_or("").trim();
+    let end = line
+        .char_indices()
+        .nth(MAX_HEADER)
+        .map_or(line.len(), |(at, _)| at);
+    let line = line.get(..end).unwrap_or(line);
     // The header may stand further down.
     let later = text.lines().enumerate().skip(number).find(|(_, l)| {
         HEADERS
@@ -462,8 +479,20 @@ fn check_template(text: &str, line: usize, findings: &mut Findings) {
             fix,
         );
     } else if !body.contains("{{") && !body.contains("{%") && !body.contains("{#") {
-        check_kind(kind, &body, line, findings);
+        deeper(findings, |findings| check_kind(kind, &body, line, findings));
     }
+}
+
+/// Checks a document inside of another, unless too many stand around it already.
+fn deeper(findings: &mut Findings, check: impl FnOnce(&mut Findings)) {
+    if findings.depth >= MAX_DEPTH {
+        let message = format!("more than {MAX_DEPTH} documents in each other");
+        findings.error("documents-depth", (1, 1), message, None);
+        return;
+    }
+    findings.depth += 1;
+    check(findings);
+    findings.depth -= 1;
 }
 
 fn check_archive(text: &str, findings: &mut Findings) {

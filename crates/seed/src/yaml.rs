@@ -1,10 +1,18 @@
 //! YAML with positions: what PyYAML, which cloud-init uses, would make of a document, and where it would stop.
 
+mod position;
+mod tag;
+
 use crate::diagnostic::Findings;
+use position::{Place, tab_before};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use tag::Tagged;
 
 /// Deeper nesting than this is refused.
 const MAX_DEPTH: usize = 128;
+
+/// More values than this are not kept; cloud-init itself would take minutes to load them.
+const MAX_VALUES: usize = 100_000;
 
 /// A value and where it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,11 +155,13 @@ enum Open {
 /// Reads one document. Faults go to `findings`; after an error there is no value. A document without content is
 /// `Ok(None)`.
 pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>, ()> {
-    let lines: Vec<&str> = text.lines().collect();
+    let mut place = Place::new(text);
     let mut parser = Parser::new_from_str(text);
     let mut stack: Vec<Open> = Vec::new();
     let mut root = None;
     let mut documents = 0usize;
+    let mut values = 0usize;
+    let mut depth = 0usize;
     let mut tab_told = false;
     while let Some(event) = parser.next_event() {
         let (event, span) = match event {
@@ -159,7 +169,7 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
             Err(error) => {
                 let marker = error.marker();
                 if !tab_told {
-                    syntax_error(&lines, (marker.line(), marker.col() + 1), error.info(), findings);
+                    syntax_error(text, (marker.line(), marker.col() + 1), error.info(), findings);
                 }
                 return Err(());
             }
@@ -167,12 +177,30 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
         let at = position(&span);
         if !tab_told
             && !span.is_empty_span()
-            && let Some(column) = tab_before(&lines, at)
+            && let Some(column) = tab_before(&mut place, at)
         {
             tab(at.0, column, findings);
             tab_told = true;
         }
         let index = span.start.index();
+        let tagged = match &event {
+            Event::Scalar(_, _, _, Some(found)) => Some(tag::check(found, Type::Text, at, findings)),
+            Event::SequenceStart(_, Some(found)) => Some(tag::check(found, Type::Sequence, at, findings)),
+            Event::MappingStart(_, Some(found)) => Some(tag::check(found, Type::Mapping, at, findings)),
+            _ => None,
+        };
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            Event::Scalar(..) | Event::Alias(_) => values += 1,
+            _ => {}
+        }
+        if values == MAX_VALUES + 1 && matches!(event, Event::Scalar(..) | Event::Alias(_)) {
+            let message = format!("more than {MAX_VALUES} values; only the syntax and the tags were checked");
+            findings.warning("yaml-size", at, message, None);
+            (stack, root) = (Vec::new(), None);
+        }
+        let built = values <= MAX_VALUES;
         let done = match event {
             Event::StreamStart | Event::StreamEnd | Event::Nothing | Event::DocumentEnd => None,
             Event::DocumentStart(_) => {
@@ -189,26 +217,7 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
                 }
                 None
             }
-            Event::Alias(_) => Some(Yaml {
-                value: Value::Opaque,
-                at,
-                index,
-            }),
-            Event::Scalar(text, style, _, tag) => {
-                let value = match tag {
-                    Some(tag) if !tag.is_yaml_core_schema() => Value::Opaque,
-                    Some(_) => Value::Scalar {
-                        text: text.into_owned(),
-                        plain: false,
-                    },
-                    None => Value::Scalar {
-                        text: text.into_owned(),
-                        plain: style == ScalarStyle::Plain,
-                    },
-                };
-                Some(Yaml { value, at, index })
-            }
-            Event::SequenceStart(..) | Event::MappingStart(..) if stack.len() >= MAX_DEPTH => {
+            Event::SequenceStart(..) | Event::MappingStart(..) if depth > MAX_DEPTH => {
                 findings.error(
                     "yaml-depth",
                     at,
@@ -216,6 +225,26 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
                     None,
                 );
                 return Err(());
+            }
+            _ if !built => None,
+            Event::Alias(_) => Some(Yaml {
+                value: Value::Opaque,
+                at,
+                index,
+            }),
+            Event::Scalar(text, style, _, _) => {
+                let value = match tagged {
+                    Some(Tagged::Other) => Value::Opaque,
+                    Some(Tagged::Text) => Value::Scalar {
+                        text: text.into_owned(),
+                        plain: false,
+                    },
+                    Some(Tagged::AsWritten) | None => Value::Scalar {
+                        text: text.into_owned(),
+                        plain: style == ScalarStyle::Plain,
+                    },
+                };
+                Some(Yaml { value, at, index })
             }
             Event::SequenceStart(..) => {
                 stack.push(Open::Sequence {
@@ -263,7 +292,7 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
             },
         }
     }
-    if tab_told {
+    if tab_told || values > MAX_VALUES {
         return Err(());
     }
     Ok(root.filter(|r: &Yaml| r.value_type() != Type::Null))
@@ -283,23 +312,6 @@ fn position(span: &Span) -> (usize, usize) {
     (span.start.line(), span.start.col() + 1)
 }
 
-/// The column of a tab in the white space before a position; PyYAML takes none there.
-fn tab_before(lines: &[&str], (line, column): (usize, usize)) -> Option<usize> {
-    let text = lines.get(line.checked_sub(1)?)?;
-    let before: Vec<char> = text.chars().take(column.checked_sub(1)?).collect();
-    let run = before
-        .iter()
-        .rev()
-        .take_while(|c| matches!(c, ' ' | '\t'))
-        .count();
-    let start = before.len() - run;
-    before
-        .iter()
-        .skip(start)
-        .position(|c| *c == '\t')
-        .map(|at| start + at + 1)
-}
-
 fn tab(line: usize, column: usize, findings: &mut Findings) {
     findings.error(
         "yaml-tab",
@@ -309,16 +321,16 @@ fn tab(line: usize, column: usize, findings: &mut Findings) {
     );
 }
 
-fn syntax_error(lines: &[&str], at: (usize, usize), info: &str, findings: &mut Findings) {
-    if let Some(column) = tab_before(lines, at) {
+fn syntax_error(text: &str, at: (usize, usize), info: &str, findings: &mut Findings) {
+    if let Some(column) = tab_before(&mut Place::new(text), at) {
         return tab(at.0, column, findings);
     }
     // The fault that a tab causes shows up at the tab, or on the line before or after.
     for line in [at.0, at.0.saturating_add(1), at.0.saturating_sub(1)] {
-        let Some(text) = line.checked_sub(1).and_then(|i| lines.get(i)) else {
+        let Some(row) = line.checked_sub(1).and_then(|i| text.lines().nth(i)) else {
             continue;
         };
-        let indent = text.chars().take_while(|c| matches!(c, ' ' | '\t'));
+        let indent = row.chars().take_while(|c| matches!(c, ' ' | '\t'));
         if let Some(column) = indent.clone().position(|c| c == '\t') {
             return tab(line, column + 1, findings);
         }
