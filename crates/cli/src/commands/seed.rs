@@ -12,12 +12,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The largest document that is read.
-const MAX_DOCUMENT: u64 = 64 << 20;
+/// The most that the documents of a seed may take together. cloud-init reads them by PyYAML, which takes minutes for so much,
+/// and keeps several copies in the guest; clouds allow 16 to 64 KiB.
+const MAX_DOCUMENTS: u64 = 16 << 20;
 
 /// Make the seed image that cloud-init reads at the first boot (NoCloud)
 ///
-/// What cloud-init would silently ignore is refused, with its line.
+/// What cloud-init would silently ignore is refused, with its line. All documents together may take 16 MiB.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  disksmith seed vm1-seed.iso --user-data user-data --meta-data meta-data \
@@ -44,13 +45,13 @@ pub(crate) struct SeedArgs {
     /// The instance-id in meta-data; a new one makes cloud-init run again
     #[arg(long, value_name = "ID")]
     instance_id: Option<String>,
-    /// Label of the volume
+    /// Label of the volume; any but cidata and CIDATA only with --no-validate, for guests whose fs_label names it
     #[arg(long, default_value = disksmith_seed::LABEL)]
     label: String,
-    /// Put the documents in as they are, unread
+    /// Put the documents in as they are, unread, and take any label
     #[arg(long)]
     no_validate: bool,
-    /// Replace a file that exists
+    /// Replace a file that exists, unless it is an image that has clones
     #[arg(long)]
     force: bool,
     /// How to print what was found and made
@@ -59,11 +60,15 @@ pub(crate) struct SeedArgs {
 }
 
 pub(crate) fn run(args: &SeedArgs, globals: &Globals) -> Outcome {
+    let unmade = || format!("no {} was made", args.output.display());
+    let mut room = MAX_DOCUMENTS;
+    let mut read =
+        |path: &Option<PathBuf>| read(path.as_deref(), &mut room).map_err(|f| f.unchanged(unmade()));
     let seed = NoCloud {
-        user_data: read(args.user_data.as_deref())?,
-        meta_data: read(args.meta_data.as_deref())?,
-        network_config: read(args.network_config.as_deref())?,
-        vendor_data: read(args.vendor_data.as_deref())?,
+        user_data: read(&args.user_data)?,
+        meta_data: read(&args.meta_data)?,
+        network_config: read(&args.network_config)?,
+        vendor_data: read(&args.vendor_data)?,
         local_hostname: args.hostname.clone(),
         instance_id: args.instance_id.clone(),
         name: args
@@ -76,6 +81,13 @@ pub(crate) fn run(args: &SeedArgs, globals: &Globals) -> Outcome {
         validate: !args.no_validate,
         ..BuildOptions::new(clock::now()?)
     };
+    seed.check_settings(&options)
+        .map_err(|e| Failure::from(e).unchanged(unmade()))?;
+    // Replacing a base would destroy its clones, which no --force is meant to allow.
+    if args.force && args.output.is_file() {
+        disksmith_image::refuse_if_cloned(&args.output)
+            .map_err(|e| Failure::from(e).unchanged(args.output.display().to_string()))?;
+    }
     let found = if args.no_validate {
         Vec::new()
     } else {
@@ -97,7 +109,7 @@ pub(crate) fn run(args: &SeedArgs, globals: &Globals) -> Outcome {
             "{errors} error{} in the documents of the seed",
             if errors == 1 { "" } else { "s" }
         ))
-        .unchanged(format!("no {} was made", args.output.display()))
+        .unchanged(unmade())
         .or_hint("mend the lines named above; --no-validate puts them in as they are"));
     }
     let made = seed.build(&options)?;
@@ -128,29 +140,26 @@ pub(crate) fn run(args: &SeedArgs, globals: &Globals) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(path: Option<&Path>) -> Outcome<Option<Document>> {
+/// Reads a document, which takes from the room that all have together.
+fn read(path: Option<&Path>, room: &mut u64) -> Outcome<Option<Document>> {
     let Some(path) = path else { return Ok(None) };
     let fail = |error| Failure::io("read", path, &error);
-    let mut bytes = Vec::new();
-    let size = if path.as_os_str() == "-" {
-        std::io::stdin()
-            .take(MAX_DOCUMENT + 1)
-            .read_to_end(&mut bytes)
-            .map_err(fail)?
+    let source: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin())
     } else {
-        std::fs::File::open(path)
-            .map_err(fail)?
-            .take(MAX_DOCUMENT + 1)
-            .read_to_end(&mut bytes)
-            .map_err(fail)?
+        Box::new(std::fs::File::open(path).map_err(fail)?)
     };
-    if size as u64 > MAX_DOCUMENT {
+    let mut bytes = Vec::new();
+    source.take(*room + 1).read_to_end(&mut bytes).map_err(fail)?;
+    let Some(rest) = room.checked_sub(bytes.len() as u64) else {
         let message = format!(
-            "{} is larger than 64 MiB, which is no document for cloud-init",
+            "with {} the documents of the seed are larger than 16 MiB together, more than cloud-init could use",
             path.display()
         );
-        return Err(Failure::new(ErrorKind::Usage, message));
-    }
+        return Err(Failure::new(ErrorKind::Usage, message)
+            .or_hint("let the guest fetch large files by runcmd or #include"));
+    };
+    *room = rest;
     Ok(Some(Document::new(path.display().to_string(), bytes)))
 }
 
