@@ -18,6 +18,7 @@ pub fn can_mount() -> bool {
 
 /// A mounted image; unmounted when dropped.
 pub struct Mount {
+    image: PathBuf,
     dir: tempfile::TempDir,
     mounted: bool,
 }
@@ -46,7 +47,11 @@ impl Mount {
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
-        Ok(Self { dir, mounted: true })
+        Ok(Self {
+            image: image.to_owned(),
+            dir,
+            mounted: true,
+        })
     }
 
     /// Where it is mounted.
@@ -72,12 +77,27 @@ impl Mount {
         self.unmount();
     }
 
+    /// Waits until the loop device is gone: whoever else looks at it keeps it for a moment, and what the kernel still
+    /// holds for it is written to the image only then.
+    fn wait_for_device(&self) {
+        for _ in 0..100 {
+            if run("losetup", &["-j", self.image.to_str().unwrap()])
+                .stdout
+                .is_empty()
+            {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        eprintln!("{} keeps its loop device", self.image.display());
+    }
+
     fn unmount(&mut self) {
         if std::mem::take(&mut self.mounted) {
             let path = self.dir.path().to_str().unwrap();
             for _ in 0..50 {
                 if run("umount", &[path]).status.success() {
-                    return;
+                    return self.wait_for_device();
                 }
                 std::thread::sleep(std::time::Duration::from_millis(100));
             }
