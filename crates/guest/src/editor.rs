@@ -312,7 +312,7 @@ impl<'a> Editor<'a> {
     }
 
     /// Where a path ends once links in its last place are followed; for files that were made through a dangling link.
-    fn real_path(&self, path: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn real_path(&self, path: &[u8]) -> Result<Vec<u8>> {
         let mut path = path.to_vec();
         for _ in 0..40 {
             if !self.tree.is_symlink(&path) {

@@ -106,6 +106,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A link in the guest that leads where a user of the guest wants it, perhaps to root's files.
+    #[error("{path} in the guest: {reason}")]
+    LinkRefused {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file of the guest cannot be understood.
     #[error("{path} in the guest, line {line}: {reason}")]
     Malformed {
@@ -228,7 +236,7 @@ impl Diagnose for Error {
             | Self::NoSuchTimezone { .. } => ErrorKind::NotFound,
             Self::RootUnreadable { class, .. } => *class,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
-            Self::SeveralOperatingSystems { .. } => ErrorKind::Refused,
+            Self::SeveralOperatingSystems { .. } | Self::LinkRefused { .. } => ErrorKind::Refused,
             Self::Usage { .. } => ErrorKind::Usage,
             Self::Expression {
                 source: EditError::Syntax { .. },
@@ -262,6 +270,9 @@ impl Diagnose for Error {
             }
             Self::NoSuchUser { .. } => {
                 "name a user of the guest's /etc/passwd; users that cloud-init makes exist only after the first boot".into()
+            }
+            Self::LinkRefused { path, .. } => {
+                format!("where it is of no use, --delete {path} before --ssh-inject removes it")
             }
             Self::NoSuchTimezone { has_zones: false, .. } => {
                 "the guest has no time zone data (package tzdata): install it there first".into()

@@ -3,6 +3,7 @@
 mod file_operations;
 mod firstboot;
 mod hostname;
+mod key_place;
 mod password;
 mod session;
 mod ssh_key;

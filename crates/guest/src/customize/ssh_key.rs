@@ -1,5 +1,6 @@
 //! Public keys in a user's `authorized_keys`.
 
+use super::key_place::{check_file, check_home, check_link};
 use super::session::Session;
 use crate::editor::{NewFile, join};
 use crate::error::{Error, Result};
@@ -7,8 +8,12 @@ use crate::files::lines;
 use crate::selector::SshKeySelector;
 use disksmith_vfs::Owner;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+/// Bytes of a file of public keys.
+const MAX_KEYS: u64 = 1 << 20;
 
 pub(crate) fn inject(session: &mut Session<'_, '_>, user: &str, selector: &SshKeySelector) -> Result<()> {
     let keys = keys(selector, session.context.host_home.as_deref())?;
@@ -24,6 +29,7 @@ pub(crate) fn inject(session: &mut Session<'_, '_>, user: &str, selector: &SshKe
         uid: user.uid,
         gid: user.gid,
     };
+    check_home(editor, &user)?;
     if editor.metadata(&user.home)?.is_none() {
         // The directories above are root's.
         editor.create_dir_all(crate::editor::split(&user.home).0, NewFile::root(0o755))?;
@@ -37,6 +43,7 @@ pub(crate) fn inject(session: &mut Session<'_, '_>, user: &str, selector: &SshKe
         editor.note(format!("{} had no home directory", user.name));
     }
     let dir = join(&user.home, b".ssh");
+    check_link(editor, &user, &dir)?;
     match editor.metadata(&dir)? {
         Some(metadata) if metadata.is_dir() => {}
         Some(_) => return Err(Error::guest_path(&dir, "is not a directory")),
@@ -49,6 +56,8 @@ pub(crate) fn inject(session: &mut Session<'_, '_>, user: &str, selector: &SshKe
         )?,
     }
     let file = join(&dir, b"authorized_keys");
+    check_link(editor, &user, &file)?;
+    check_file(editor, &user, &file)?;
     let mut contents = match editor.metadata(&file)? {
         Some(_) => editor.read(&file)?,
         None => Vec::new(),
@@ -94,13 +103,14 @@ fn from_file(path: &Path) -> Result<Vec<String>> {
         path: path.to_owned(),
         reason,
     };
-    let size = fs::metadata(path)
-        .map_err(|e| Error::host("read", path, e))?
-        .len();
-    if size > 1 << 20 {
+    let mut contents = String::new();
+    // A device has no size, and may have no end.
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_KEYS + 1).read_to_string(&mut contents))
+        .map_err(|e| Error::host("read", path, e))?;
+    if contents.len() as u64 > MAX_KEYS {
         return Err(wrong("is too large for a file of public keys".into()));
     }
-    let contents = fs::read_to_string(path).map_err(|e| Error::host("read", path, e))?;
     public_keys(&contents).map_err(wrong)
 }
 
