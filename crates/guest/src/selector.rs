@@ -51,6 +51,9 @@ impl PasswordSelector {
             }
         };
         if let PasswordSource::Literal(password) = &source {
+            if password.is_empty() {
+                return Err("the password is empty; `disabled` and `locked` do without one".into());
+            }
             check_password(password)?;
         }
         Ok(Self { locked, source })

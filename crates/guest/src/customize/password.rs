@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use crate::crypt::{Scheme, hash_password, random_password};
-use crate::editor::NewFile;
+use crate::editor::{Editor, NewFile};
 use crate::error::{Error, Result};
 use crate::files::{
     password_scheme_of_login_defs, password_scheme_of_pam, set_passwd_field, set_shadow_password,
@@ -45,7 +45,7 @@ pub(crate) fn set(session: &mut Session<'_, '_>, user: &str, selector: &Password
     }
     let field = field.into_bytes();
     let editor = &mut session.editor;
-    match editor.read_if_file(SHADOW)? {
+    match shadow(editor, &found.password)? {
         Some(shadow) => {
             let new = set_shadow_password(&shadow, user, |_| field.clone()).unwrap_or_else(|| {
                 let days = editor.now().seconds.max(0) / 86_400;
@@ -86,6 +86,20 @@ pub(crate) fn set(session: &mut Session<'_, '_>, user: &str, selector: &Password
     Ok(())
 }
 
+/// The contents of `/etc/shadow`; `None` in a guest that has none and keeps its hashes in `/etc/passwd`, which everybody can read.
+fn shadow(editor: &Editor<'_>, passwd_field: &str) -> Result<Option<Vec<u8>>> {
+    let reason = match editor.link_metadata(SHADOW)? {
+        None if passwd_field == "x" => "is missing, though /etc/passwd says that the password is there",
+        None => return Ok(None),
+        Some(link) => match editor.metadata(SHADOW)? {
+            None if link.is_symlink() => "is a symbolic link that leads nowhere",
+            Some(file) if file.is_file() => return Ok(Some(editor.read(SHADOW)?)),
+            _ => "is not a regular file",
+        },
+    };
+    Err(Error::guest_path(SHADOW, reason))
+}
+
 /// The first line of a file of the host.
 pub(crate) fn from_file(path: &Path) -> Result<String> {
     let io = |e| Error::host("read", path, e);
@@ -104,8 +118,9 @@ pub(crate) fn from_file(path: &Path) -> Result<String> {
         String::from_utf8(line.to_vec()).map_err(|_| wrong("its first line is not UTF-8".into()))?;
     check_password(&password).map_err(wrong)?;
     if password.is_empty() {
-        return Err(wrong(
-            "its first line, which shall be the password, is empty".into(),
+        return Err(Error::usage(
+            path.display().to_string(),
+            "its first line, which shall be the password, is empty",
         ));
     }
     Ok(password)
