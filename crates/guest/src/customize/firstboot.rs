@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::files::{lines, text};
 use crate::inspect::{Family, Init};
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 const RUNNER: &[u8] = b"/usr/lib/virt-sysprep/firstboot.sh";
@@ -162,10 +163,14 @@ pub(crate) fn read_script(path: &Path) -> Result<Vec<u8>> {
     if metadata.is_dir() {
         return Err(wrong("is a directory, not a script"));
     }
-    if metadata.len() > MAX_SCRIPT {
+    let mut contents = Vec::new();
+    // A device has no size, and may have no end.
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_SCRIPT + 1).read_to_end(&mut contents))
+        .map_err(|e| Error::host("read", path, e))?;
+    if contents.len() as u64 > MAX_SCRIPT {
         return Err(wrong("is too large for a script"));
     }
-    let contents = fs::read(path).map_err(|e| Error::host("read", path, e))?;
     let first = contents.split(|b| *b == b'\n').next().unwrap_or_default();
     if first.starts_with(b"#!") && first.ends_with(b"\r") {
         return Err(wrong(

@@ -9,6 +9,7 @@ use crate::operation::Operation;
 use crate::report::{Report, SelinuxOutcome, Step};
 use crate::selector::{PasswordSource, SshKeySelector};
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 /// An edit under way.
@@ -119,14 +120,19 @@ fn check(operations: &[Operation], context: &Context<'_>) -> Result<()> {
                 }
             },
             Operation::Firstboot { script } => firstboot::read_script(script).map(|_| ()),
-            Operation::Upload { local, .. } => host_file(local).and_then(|is_dir| match is_dir {
-                true => Err(Error::HostContent {
-                    path: local.clone(),
-                    reason: "is a directory; --copy-in copies directories".into(),
-                }),
-                false => Ok(()),
-            }),
-            Operation::CopyIn { local, .. } => host_file(local).map(|_| ()),
+            Operation::Upload { local, .. } => {
+                let metadata = fs::metadata(local).map_err(|e| Error::host("read", local, e));
+                metadata.and_then(|metadata| match metadata.is_dir() {
+                    true => Err(Error::HostContent {
+                        path: local.clone(),
+                        reason: "is a directory; --copy-in copies directories".into(),
+                    }),
+                    false => check_source(local, &metadata),
+                })
+            }
+            Operation::CopyIn { local, .. } => fs::symlink_metadata(local)
+                .map_err(|e| Error::host("read", local, e))
+                .and_then(|metadata| check_source(local, &metadata)),
             _ => Ok(()),
         };
         checked.map_err(|error| error.in_operation(operation.describe()))?;
@@ -134,9 +140,27 @@ fn check(operations: &[Operation], context: &Context<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file of the host, which must be there, is a directory.
-fn host_file(path: &Path) -> Result<bool> {
-    std::fs::metadata(path)
-        .map(|m| m.is_dir())
-        .map_err(|e| Error::host("read", path, e))
+/// Refuses what has no contents of its own to copy: character devices, which may have no end, pipes and sockets.
+#[cfg(unix)]
+fn check_source(path: &Path, metadata: &fs::Metadata) -> Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    let what = if kind.is_char_device() {
+        "a character device"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        return Ok(());
+    };
+    Err(Error::HostContent {
+        path: path.to_owned(),
+        reason: format!("is {what}, not a file"),
+    })
+}
+
+#[cfg(not(unix))]
+fn check_source(_path: &Path, _metadata: &fs::Metadata) -> Result<()> {
+    Ok(())
 }
