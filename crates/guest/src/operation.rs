@@ -4,7 +4,12 @@ use crate::error::{Error, Result};
 use crate::files::text;
 use crate::perl::EditExpression;
 use crate::selector::{PasswordSelector, SshKeySelector};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// Bytes of a file of operations.
+const MAX_COMMANDS: u64 = 16 << 20;
 
 /// One operation on a guest.
 #[derive(Debug, Clone)]
@@ -273,30 +278,35 @@ pub const UNSUPPORTED_OPTIONS: &[(&str, bool, &str)] = &[
 ];
 
 impl Operation {
-    /// Parses an option (without dashes) and its argument.
+    /// Parses an option (without dashes) and its argument, in which paths and contents may be any bytes.
     ///
     /// # Errors
     /// [`Error::Usage`] for a wrong argument or an unknown option, [`Error::Unsupported`] for [`UNSUPPORTED_OPTIONS`],
     /// [`Error::Expression`] for an edit expression.
-    pub fn parse(option: &str, argument: &str, dialect: Dialect) -> Result<Self> {
+    pub fn parse(option: &str, argument: impl AsRef<[u8]>, dialect: Dialect) -> Result<Self> {
         let wrong = |reason: String| Error::usage(format!("--{option}"), reason);
-        let pair = |form: &str| {
-            argument
-                .split_once(':')
-                .ok_or_else(|| wrong(format!("{argument:?} is not of the form {form}")))
+        let argument = argument.as_ref();
+        let words = |bytes| {
+            let refused =
+                |_| wrong("holds bytes that are no UTF-8, which only paths and contents may".into());
+            std::str::from_utf8(bytes).map_err(refused)
         };
-        let path = |text: &str| guest_path(option, text);
-        let local = |text: &str| -> Result<PathBuf> {
+        let pair = |form: &str| {
+            split_once(argument)
+                .ok_or_else(|| wrong(format!("{:?} is not of the form {form}", shown(argument))))
+        };
+        let path = |text: &[u8]| guest_path(option, text);
+        let local = |text: &[u8]| -> Result<PathBuf> {
             if text.is_empty() {
                 Err(wrong("the local file is missing".into()))
             } else {
-                Ok(PathBuf::from(text))
+                host_path(text).ok_or_else(|| wrong("the local file's name is not UTF-8".into()))
             }
         };
         Ok(match option {
             "append-line" => {
                 let (file, line) = pair("FILE:LINE")?;
-                if line.contains('\n') {
+                if line.contains(&b'\n') {
                     return Err(wrong(
                         "the line holds a newline; use the option once for each line".into(),
                     ));
@@ -308,6 +318,7 @@ impl Operation {
             }
             "chmod" => {
                 let (mode, file) = pair("MODE:FILE")?;
+                let mode = words(mode)?;
                 let permissions = parse_mode(mode, dialect).ok_or_else(|| {
                     wrong(format!("{mode:?} is no mode: octal digits up to 7777 (as 0644)"))
                 })?;
@@ -317,23 +328,28 @@ impl Operation {
                 }
             }
             "chown" => {
-                let mut fields: Vec<&str> = argument.splitn(3, ':').collect();
+                let mut fields: Vec<&[u8]> = argument.splitn(3, |b| *b == b':').collect();
                 // USER:PATH, where the second field is a path already.
-                if fields.get(1).is_some_and(|second| second.starts_with('/')) {
-                    fields = argument.splitn(2, ':').collect();
+                if fields.get(1).is_some_and(|second| second.starts_with(b"/")) {
+                    fields = argument.splitn(2, |b| *b == b':').collect();
                 }
                 match fields.as_slice() {
                     [user, group, file] if !user.is_empty() && !group.is_empty() => Self::Chown {
-                        user: (*user).into(),
-                        group: Some((*group).into()),
+                        user: words(user)?.into(),
+                        group: Some(words(group)?.into()),
                         path: path(file)?,
                     },
                     [user, file] if !user.is_empty() => Self::Chown {
-                        user: (*user).into(),
+                        user: words(user)?.into(),
                         group: None,
                         path: path(file)?,
                     },
-                    _ => return Err(wrong(format!("{argument:?} is not of the form USER:GROUP:PATH"))),
+                    _ => {
+                        return Err(wrong(format!(
+                            "{:?} is not of the form USER:GROUP:PATH",
+                            shown(argument)
+                        )));
+                    }
                 }
             }
             "copy" => {
@@ -355,6 +371,7 @@ impl Operation {
             },
             "edit" => {
                 let (file, source) = pair("FILE:EXPR")?;
+                let source = words(source)?;
                 let expression = EditExpression::parse(source).map_err(|error| Error::Expression {
                     expression: source.into(),
                     source: error,
@@ -367,14 +384,14 @@ impl Operation {
             "firstboot" => Self::Firstboot {
                 script: local(argument)?,
             },
-            "firstboot-command" if argument.trim().is_empty() => {
+            "firstboot-command" if argument.trim_ascii().is_empty() => {
                 return Err(wrong("the command is empty".into()));
             }
             "firstboot-command" => Self::FirstbootCommand {
-                command: argument.into(),
+                command: words(argument)?.into(),
             },
             "firstboot-install" => {
-                let packages: Vec<String> = argument
+                let packages: Vec<String> = words(argument)?
                     .split(',')
                     .map(str::trim)
                     .filter(|p| !p.is_empty())
@@ -391,6 +408,7 @@ impl Operation {
                 }
             }
             "hostname" => {
+                let argument = words(argument)?;
                 check_hostname(argument).map_err(|reason| wrong(format!("{argument:?} {reason}")))?;
                 Self::Hostname {
                     name: argument.into(),
@@ -401,7 +419,7 @@ impl Operation {
                 if target.is_empty() {
                     return Err(wrong("the target is empty".into()));
                 }
-                let links = links.split(':').map(path).collect::<Result<_>>()?;
+                let links = links.split(|b| *b == b':').map(path).collect::<Result<_>>()?;
                 Self::Link {
                     target: target.into(),
                     links,
@@ -423,18 +441,19 @@ impl Operation {
                     return Err(wrong("the user is missing".into()));
                 }
                 Self::Password {
-                    user: user.into(),
-                    selector: PasswordSelector::parse(selector).map_err(wrong)?,
+                    user: words(user)?.into(),
+                    selector: PasswordSelector::parse(words(selector)?).map_err(wrong)?,
                 }
             }
             "root-password" => Self::Password {
                 user: "root".into(),
-                selector: PasswordSelector::parse(argument).map_err(wrong)?,
+                selector: PasswordSelector::parse(words(argument)?).map_err(wrong)?,
             },
             "scrub" => Self::Scrub {
                 path: path(argument)?,
             },
             "ssh-inject" => {
+                let argument = words(argument)?;
                 let (user, selector) = match argument.split_once(':') {
                     Some((user, selector)) => (user, SshKeySelector::parse(selector).map_err(wrong)?),
                     None => (argument, SshKeySelector::Newest),
@@ -448,6 +467,7 @@ impl Operation {
                 }
             }
             "timezone" => {
+                let argument = words(argument)?;
                 let sane = !argument.is_empty()
                     && !argument.starts_with('/')
                     && argument.split('/').all(|part| !matches!(part, "" | "." | ".."))
@@ -548,7 +568,17 @@ pub fn operations_from_file(path: &Path, dialect: Dialect) -> Result<Vec<Operati
 }
 
 fn read_commands(path: &Path, dialect: Dialect, depth: usize, operations: &mut Vec<Operation>) -> Result<()> {
-    let contents = std::fs::read_to_string(path).map_err(|e| Error::host("read", path, e))?;
+    let mut contents = String::new();
+    // A device has no size, and may have no end.
+    File::open(path)
+        .and_then(|file| file.take(MAX_COMMANDS + 1).read_to_string(&mut contents))
+        .map_err(|e| Error::host("read", path, e))?;
+    if contents.len() as u64 > MAX_COMMANDS {
+        return Err(Error::HostContent {
+            path: path.to_owned(),
+            reason: "is too large for a file of operations".into(),
+        });
+    }
     let mut lines = contents.lines().enumerate();
     while let Some((index, line)) = lines.next() {
         let place = format!("{}, line {}", path.display(), index + 1);
@@ -598,17 +628,40 @@ pub fn refusal(option: &str) -> Error {
     }
 }
 
-fn guest_path(option: &str, text: &str) -> Result<Vec<u8>> {
-    if !text.starts_with('/') {
-        return Err(Error::usage(
-            format!("--{option}"),
-            format!("{text:?} is not an absolute path in the guest"),
-        ));
+fn guest_path(option: &str, path: &[u8]) -> Result<Vec<u8>> {
+    let wrong = |reason: String| Error::usage(format!("--{option}"), reason);
+    if !path.starts_with(b"/") {
+        return Err(wrong(format!(
+            "{:?} is not an absolute path in the guest",
+            shown(path)
+        )));
     }
-    if text.contains('\0') {
-        return Err(Error::usage(format!("--{option}"), "a path holds a NUL"));
+    if path.contains(&0) {
+        return Err(wrong("a path holds a NUL".into()));
     }
-    Ok(text.into())
+    Ok(path.into())
+}
+
+/// A path of the host, where the system has paths of any bytes.
+#[cfg(unix)]
+fn host_path(bytes: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+fn host_path(bytes: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+/// What stands before and after the first colon.
+fn split_once(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|b| *b == b':')?;
+    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
+}
+
+fn shown(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
 }
 
 fn parse_mode(text: &str, dialect: Dialect) -> Option<u16> {

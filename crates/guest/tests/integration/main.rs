@@ -9,6 +9,7 @@
 mod customize;
 mod distributions;
 mod firstboot;
+mod hostile;
 mod judge;
 mod operations;
 mod real_guest;
