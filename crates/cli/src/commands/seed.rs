@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print_json};
 use clap::Args;
 use disksmith_seed::{BuildOptions, Diagnostic, Document, InstanceId, NoCloud, Severity};
-use disksmith_storage::{Durability, ErrorKind, Existing};
+use disksmith_storage::{Diagnose, Durability, ErrorKind, Existing};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -85,8 +85,15 @@ pub(crate) fn run(args: &SeedArgs, globals: &Globals) -> Outcome {
         .map_err(|e| Failure::from(e).unchanged(unmade()))?;
     // Replacing a base would destroy its clones, which no --force is meant to allow.
     if args.force && args.output.is_file() {
-        disksmith_image::refuse_if_cloned(&args.output)
-            .map_err(|e| Failure::from(e).unchanged(args.output.display().to_string()))?;
+        disksmith_image::refuse_if_cloned(&args.output).map_err(|error| {
+            // The error's own hint offers --force, which is no way here.
+            let failure = match &error {
+                disksmith_image::Error::HasClones { .. } => Failure::new(error.kind(), error.to_string())
+                    .or_hint("name another output; replacing the base would destroy every one of its clones"),
+                _ => Failure::from(error),
+            };
+            failure.unchanged(args.output.display().to_string())
+        })?;
     }
     let found = if args.no_validate {
         Vec::new()
