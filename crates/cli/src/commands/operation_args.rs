@@ -1,17 +1,18 @@
 //! The operations of `customize` as arguments: any number of each, in the order in which they stand.
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 use disksmith_guest::{
     Dialect, OPERATION_OPTIONS, Operation, Result, UNSUPPORTED_OPTIONS, operations_from_file, refusal,
 };
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::Path;
 
 const FROM_FILE: &str = "commands-from-file";
 
 /// The operations as they were written, not parsed yet: (position, option, argument).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OperationArgs {
-    written: Vec<(usize, String, String)>,
+    written: Vec<(usize, String, OsString)>,
 }
 
 impl OperationArgs {
@@ -28,12 +29,13 @@ impl OperationArgs {
         let mut operations = Vec::new();
         for (_, name, argument) in &self.written {
             if name == FROM_FILE {
-                operations.extend(operations_from_file(
-                    &PathBuf::from(argument),
+                operations.extend(operations_from_file(Path::new(argument), Dialect::Disksmith)?);
+            } else {
+                operations.push(Operation::parse(
+                    name,
+                    argument.as_encoded_bytes(),
                     Dialect::Disksmith,
                 )?);
-            } else {
-                operations.push(Operation::parse(name, argument, Dialect::Disksmith)?);
             }
         }
         Ok(operations)
@@ -52,6 +54,7 @@ fn many(name: &'static str, argument: &'static str, help: &'static str) -> Arg {
         .value_name(argument)
         .help(help)
         .action(ArgAction::Append)
+        .value_parser(value_parser!(OsString))
         .allow_hyphen_values(true)
         .help_heading("Operations, done in the order given (passwords last)")
 }
@@ -70,7 +73,9 @@ impl Args for OperationArgs {
         for (name, takes_argument, _) in UNSUPPORTED_OPTIONS {
             let arg = Arg::new(*name).long(*name).hide(true);
             command = command.arg(if *takes_argument {
-                arg.action(ArgAction::Append).allow_hyphen_values(true)
+                arg.action(ArgAction::Append)
+                    .value_parser(value_parser!(OsString))
+                    .allow_hyphen_values(true)
             } else {
                 arg.action(ArgAction::Count)
             });
@@ -91,7 +96,8 @@ impl FromArgMatches for OperationArgs {
             .iter()
             .filter(|(_, takes_argument, _)| *takes_argument);
         for name in names.chain(refused.map(|(name, ..)| *name)) {
-            let (Some(indices), Some(values)) = (matches.indices_of(name), matches.get_many::<String>(name))
+            let (Some(indices), Some(values)) =
+                (matches.indices_of(name), matches.get_many::<OsString>(name))
             else {
                 continue;
             };
@@ -103,7 +109,7 @@ impl FromArgMatches for OperationArgs {
         }
         for (name, takes_argument, _) in UNSUPPORTED_OPTIONS {
             if !takes_argument && matches.get_count(name) > 0 {
-                written.push((0, (*name).to_owned(), String::new()));
+                written.push((0, (*name).to_owned(), OsString::new()));
             }
         }
         written.sort_by_key(|(index, ..)| *index);
