@@ -92,3 +92,53 @@ fn what_cloud_init_would_ignore_is_refused_with_its_line() {
             .ok();
     }
 }
+
+#[test]
+fn what_no_guest_could_use_is_refused() {
+    let lab = Lab::new();
+    lab.write("user-data", GOOD);
+    lab.write("tag", "#cloud-config\nhostname: !!python/object:os.system x\n");
+    for arguments in [
+        &["--user-data", "tag"][..],
+        &["--label", "x"],
+        &["--label", "é"],
+        &["--label", "cidata "],
+        &["--label", ""],
+        &["-H", ""],
+        &["-H", "a b"],
+        &["-H", "../x"],
+        &["--instance-id", ""],
+    ] {
+        lab.disksmith_args(&[&["seed", "s.iso"], arguments].concat())
+            .fails(2);
+        assert!(!lab.path("s.iso").exists(), "{arguments:?}");
+    }
+    lab.disksmith("seed s.iso --user-data user-data --label x --no-validate")
+        .ok();
+}
+
+#[test]
+fn documents_have_16_mib_together() {
+    let lab = Lab::new();
+    let script = |size: usize| format!("#!/bin/sh\n{}", "#\n".repeat(size / 2));
+    lab.write("large", &script(17 << 20));
+    lab.write("half", &script(9 << 20));
+    lab.disksmith("seed s.iso --user-data large").fails(2);
+    lab.disksmith("seed s.iso --user-data half --vendor-data half")
+        .fails(2);
+    lab.disksmith("seed s.iso --user-data half").ok();
+}
+
+#[test]
+fn a_base_that_has_clones_is_not_replaced() {
+    let lab = Lab::new();
+    lab.disksmith("create -f qcow2 base.qcow2 1M").ok();
+    lab.disksmith("clone base.qcow2 c1.qcow2").ok();
+    let before = std::fs::read(lab.path("base.qcow2")).unwrap();
+    let said = lab.disksmith("seed --force base.qcow2 -H web1").fails(6);
+    assert!(
+        said.contains("c1.qcow2") && !said.contains("say `--force`"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(lab.path("base.qcow2")).unwrap(), before);
+}
