@@ -111,10 +111,10 @@ impl NewFile {
                 std::fs::rename(&temporary, &self.target).map_err(fail)?;
             }
             (Some(temporary), Existing::Replace) => {
-                std::fs::rename(&temporary, &self.target).map_err(fail)?
+                std::fs::rename(&temporary, &self.target).map_err(fail)?;
             }
             (Some(temporary), Existing::Refuse) => {
-                rename_to_free_name(&temporary, &self.target).map_err(fail)?
+                rename_to_free_name(&temporary, &self.target).map_err(fail)?;
             }
         }
         self.temporary = None;

@@ -121,7 +121,7 @@ fn what_no_guest_could_use_is_refused() {
 fn documents_have_16_mib_together() {
     let lab = Lab::new();
     let script = |size: usize| format!("#!/bin/sh\n{}", "#\n".repeat(size / 2));
-    lab.write("large", &script(17 << 20));
+    lab.write("large", script(17 << 20));
     lab.write("half", &script(9 << 20));
     lab.disksmith("seed s.iso --user-data large").fails(2);
     lab.disksmith("seed s.iso --user-data half --vendor-data half")
