@@ -338,7 +338,11 @@ fn numbers_of_clones_that_cannot_be() {
         lab.disksmith(&words).fails(2);
     }
     assert_eq!(std::fs::read_dir(lab.path(".")).unwrap().count(), 1);
-    assert!(lab.disksmith("sysprep --list-operations").ok().contains("machine-id *"));
+    assert!(
+        lab.disksmith("sysprep --list-operations")
+            .ok()
+            .contains("machine-id *")
+    );
     lab.disksmith("sysprep").fails(2);
 }
 
@@ -348,9 +352,15 @@ fn a_stopped_conversion_leaves_nothing() {
         return;
     }
     let lab = Lab::new();
-    lab.write("big.raw", (0..200u32 << 18).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
+    lab.write(
+        "big.raw",
+        (0..200u32 << 18).flat_map(u32::to_le_bytes).collect::<Vec<u8>>(),
+    );
     for (signal, status) in [("-INT", Some(130)), ("-TERM", Some(130)), ("-KILL", None)] {
-        let mut child = lab.command(&["convert", "-q", "-O", "qcow2", "-c", "big.raw", "out.qcow2"]).spawn().unwrap();
+        let mut child = lab
+            .command(&["convert", "-q", "-O", "qcow2", "-c", "big.raw", "out.qcow2"])
+            .spawn()
+            .unwrap();
         std::thread::sleep(std::time::Duration::from_millis(300));
         lab.tool(&format!("kill {signal} {}", child.id())).ok();
         assert_eq!(child.wait().unwrap().code(), status, "{signal}");

@@ -122,7 +122,7 @@ fn documents_have_16_mib_together() {
     let lab = Lab::new();
     let script = |size: usize| format!("#!/bin/sh\n{}", "#\n".repeat(size / 2));
     lab.write("large", script(17 << 20));
-    lab.write("half", &script(9 << 20));
+    lab.write("half", script(9 << 20));
     lab.disksmith("seed s.iso --user-data large").fails(2);
     lab.disksmith("seed s.iso --user-data half --vendor-data half")
         .fails(2);
