@@ -44,6 +44,9 @@ pub struct NewFile {
 impl NewFile {
     /// Starts a file that shall be called `target`, empty, open for reading and writing, and locked. Where `target`
     /// is a symbolic link to a file, that file is meant. A file that takes another's place gets its permissions.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where somebody writes to the file that would be replaced; those of creating a file.
     pub fn create(target: impl AsRef<Path>, existing: Existing) -> Result<Self> {
         let named = target.as_ref();
         let fail = |source| Error::io(named.display().to_string(), "create", None, source);
@@ -56,6 +59,9 @@ impl NewFile {
         };
         if target.is_dir() {
             return Err(fail(io::ErrorKind::IsADirectory.into()));
+        }
+        if existing == Existing::Replace {
+            refuse_in_use(&target)?;
         }
         let directory = directory_of(&target);
         let (file, temporary) = match open_nameless(directory) {
@@ -132,6 +138,18 @@ impl Drop for NewFile {
         {
             log::warn!("cannot remove {}: {error}", path.display());
         }
+    }
+}
+
+/// Refuses to take the place of a file that somebody writes to: he would go on with a file that has no name any more.
+fn refuse_in_use(target: &Path) -> Result<()> {
+    if !target.is_file() {
+        return Ok(());
+    }
+    match HostFile::open(target, OpenMode::Read, LockMode::Lock) {
+        Err(error @ Error::Locked { .. }) => Err(error),
+        // Whoever may not read it may replace it all the same.
+        _ => Ok(()),
     }
 }
 

@@ -316,6 +316,7 @@ fn force_replaces_neither_what_is_in_use_nor_what_has_clones() {
     std::thread::sleep(std::time::Duration::from_millis(700));
     for line in [
         "create --force c1.qcow2 1M",
+        "seed --force c1.qcow2 -H x",
         "convert --force -O qcow2 other.raw c1.qcow2",
         "clone --force other.raw c1.qcow2",
     ] {
