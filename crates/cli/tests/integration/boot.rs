@@ -14,7 +14,7 @@ fn scripts() -> PathBuf {
 }
 
 /// The Debian guest with a user `debian`, made once and kept in the user's cache: ext4 in GPT.
-fn debian_guest() -> PathBuf {
+pub(crate) fn debian_guest() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
