@@ -104,7 +104,9 @@ fn check(operations: &[Operation], context: &Context<'_>) -> Result<()> {
             Operation::Password { user, selector } => {
                 if users.insert(user) {
                     match &selector.source {
-                        PasswordSource::File(file) => password::from_file(file).map(|_| ()),
+                        PasswordSource::File(file) if reads_again(file) => {
+                            password::from_file(file).map(|_| ())
+                        }
                         _ => Ok(()),
                     }
                 } else {
@@ -115,11 +117,14 @@ fn check(operations: &[Operation], context: &Context<'_>) -> Result<()> {
                 }
             }
             Operation::SshInject { selector, .. } => match selector {
+                SshKeySelector::File(file) if !reads_again(file) => Ok(()),
                 SshKeySelector::Newest | SshKeySelector::File(_) | SshKeySelector::Literal(_) => {
                     ssh_key::keys(selector, context.host_home.as_deref()).map(|_| ())
                 }
             },
-            Operation::Firstboot { script } => firstboot::read_script(script).map(|_| ()),
+            Operation::Firstboot { script } if reads_again(script) => {
+                firstboot::read_script(script).map(|_| ())
+            }
             Operation::Upload { local, .. } => {
                 let metadata = fs::metadata(local).map_err(|e| Error::host("read", local, e));
                 metadata.and_then(|metadata| match metadata.is_dir() {
@@ -138,6 +143,11 @@ fn check(operations: &[Operation], context: &Context<'_>) -> Result<()> {
         checked.map_err(|error| error.in_operation(operation.describe()))?;
     }
     Ok(())
+}
+
+/// Whether a file of the host, checked now, can be read once more when its turn comes: a pipe (`<(pass show root)`) cannot.
+fn reads_again(path: &Path) -> bool {
+    fs::metadata(path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir())
 }
 
 /// Refuses what has no contents of its own to copy: character devices, which may have no end, pipes and sockets.
