@@ -1,14 +1,23 @@
-//! `qemu-img snapshot`: so far its list.
+//! `qemu-img snapshot`.
 
 use super::arguments::{Arguments, Spec, flag, value};
-use super::open::{named, reading};
+use super::image_name::ImageName;
+use super::open::{named, reading, writing};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object};
+use crate::clock;
 use crate::commands::local_date;
 use crate::output::print;
-use disksmith_image::{InfoOptions, info, snapshot_table};
+use disksmith_image::{
+    Error, Format, InfoOptions, SnapshotOptions, apply_snapshot, create_snapshot, delete_snapshot, info,
+    snapshot_table,
+};
+use disksmith_qcow2::{MAX_SNAPSHOT_NAME, NewSnapshot, SnapshotKey};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+const NOT_FOUND: &str = "snapshot not found";
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
@@ -42,10 +51,10 @@ pub(super) fn run(words: &[OsString]) -> Done {
     let [name] = arguments.operands.as_slice() else {
         return Err(Stop::usage("qemu-img snapshot", "Expecting one image file name"));
     };
-    if let Some(action @ ("apply" | "create" | "delete")) = actions.first().copied() {
-        return Err(Stop::not_yet(&format!("snapshot --{action}")));
-    }
     let name = named(&arguments, name)?;
+    if let Some(action @ ("apply" | "create" | "delete")) = actions.first().copied() {
+        return change(&arguments, &name, action);
+    }
     drop(reading(&name, arguments.has("force-share"))?);
     let images = info(
         &name.path,
@@ -63,4 +72,56 @@ pub(super) fn run(words: &[OsString]) -> Done {
         print(snapshot_table(snapshots, &local_date))?;
     }
     Ok(0)
+}
+
+/// Creates, applies or deletes a snapshot.
+fn change(arguments: &Arguments, name: &ImageName, action: &str) -> Done {
+    let snapshot = arguments.last(action).unwrap_or_default();
+    let shown = snapshot.to_string_lossy();
+    let could_not = |why: &str| Stop::new(format!("Could not {action} snapshot '{shown}': {why}"));
+    if arguments.has("force-share") {
+        return Err(name.cannot_open("force-share=on can only be used with read-only images"));
+    }
+    let image = writing(name)?;
+    let format = image.top().map_or(Format::Raw, |top| top.format());
+    // the verbs below lock it themselves
+    drop(image);
+    if format == Format::Raw {
+        return Err(could_not(match action {
+            "create" => "Operation not supported",
+            "apply" => "Block driver does not support snapshots",
+            _ => NOT_FOUND,
+        }));
+    }
+    let options = SnapshotOptions {
+        format: Some(format),
+        force: true,
+    };
+    let key = snapshot.as_bytes();
+    let done = match action {
+        "create" => {
+            let now = clock::now().map_err(|_| could_not("the time is not known"))?;
+            let new = NewSnapshot {
+                name: key.get(..MAX_SNAPSHOT_NAME).unwrap_or(key).to_vec(),
+                date_seconds: u32::try_from(now.seconds).unwrap_or(u32::MAX),
+                date_nanoseconds: now.nanoseconds,
+                vm_clock: 0,
+            };
+            create_snapshot(&name.path, &new, &options)
+        }
+        "apply" => apply_snapshot(&name.path, SnapshotKey::IdOrName(key), &options),
+        _ => delete_snapshot(&name.path, SnapshotKey::Name(key), &options),
+    };
+    match done {
+        Ok(_) => Ok(0),
+        Err(Error::Qcow2 {
+            source: disksmith_qcow2::Error::NoSuchSnapshot { .. },
+            ..
+        }) => Err(could_not(if action == "apply" {
+            "Failed to load snapshot: No such file or directory"
+        } else {
+            NOT_FOUND
+        })),
+        Err(error) => Err(could_not(&cause(&error, Use::Write))),
+    }
 }

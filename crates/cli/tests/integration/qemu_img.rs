@@ -192,6 +192,17 @@ fn told(folder: &Path, name: &str) -> Option<Value> {
     for key in ["children", "actual-size"] {
         members.remove(key);
     }
+    // snapshots are made when they are made
+    for snapshot in members
+        .get_mut("snapshots")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if let Some(snapshot) = snapshot.as_object_mut() {
+            snapshot.retain(|key, _| !key.starts_with("date-"));
+        }
+    }
     Some(info)
 }
 
