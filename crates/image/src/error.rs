@@ -306,7 +306,7 @@ impl Diagnose for Error {
                 overlay.display()
             )),
             Self::HasClones { .. } => Some(
-                "changing it would corrupt every one of them; change a full copy (`disksmith clone --full`), or say `--force`"
+                "changing it would corrupt every one of them; change a full copy (`disksmith clone --full`); an edit goes on with `--force`"
                     .into(),
             ),
             Self::OutputExists { .. } => Some("remove it, name another, or say `--force`".into()),
