@@ -5,11 +5,11 @@
 
 mod clock;
 mod commands;
+mod faces;
 mod failure;
 mod log_output;
 mod output;
 mod progress;
-mod qemu_img;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -18,8 +18,8 @@ use std::process::ExitCode;
 const STOPPED: u8 = 130;
 
 fn main() -> ExitCode {
-    if let Some(arguments) = qemu_img::called_by(std::env::args_os()) {
-        return qemu_img::run(&arguments);
+    if let Some(call) = faces::Call::of(std::env::args_os()) {
+        return call.run();
     }
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,

@@ -15,5 +15,5 @@ pub(crate) struct QemuImgArgs {
 }
 
 pub(crate) fn run(args: &QemuImgArgs) -> ExitCode {
-    crate::qemu_img::run(&args.arguments)
+    crate::faces::qemu_img::run(&args.arguments)
 }

@@ -1,11 +1,11 @@
 //! `qemu-img info`.
 
-use super::arguments::{Arguments, Spec, flag, value};
 use super::open::{named, try_lock};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object};
 use crate::commands::local_date;
+use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::{OutputFormat, print};
 use disksmith_image::{Error, Gate, ImageInfo, InfoOptions, info};
 use std::ffi::OsString;
@@ -34,7 +34,7 @@ pub(super) fn output_format(arguments: &Arguments, command: &str) -> Result<Outp
 }
 
 pub(super) fn run(words: &[OsString]) -> Done {
-    let arguments = Arguments::parse("info", OPTIONS, words)?;
+    let arguments = Arguments::parse("qemu-img info", OPTIONS, words)?;
     if arguments.has("help") {
         return help::command("info");
     }

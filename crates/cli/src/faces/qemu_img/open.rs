@@ -1,9 +1,9 @@
 //! Opening the images that a command names.
 
-use super::arguments::Arguments;
 use super::image_name::{self, ImageName};
 use super::stop::Stop;
 use super::wording::{Use, cause};
+use crate::faces::getopt::Arguments;
 use disksmith_image::{Format, Image, OpenOptions};
 use disksmith_storage::{HostFile, LockMode, OpenMode};
 use std::ffi::OsStr;

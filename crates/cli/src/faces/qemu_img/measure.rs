@@ -1,6 +1,5 @@
 //! `qemu-img measure`.
 
-use super::arguments::{Arguments, Spec, flag, value};
 use super::image_options::ImageOptions;
 use super::info::output_format;
 use super::new_image::{self, Wording, create_options};
@@ -8,6 +7,7 @@ use super::open::{named, reading};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object, size};
+use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::{OutputFormat, print};
 use disksmith_image::{Format, Image, Measurement, Qcow2Layout, measure, measure_empty};
 use disksmith_qcow2::{Error as Qcow2Error, Preallocation};
@@ -27,7 +27,7 @@ const OPTIONS: &[Spec] = &[
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {
-    let arguments = Arguments::parse("measure", OPTIONS, words)?;
+    let arguments = Arguments::parse("qemu-img measure", OPTIONS, words)?;
     if arguments.has("help") {
         return help::command("measure");
     }

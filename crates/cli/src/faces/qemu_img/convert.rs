@@ -1,6 +1,5 @@
 //! `qemu-img convert`.
 
-use super::arguments::{Arguments, Spec, flag, short_flag, value};
 use super::create::target_path;
 use super::image_name::{self, ImageName};
 use super::image_options::{self, ImageOptions};
@@ -10,6 +9,7 @@ use super::percent::Percent;
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause, locked};
 use super::{caches, help, object, size};
+use crate::faces::getopt::{Arguments, Spec, flag, short_flag, value};
 use crate::output::print;
 use disksmith_image::{BackingFile, ConvertOptions, Error, Format, convert};
 use disksmith_storage::{Durability, Existing};
@@ -92,7 +92,7 @@ fn sparse_size(text: &str) -> Result<u64, Stop> {
 }
 
 pub(super) fn run(words: &[OsString]) -> Done {
-    let arguments = Arguments::parse("convert", OPTIONS, words)?;
+    let arguments = Arguments::parse("qemu-img convert", OPTIONS, words)?;
     if arguments.has("help") {
         return help::command("convert");
     }

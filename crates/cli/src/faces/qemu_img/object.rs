@@ -1,7 +1,7 @@
 //! `--object`: things that QEMU makes beside images. They are accepted where images can do without them.
 
-use super::arguments::Arguments;
 use super::stop::Stop;
+use crate::faces::getopt::Arguments;
 
 const KINDS: &[&str] = &[
     "authz-list",

@@ -62,3 +62,9 @@ impl From<crate::failure::Failure> for Stop {
         }
     }
 }
+
+impl From<crate::faces::getopt::Misused> for Stop {
+    fn from(misused: crate::faces::getopt::Misused) -> Self {
+        Self::plain(format!("{}: {}", misused.who, misused.message)).with_help(&misused.who)
+    }
+}

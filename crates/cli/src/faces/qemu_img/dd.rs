@@ -1,12 +1,12 @@
 //! `qemu-img dd`.
 
-use super::arguments::{Arguments, Spec, flag, value};
 use super::create::target_path;
 use super::new_image;
 use super::open::{named, reading, try_lock};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object, size};
+use crate::faces::getopt::{Arguments, Spec, flag, value};
 use disksmith_image::{CreateOptions, Format, Image, OpenOptions, create};
 use disksmith_storage::Existing;
 use std::ffi::{OsStr, OsString};
@@ -67,7 +67,7 @@ impl Operands {
 }
 
 pub(super) fn run(words: &[OsString]) -> Done {
-    let arguments = Arguments::parse("dd", OPTIONS, words)?;
+    let arguments = Arguments::parse("qemu-img dd", OPTIONS, words)?;
     if arguments.has("help") {
         return help::command("dd");
     }

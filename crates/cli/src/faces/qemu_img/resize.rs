@@ -1,10 +1,10 @@
 //! `qemu-img resize`.
 
-use super::arguments::{Arguments, Spec, flag, value};
 use super::open::{named, writing};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object, size};
+use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::print;
 use disksmith_image::{Format, Image, NewSize, OpenOptions, ResizeOptions, resize};
 use disksmith_storage::{HostFile, LockMode, OpenMode, Storage};
@@ -39,7 +39,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         Some((last, rest)) if is_negative(&last.to_string_lossy()) => (rest, Some(last)),
         _ => (words, None),
     };
-    let mut arguments = Arguments::parse("resize", OPTIONS, words)?;
+    let mut arguments = Arguments::parse("qemu-img resize", OPTIONS, words)?;
     arguments.operands.extend(negative.cloned());
     if arguments.has("help") {
         return help::command("resize");

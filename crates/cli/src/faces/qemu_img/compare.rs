@@ -1,11 +1,11 @@
 //! `qemu-img compare`.
 
-use super::arguments::{Arguments, Spec, alias, flag, value};
 use super::open::reading;
 use super::percent::Percent;
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{caches, help, image_name, object};
+use crate::faces::getopt::{Arguments, Spec, alias, flag, value};
 use crate::output::print;
 use disksmith_image::{Comparison, compare};
 use std::ffi::OsString;
@@ -26,7 +26,7 @@ const OPTIONS: &[Spec] = &[
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {
-    let arguments = Arguments::parse("compare", OPTIONS, words)?;
+    let arguments = Arguments::parse("qemu-img compare", OPTIONS, words)?;
     if arguments.has("help") {
         return help::command("compare");
     }

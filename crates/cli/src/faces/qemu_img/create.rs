@@ -1,12 +1,12 @@
 //! `qemu-img create`.
 
-use super::arguments::{Arguments, Spec, flag, value};
 use super::image_options::{self, ImageOptions};
 use super::new_image::{self, Wording, create_options};
 use super::open::{read_options, try_lock};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, image_name, object, size};
+use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::print;
 use disksmith_image::{FileName, Format, Image, create, resolve_beside};
 use disksmith_storage::Existing;
@@ -26,7 +26,7 @@ const OPTIONS: &[Spec] = &[
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {
-    let arguments = Arguments::parse("create", OPTIONS, words)?;
+    let arguments = Arguments::parse("qemu-img create", OPTIONS, words)?;
     if arguments.has("help") {
         return help::command("create");
     }

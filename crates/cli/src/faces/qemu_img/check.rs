@@ -1,12 +1,12 @@
 //! `qemu-img check`.
 
-use super::arguments::{Arguments, Spec, flag, value};
 use super::finding::worded;
 use super::info::output_format;
 use super::open::{named, read_options};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{caches, help, object};
+use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::{OutputFormat, print};
 use disksmith_image::{EXIT_NOT_CHECKABLE, Error, Image, check};
 use disksmith_qcow2::Repair;
@@ -26,7 +26,7 @@ const OPTIONS: &[Spec] = &[
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {
-    let arguments = Arguments::parse("check", OPTIONS, words)?;
+    let arguments = Arguments::parse("qemu-img check", OPTIONS, words)?;
     if arguments.has("help") {
         return help::command("check");
     }

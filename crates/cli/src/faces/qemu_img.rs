@@ -4,7 +4,6 @@
 //! `create` and `convert` replace a file that exists, `-O` is raw, an image that others stand on may be changed. What is not
 //! there yet ends with exit status 1 and a message that names it.
 
-mod arguments;
 mod caches;
 mod check;
 mod compare;
@@ -28,9 +27,8 @@ mod snapshot;
 mod stop;
 mod wording;
 
-use arguments::{Spec, flag, value};
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use super::getopt::{self, Spec, flag, value};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use stop::{Done, Stop};
 
@@ -39,15 +37,6 @@ const VERSION: &str = "10.0.2";
 
 /// Options before the subcommand.
 const STANDARD: &[Spec] = &[flag("help", b'h'), flag("version", b'V'), value("trace", b'T')];
-
-/// The arguments for this face, where the program was called by it: under the name `qemu-img`, or as `disksmith qemu-img`.
-pub(crate) fn called_by(mut arguments: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
-    let program = arguments.next()?;
-    if Path::new(&program).file_name() == Some(OsStr::new("qemu-img")) {
-        return Some(arguments.collect());
-    }
-    (arguments.next()? == "qemu-img").then(|| arguments.collect())
-}
 
 /// Runs the face with the arguments behind its name.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
@@ -58,7 +47,7 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
 }
 
 fn dispatch(arguments: &[OsString]) -> Done {
-    let (options, rest) = arguments::parse_leading("qemu-img", STANDARD, arguments)?;
+    let (options, rest) = getopt::parse_leading("qemu-img", STANDARD, arguments)?;
     match options.first().map(|(key, _)| *key) {
         Some("help") => return help::general(),
         Some("version") => return help::version(),
@@ -80,23 +69,5 @@ fn dispatch(arguments: &[OsString]) -> Done {
         "snapshot" => snapshot::run(rest),
         verb @ ("amend" | "bench" | "bitmap" | "commit" | "rebase") => Err(Stop::not_yet(verb)),
         other => Err(Stop::usage("qemu-img", &format!("Command not found: {other}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn called(words: &[&str]) -> Option<usize> {
-        called_by(words.iter().map(OsString::from)).map(|rest| rest.len())
-    }
-
-    #[test]
-    fn the_face_is_known_by_its_name() {
-        assert_eq!(called(&["/usr/bin/qemu-img", "info", "x"]), Some(2));
-        assert_eq!(called(&["disksmith", "qemu-img", "info"]), Some(1));
-        assert_eq!(called(&["qemu-img"]), Some(0));
-        assert_eq!(called(&["disksmith", "info", "qemu-img"]), None);
-        assert_eq!(called(&["disksmith"]), None);
     }
 }

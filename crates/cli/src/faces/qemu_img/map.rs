@@ -1,11 +1,11 @@
 //! `qemu-img map`.
 
-use super::arguments::{Arguments, Spec, flag, value};
 use super::info::output_format;
 use super::open::{named, reading};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object, size};
+use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::{OutputFormat, print};
 use disksmith_image::{Format, Image, MapEntry, map, map_to_human, map_to_json};
 use disksmith_storage::{Extent, ExtentState, HostLocation, Storage};
@@ -23,7 +23,7 @@ const OPTIONS: &[Spec] = &[
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {
-    let arguments = Arguments::parse("map", OPTIONS, words)?;
+    let arguments = Arguments::parse("qemu-img map", OPTIONS, words)?;
     if arguments.has("help") {
         return help::command("map");
     }

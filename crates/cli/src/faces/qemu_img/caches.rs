@@ -1,7 +1,7 @@
 //! Cache modes. All reading and writing here goes through the page cache; the names are checked.
 
-use super::arguments::Arguments;
 use super::stop::Stop;
+use crate::faces::getopt::Arguments;
 
 const MODES: &[&str] = &["none", "off", "directsync", "writeback", "unsafe", "writethrough"];
 

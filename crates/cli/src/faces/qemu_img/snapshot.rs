@@ -1,6 +1,5 @@
 //! `qemu-img snapshot`.
 
-use super::arguments::{Arguments, Spec, flag, value};
 use super::image_name::ImageName;
 use super::open::{named, reading, writing};
 use super::stop::{Done, Stop};
@@ -8,6 +7,7 @@ use super::wording::{Use, cause};
 use super::{help, object};
 use crate::clock;
 use crate::commands::local_date;
+use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::print;
 use disksmith_image::{
     Error, Format, InfoOptions, SnapshotOptions, apply_snapshot, create_snapshot, delete_snapshot, info,
@@ -33,7 +33,7 @@ const OPTIONS: &[Spec] = &[
 ];
 
 pub(super) fn run(words: &[OsString]) -> Done {
-    let arguments = Arguments::parse("snapshot", OPTIONS, words)?;
+    let arguments = Arguments::parse("qemu-img snapshot", OPTIONS, words)?;
     if arguments.has("help") {
         return help::command("snapshot");
     }

@@ -1,0 +1,89 @@
+//! The faces: the old tools whose scripts call this program, each under its own name (`ln -s disksmith NAME`) or as
+//! `disksmith NAME …`, with that tool's arguments, output and exit status.
+
+mod getopt;
+pub(crate) mod qemu_img;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A tool whose behaviour the program has.
+struct Face {
+    /// The names it is called by.
+    names: &'static [&'static str],
+    /// Runs it with its name and the arguments behind the name.
+    run: fn(&str, &[OsString]) -> ExitCode,
+}
+
+/// Every face there is.
+const FACES: &[Face] = &[Face {
+    names: &["qemu-img"],
+    run: |_, arguments| qemu_img::run(arguments),
+}];
+
+/// A face that was called, with what stood behind its name.
+pub(crate) struct Call {
+    face: &'static Face,
+    name: &'static str,
+    arguments: Vec<OsString>,
+}
+
+impl Call {
+    /// The call in a command line, where the program was called by a face's name or that name is its first argument.
+    pub(crate) fn of(mut words: impl Iterator<Item = OsString>) -> Option<Self> {
+        let program = words.next()?;
+        let found = Path::new(&program)
+            .file_name()
+            .and_then(named)
+            .or_else(|| words.next().as_deref().and_then(named));
+        let (face, name) = found?;
+        Some(Self {
+            face,
+            name,
+            arguments: words.collect(),
+        })
+    }
+
+    /// Runs the face.
+    pub(crate) fn run(&self) -> ExitCode {
+        (self.face.run)(self.name, &self.arguments)
+    }
+}
+
+/// The face of a name.
+fn named(word: &OsStr) -> Option<(&'static Face, &'static str)> {
+    FACES.iter().find_map(|face| {
+        face.names
+            .iter()
+            .find(|name| word == **name)
+            .map(|name| (face, *name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn called(words: &[&str]) -> Option<(&'static str, usize)> {
+        Call::of(words.iter().map(OsString::from)).map(|call| (call.name, call.arguments.len()))
+    }
+
+    #[test]
+    fn a_face_is_known_by_its_name() {
+        assert_eq!(called(&["/usr/bin/qemu-img", "info", "x"]), Some(("qemu-img", 2)));
+        assert_eq!(called(&["disksmith", "qemu-img", "info"]), Some(("qemu-img", 1)));
+        assert_eq!(called(&["qemu-img"]), Some(("qemu-img", 0)));
+        assert_eq!(called(&["disksmith", "info", "qemu-img"]), None);
+        assert_eq!(called(&["disksmith"]), None);
+    }
+
+    #[test]
+    fn no_name_stands_for_two_faces() {
+        let mut names: Vec<&str> = FACES.iter().flat_map(|face| face.names).copied().collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}
