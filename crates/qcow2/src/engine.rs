@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::read_padded;
 use crate::state::{Mode, Run, State};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Memory for decompressed clusters, in bytes (but at least one cluster).
@@ -24,6 +25,8 @@ pub(crate) struct Engine {
     state: Mutex<State>,
     /// Signalled when an entry of `State::in_flight` goes.
     landed: Condvar,
+    /// How many threads wait for it; changed only with the state locked.
+    waiting: AtomicUsize,
     /// Held shared by every read and write, and exclusively where clusters are given back.
     io: RwLock<()>,
     inflated: Mutex<Inflated>,
@@ -56,6 +59,7 @@ impl Engine {
             core: Arc::clone(&state.core),
             state: Mutex::new(state),
             landed: Condvar::new(),
+            waiting: AtomicUsize::new(0),
             io: RwLock::new(()),
             inflated: Mutex::new(VecDeque::new()),
         }
@@ -188,8 +192,7 @@ impl Engine {
                             Err(error)
                         }
                     };
-                    state.in_flight.retain(|f| f.0 != fill.cluster);
-                    self.landed.notify_all();
+                    self.land(&mut state, fill.cluster);
                     result?
                 }
             };
@@ -203,9 +206,19 @@ impl Engine {
     fn lock_clusters(&self, first: u64, end: u64) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         while state.in_flight.iter().any(|f| f.0 < end && first < f.1) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
         state
+    }
+
+    /// What was in flight from this guest cluster on has landed. Waking costs a system call, so only where somebody waits.
+    fn land(&self, state: &mut State, cluster: u64) {
+        state.in_flight.retain(|f| f.0 != cluster);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.landed.notify_all();
+        }
     }
 
     fn plan(&self, pos: u64, len: u64) -> Result<Step> {
@@ -364,8 +377,7 @@ impl Engine {
                 let last = (offset + packed.len() as u64 - 1) >> bits;
                 state.release(offset >> bits, last - (offset >> bits) + 1);
             }
-            state.in_flight.retain(|f| f.0 != cluster);
-            self.landed.notify_all();
+            self.land(&mut state, cluster);
             result?;
         }
         self.relieve()
