@@ -106,6 +106,14 @@ impl Qcow2 {
         Ok(image)
     }
 
+    pub(crate) fn read_only(engine: Engine, opened: Header) -> Self {
+        Self {
+            engine,
+            writable: false,
+            opened,
+        }
+    }
+
     pub(crate) fn core(file: StorageRef, header: &Header, options: OpenOptions) -> Core {
         let data = options.data_file.as_ref().unwrap_or(&file);
         let len = data.size();

@@ -6,13 +6,16 @@
 //! The format is specified in QEMU's `docs/interop/qcow2.rst`; comments name its sections.
 
 mod allocate;
+mod backing_change;
 mod bitmap_directory;
 mod bitmaps;
 mod cache;
 mod check;
+mod compressed_write;
 mod compression;
 mod core;
 mod create;
+mod empty;
 mod engine;
 mod entry;
 mod error;
@@ -20,6 +23,7 @@ mod extension;
 mod feature;
 mod flush;
 mod header;
+mod header_area;
 mod image;
 mod io;
 mod prepared;
@@ -30,9 +34,11 @@ mod resize;
 mod shadow;
 mod snapshot;
 mod snapshot_table;
+mod snapshot_view;
 mod state;
 mod types;
 
+pub use backing_change::MAX_BACKING_FORMAT;
 pub use bitmap_directory::BitmapEntry;
 pub use check::{CheckReport, Fault, FaultKind, Repair, check};
 pub use compression::{compress_cluster, decompress_cluster};

@@ -6,6 +6,7 @@
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::header_area::HeaderChange;
 use crate::image::Qcow2;
 use crate::prepared::PreparedImage;
 use crate::state::{Mode, State};
@@ -21,12 +22,17 @@ pub(crate) struct Claim {
     /// Whether the file may have the new state already although the image still knows the old one: then nothing may
     /// be written through it any more.
     pub(crate) undecided: bool,
+    /// What was done to the header cluster for a switch that has not been made.
+    pub(crate) area: Option<Box<HeaderChange>>,
 }
 
 impl Claim {
-    /// Cuts off what the change set added to the file.
-    pub(crate) fn cut(&self) -> Result<()> {
+    /// Cuts off what the change set added to the file, and makes the header cluster what it was.
+    pub(crate) fn cut(&mut self) -> Result<()> {
         let file = &self.image.engine.core.file;
+        if let Some(area) = self.area.take() {
+            area.undo(&**file)?;
+        }
         if file.size() > self.old_len {
             file.set_size(self.old_len)?;
         }
@@ -37,6 +43,10 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.undecided {
+            let file = &self.image.engine.core.file;
+            if let Some(Err(error)) = self.area.take().map(|area| area.undo(&**file)) {
+                log::warn!("{error}");
+            }
             self.image.engine.lock().shadowed = false;
         }
     }
@@ -74,6 +84,18 @@ impl Qcow2 {
                 "editing an image with an external data file, whose clusters cannot move,",
             ));
         }
+        self.metadata_change_set()
+    }
+
+    /// As [`change_set`](Self::change_set), also for an image with an external data file: then only metadata can be
+    /// changed, not what the guest reads.
+    ///
+    /// # Errors
+    /// When the image was not opened for writing, or has a change set open already.
+    pub fn metadata_change_set(self: &Arc<Self>) -> Result<Qcow2Shadow> {
+        if !self.is_writable() {
+            return Err(storage::Error::ReadOnly { object: self.name() }.into());
+        }
         if self.engine.lock().shadowed {
             return Err(Error::Busy { image: self.name() });
         }
@@ -89,6 +111,7 @@ impl Qcow2 {
             image: Arc::clone(self),
             old_len: state.file_len,
             undecided: false,
+            area: None,
         };
         Ok(Qcow2Shadow {
             engine: Engine::new(state),
@@ -125,14 +148,22 @@ impl State {
             modified: false,
             marked: false,
             shadowed: false,
+            area: None,
         }
     }
 }
 
 impl Qcow2Shadow {
-    fn check_open(&self, offset: u64, len: u64) -> storage::Result<()> {
+    pub(crate) fn check_open(&self, offset: u64, len: u64) -> storage::Result<()> {
         if self.claim.is_none() {
             return Err(storage::Error::ReadOnly { object: self.name() });
+        }
+        if self.engine.core.has_data_file() {
+            return Err(Error::unsupported(
+                &self.name(),
+                "changing an external data file's contents as a whole",
+            )
+            .into());
         }
         self.check_range(offset, len)
     }
@@ -140,7 +171,7 @@ impl Qcow2Shadow {
 
 impl Drop for Qcow2Shadow {
     fn drop(&mut self) {
-        if let Some(claim) = self.claim.take()
+        if let Some(mut claim) = self.claim.take()
             && let Err(error) = claim.cut()
         {
             log::warn!("{error}");
@@ -213,12 +244,12 @@ impl Shadow for Qcow2Shadow {
     }
 
     fn prepare(mut self: Box<Self>) -> storage::Result<Box<dyn Prepared>> {
-        let Some(claim) = self.claim.take() else {
+        let Some(mut claim) = self.claim.take() else {
             return Err(storage::Error::ReadOnly { object: self.name() });
         };
         let prepared = {
             let mut state = self.engine.lock();
-            if let Err(error) = state.prepare() {
+            if let Err(error) = state.prepare(&mut claim) {
                 // The first error is the one that matters.
                 let _ = claim.cut();
                 return Err(error.into());
@@ -230,7 +261,7 @@ impl Shadow for Qcow2Shadow {
 
     fn abandon(mut self: Box<Self>) -> storage::Result<()> {
         match self.claim.take() {
-            Some(claim) => Ok(claim.cut()?),
+            Some(mut claim) => Ok(claim.cut()?),
             None => Ok(()),
         }
     }
@@ -238,7 +269,7 @@ impl Shadow for Qcow2Shadow {
 
 impl State {
     /// Writes everything that the new state needs beside the old one, and makes it durable.
-    fn prepare(&mut self) -> Result<()> {
+    fn prepare(&mut self, claim: &mut Claim) -> Result<()> {
         let geometry = self.core.geometry;
         self.settle()?;
         if !self.l1_dirty.is_empty() {
@@ -266,7 +297,25 @@ impl State {
             self.write_table(self.header.refcount_table_offset, &self.refcount_table)?;
             self.refcount_table_dirty.clear();
         }
+        self.prepare_header(claim)?;
         self.core.file.flush()?;
+        Ok(())
+    }
+
+    /// Writes beside the old header what the new one has behind its first 512 bytes.
+    fn prepare_header(&mut self, claim: &mut Claim) -> Result<()> {
+        let old = claim.image.engine.lock().header.clone();
+        if !self.header.area_differs(&old) {
+            return Ok(());
+        }
+        let change = HeaderChange::plan(&self.core, &self.header)?;
+        if let Some(sector) = change.old_sector() {
+            self.sector = sector;
+        }
+        let change = Box::new(change);
+        claim.area = Some(change.clone());
+        change.prepare(&*self.core.file)?;
+        self.area = Some(change);
         Ok(())
     }
 

@@ -54,7 +54,7 @@ impl SnapshotKey<'_> {
         }
     }
 
-    fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         let (Self::Id(key) | Self::Name(key) | Self::IdOrName(key) | Self::NameOrId(key)) = self;
         String::from_utf8_lossy(key).into_owned()
     }
@@ -147,7 +147,7 @@ impl Qcow2Shadow {
     }
 
     /// Changes the tables. A change that fails in the middle makes the change set useless: it ends.
-    fn change<T>(&mut self, change: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
         if self.claim.is_none() {
             return Err(storage::Error::ReadOnly { object: self.name() }.into());
         }
@@ -165,7 +165,7 @@ impl Qcow2Shadow {
                 })
         };
         if result.is_err()
-            && let Some(claim) = self.claim.take()
+            && let Some(mut claim) = self.claim.take()
         {
             // The first error is the one that matters.
             let _ = claim.cut();
