@@ -61,7 +61,8 @@ impl State {
 
     /// The first 512 bytes of the file as they shall be.
     pub(crate) fn new_sector(&self) -> Box<[u8; SECTOR]> {
-        let mut sector = self.sector.clone();
+        let area = self.area.as_ref().and_then(|area| area.new_sector());
+        let mut sector = area.unwrap_or_else(|| self.sector.clone());
         self.header.patch(&mut sector);
         sector
     }

@@ -51,6 +51,7 @@ impl PreparedImage {
             modified: state.modified,
             marked: state.marked,
             shadowed: true,
+            area: state.area.take(),
         };
         Ok(Self { claim, state, record })
     }
@@ -134,9 +135,17 @@ impl Prepared for PreparedImage {
             .into());
         }
         self.claim.undecided = true;
-        file.write_at(0, &self.record.new_sector[..])?;
+        let area = self.state.area.take();
+        match area.as_ref().and_then(|area| area.at_once()) {
+            None => file.write_at(0, &self.record.new_sector[..])?,
+            Some(rest) => file.write_at(0, &[&self.record.new_sector[..], rest].concat())?,
+        }
         file.flush()?;
         self.claim.undecided = false;
+        self.claim.area = None;
+        if let Some(Err(error)) = area.map(|area| area.tidy(&*file)) {
+            log::warn!("{error}");
+        }
         let old_table = match std::mem::replace(&mut self.state.mode, Mode::Direct) {
             Mode::Shadow { old_table } => old_table,
             Mode::Direct => Arc::default(),
@@ -164,7 +173,7 @@ impl Prepared for PreparedImage {
         Ok(())
     }
 
-    fn abandon(self: Box<Self>) -> storage::Result<()> {
+    fn abandon(mut self: Box<Self>) -> storage::Result<()> {
         Ok(self.claim.cut()?)
     }
 }

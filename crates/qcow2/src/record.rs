@@ -62,6 +62,7 @@ impl SwitchRecord {
         };
         let new_sector = state.new_sector();
         if new_sector != state.sector {
+            parts.extend(state.area.iter().flat_map(|area| area.ranges()));
             parts.push((state.header.l1_offset, state.l1.len() as u64 * 8));
             parts.push((
                 state.header.refcount_table_offset,

@@ -5,6 +5,7 @@ use crate::core::Core;
 use crate::entry::{COPIED, Held, L2Entry, OFFSET_MASK};
 use crate::error::Result;
 use crate::header::Header;
+use crate::header_area::HeaderChange;
 use crate::io::read_padded;
 use byteorder::{BigEndian, ByteOrder};
 use std::collections::{BTreeSet, HashSet};
@@ -65,6 +66,8 @@ pub(crate) struct State {
     pub(crate) marked: bool,
     /// Whether a change set is open over this image.
     pub(crate) shadowed: bool,
+    /// The new content of the header cluster, once a change set that needs one is prepared.
+    pub(crate) area: Option<Box<HeaderChange>>,
 }
 
 /// A run of guest bytes that are held in one way.
@@ -130,6 +133,7 @@ impl State {
             modified: false,
             marked: false,
             shadowed: false,
+            area: None,
             core,
         })
     }

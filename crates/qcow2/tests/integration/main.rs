@@ -6,6 +6,7 @@ mod bitmaps;
 mod check;
 mod crash;
 mod create;
+mod header_change;
 mod interop;
 mod judge;
 mod model;
