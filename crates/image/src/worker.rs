@@ -7,11 +7,12 @@ use std::sync::{Mutex, PoisonError};
 /// At most this many threads work on one plan; each holds a few buffers, which bounds memory.
 pub(crate) const MAX_THREADS: usize = 8;
 
-/// How many threads suit the machine. At least four, so that some read while others wait for the disk.
+/// How many threads suit the machine. At least two, so that one reads while the other waits for the disk; more than there are
+/// processors only spin at the lock that the kernel holds on a file that is written.
 pub(crate) fn default_threads() -> usize {
     std::thread::available_parallelism()
-        .map_or(4, usize::from)
-        .clamp(4, MAX_THREADS)
+        .map_or(2, usize::from)
+        .clamp(2, MAX_THREADS)
 }
 
 /// Runs `work` on each piece that `plan` yields until it yields `None`, on `threads` threads, in no certain order. Pieces are

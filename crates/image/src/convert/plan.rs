@@ -5,8 +5,9 @@ use disksmith_storage::{ExtentState, Storage};
 
 /// The largest piece in bytes; a multiple of every cluster size.
 pub(crate) const PIECE: u64 = 2 << 20;
-/// The usual piece: small enough to stay in a processor's cache between being read and being written.
-const USUAL_PIECE: u64 = 256 << 10;
+/// The usual piece: large enough that threads seldom meet at the target's lock and that the page cache gets large folios,
+/// small enough to stay in a processor's cache between being read and being written.
+const USUAL_PIECE: u64 = 1 << 20;
 
 /// A range of the target, and what belongs there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
