@@ -5,7 +5,7 @@ use crate::format::{Detected, Format, detect_in};
 use crate::json::pretty_json;
 use crate::open::path_of_name;
 use crate::recover::open_recovered;
-use disksmith_qcow2::Repair;
+use disksmith_qcow2::{Finding, Repair, Stop};
 use disksmith_storage::{HostFile, LockMode, OpenMode, StorageRef};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -42,8 +42,8 @@ pub struct CheckReport {
     pub fragmented_clusters: u64,
     /// Guest clusters that are compressed.
     pub compressed_clusters: u64,
-    /// Each finding as a line for people, in the order of discovery.
-    pub findings: Vec<String>,
+    /// Why the check came to its end too early, where it did: the numbers say nothing then.
+    pub stopped: Option<Stop>,
 }
 
 /// Checks the image at `path`, not the images below it, and repairs it if told so.
@@ -52,6 +52,21 @@ pub struct CheckReport {
 /// [`Error::NotForFormat`] for a raw image, which has nothing to check (qemu-img exits with [`EXIT_NOT_CHECKABLE`]); where the
 /// image is in use; where its header cannot be understood.
 pub fn check(path: &Path, format: Option<Format>, repair: Repair, lock: LockMode) -> Result<CheckReport> {
+    check_telling(path, format, repair, lock, &mut |_| {})
+}
+
+/// As [`check`], and tells of each finding as soon as it is found. An image that was repaired is checked once more, so that
+/// what is left is told of again.
+///
+/// # Errors
+/// Those of [`check`].
+pub fn check_telling(
+    path: &Path,
+    format: Option<Format>,
+    repair: Repair,
+    lock: LockMode,
+    tell: &mut dyn FnMut(&Finding),
+) -> Result<CheckReport> {
     let path = path_of_name(path)?;
     let file: StorageRef = Arc::new(match repair {
         Repair::None => HostFile::open(&path, OpenMode::Read, lock)?,
@@ -73,21 +88,27 @@ pub fn check(path: &Path, format: Option<Format>, repair: Repair, lock: LockMode
         Detected::Foreign(format) => return Err(Error::ForeignFormat { path, format }),
         Detected::Packed(packing) => return Err(Error::Packed { path, packing }),
     }
-    let found = disksmith_qcow2::check(&file, repair).map_err(Error::qcow2(&path))?;
+    let check =
+        |repair, tell| disksmith_qcow2::check_telling(&file, repair, tell).map_err(Error::qcow2(&path));
+    let mut found = check(repair, &mut *tell)?;
+    let (leaks_fixed, corruptions_fixed) = (found.leaks_fixed, found.corruptions_fixed);
+    if found.stopped.is_none() && (leaks_fixed > 0 || corruptions_fixed > 0) {
+        found = disksmith_qcow2::check_telling(&file, Repair::None, tell).map_err(Error::qcow2(&path))?;
+    }
     Ok(CheckReport {
         filename: path.display().to_string(),
         format: Format::Qcow2.name().into(),
         check_errors: found.check_errors,
         corruptions: found.corruptions,
         leaks: found.leaks,
-        corruptions_fixed: found.corruptions_fixed,
-        leaks_fixed: found.leaks_fixed,
+        corruptions_fixed,
+        leaks_fixed,
         image_end_offset: found.image_end_offset,
         total_clusters: found.total_clusters,
         allocated_clusters: found.allocated_clusters,
         fragmented_clusters: found.fragmented_clusters,
         compressed_clusters: found.compressed_clusters,
-        findings: found.faults.into_iter().map(|fault| fault.message).collect(),
+        stopped: found.stopped,
     })
 }
 
@@ -95,7 +116,7 @@ impl CheckReport {
     /// The exit status of `qemu-img check`: 0 clean, 1 the check failed, 2 corrupt, 3 leaks only.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
-        if self.check_errors > 0 {
+        if self.check_errors > 0 || self.stopped.is_some() {
             1
         } else if self.corruptions > 0 {
             2

@@ -1,16 +1,25 @@
-//! Checking and repairing an image's structures: what `qemu-img check` finds, in the same numbers.
+//! Checking and repairing an image's structures: what `qemu-img check` finds, in the same order and the same numbers.
 
+mod blocks;
+mod copied;
 mod counts;
-mod repair;
+mod finding;
+mod rebuild;
+mod snapshots;
 mod walk;
+
+pub use finding::Finding;
 
 use crate::core::Core;
 use crate::error::{Error, Result};
-use crate::header::Header;
+use crate::feature::Incompatible;
+use crate::header::{Header, SECTOR};
 use crate::image::{OpenOptions, Qcow2};
+use crate::io::read_padded;
 use crate::state::read_table;
 use counts::Counts;
 use disksmith_storage::{self as storage, StorageRef};
+use snapshots::SnapshotTable;
 
 /// What to repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,26 +33,16 @@ pub enum Repair {
     All,
 }
 
-/// What sort of a fault was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FaultKind {
-    /// A structure is wrong.
-    Corruption,
-    /// Space is counted as used that is not.
-    Leak,
-    /// Something could not be examined.
-    Error,
-}
-
-/// One fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Its sort.
-    pub kind: FaultKind,
-    /// Which structure, where, and what is wrong with it.
-    pub message: String,
-    /// Whether it was repaired.
-    pub fixed: bool,
+/// Why a check came to its end too early. Its numbers say nothing then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stop {
+    /// The file, or a table, is larger than can be.
+    TooLarge,
+    /// A table is not where one can be, or not what it should be.
+    Invalid,
+    /// Something cannot be read, or be repaired in the way that was asked for.
+    Failed,
 }
 
 /// What a check found. Numbers are those of `qemu-img check`.
@@ -72,49 +71,24 @@ pub struct CheckReport {
     /// Whether tables were referenced so often over that not all of it was followed: then the numbers are lower
     /// bounds, and nothing is repaired.
     pub partial: bool,
-    /// The faults, the first [`CheckReport::MAX_FAULTS`] of them.
-    pub faults: Vec<Fault>,
+    /// Why the check ended too early, where it did.
+    pub stopped: Option<Stop>,
+    /// What was found, the first [`CheckReport::MAX_FAULTS`] of it.
+    pub faults: Vec<Finding>,
 }
 
 impl CheckReport {
-    /// So many faults are described one by one; the others are only counted.
+    /// So many findings are kept one by one; the others are only counted.
     pub const MAX_FAULTS: usize = 1000;
 
     /// Whether nothing was found that is still there.
     pub fn is_clean(&self) -> bool {
-        self.check_errors == 0 && self.corruptions == 0 && self.leaks == 0
-    }
-
-    fn note(&mut self, kind: FaultKind, fixed: bool, message: impl FnOnce() -> String) {
-        let count = match (kind, fixed) {
-            (FaultKind::Corruption, false) => &mut self.corruptions,
-            (FaultKind::Corruption, true) => &mut self.corruptions_fixed,
-            (FaultKind::Leak, false) => &mut self.leaks,
-            (FaultKind::Leak, true) => &mut self.leaks_fixed,
-            (FaultKind::Error, _) => &mut self.check_errors,
-        };
-        *count += 1;
-        if self.faults.len() < Self::MAX_FAULTS {
-            self.faults.push(Fault {
-                kind,
-                message: message(),
-                fixed,
-            });
-        }
-    }
-
-    fn corrupt(&mut self, message: impl FnOnce() -> String) {
-        self.note(FaultKind::Corruption, false, message);
-    }
-
-    fn error(&mut self, message: impl FnOnce() -> String) {
-        self.note(FaultKind::Error, false, message);
+        self.check_errors == 0 && self.corruptions == 0 && self.leaks == 0 && self.stopped.is_none()
     }
 }
 
 /// An image under examination.
-#[derive(Debug)]
-struct Checker {
+struct Checker<'a> {
     core: Core,
     header: Header,
     l1: Vec<u64>,
@@ -125,16 +99,19 @@ struct Checker {
     /// Whether the refcount structures cannot be mended in place.
     rebuild: bool,
     repair: Repair,
-    /// Whether some structure could not be read, so that what it references is not known: then no refcount can be
-    /// called wrong, and nothing is repaired.
+    /// Whether what some damaged structure references is not known. Then space may look unused that is not.
     blind: bool,
-    /// Whether entries of the snapshot table lack what version 3 wants of them.
-    incomplete_snapshots: bool,
-    /// How far structures reach beyond the end of a file that was cut off; 0 when none does.
-    reach: u64,
+    /// Clusters beyond the end of the file that are referenced, as ranges: first, one past the last.
+    beyond: Vec<(u64, u64)>,
+    snapshots: SnapshotTable,
     /// Entries of tables that were looked at once more.
     repeated: u64,
+    /// A refcount block: where it is, and its bytes.
+    block: (u64, Vec<u8>),
+    /// Whether the unusable place of a refcount block was told of.
+    told_unusable: bool,
     report: CheckReport,
+    sink: &'a mut dyn FnMut(&Finding),
 }
 
 /// Examines the image in `file`, and repairs it if told so. For a repair `file` must be writable, and nothing else
@@ -143,35 +120,39 @@ struct Checker {
 /// # Errors
 /// When the header cannot be understood, or the file cannot be read or written.
 pub fn check(file: &StorageRef, repair: Repair) -> Result<CheckReport> {
+    check_telling(file, repair, &mut |_| {})
+}
+
+/// As [`check`], and tells of each finding as soon as it is found. What is repaired is told of twice where it is
+/// first found, and then repaired.
+///
+/// # Errors
+/// Those of [`check`].
+pub fn check_telling(
+    file: &StorageRef,
+    repair: Repair,
+    tell: &mut dyn FnMut(&Finding),
+) -> Result<CheckReport> {
     if repair != Repair::None && !file.is_writable() {
         return Err(storage::Error::ReadOnly { object: file.name() }.into());
     }
-    let header = Header::load(&**file)?;
+    let header = Header::load_for_check(&**file)?;
     let mut core = Qcow2::core(file.clone(), &header, OpenOptions::default());
-    if header
-        .incompatible
-        .contains(crate::feature::Incompatible::DATA_FILE)
-    {
+    if header.incompatible.contains(Incompatible::DATA_FILE) {
         // Its contents do not matter here, only that there is one.
         core.data_file = Some(file.clone());
     }
-    let mut checker = Checker::new(core, header, repair)?;
+    let mut checker = Checker::new(core, header, repair, tell)?;
     checker.run()?;
     Ok(checker.report)
 }
 
-impl Checker {
-    fn new(core: Core, header: Header, repair: Repair) -> Result<Self> {
+impl<'a> Checker<'a> {
+    fn new(core: Core, header: Header, repair: Repair, sink: &'a mut dyn FnMut(&Finding)) -> Result<Self> {
         let l1 = read_table(&core, header.l1_offset, header.l1_entries.into())?;
         let entries = (u64::from(header.refcount_table_clusters) << core.geometry.cluster_bits) / 8;
         let refcount_table = read_table(&core, header.refcount_table_offset, entries)?;
         let clusters = core.geometry.clusters(core.file.size());
-        if clusters > i32::MAX as u64 {
-            return Err(Error::TooLarge {
-                image: core.name.clone(),
-                what: "the file has too many clusters to be checked",
-            });
-        }
         Ok(Self {
             counts: Counts::new(core.geometry.refcount_max()),
             core,
@@ -182,43 +163,118 @@ impl Checker {
             rebuild: false,
             repair,
             blind: false,
-            incomplete_snapshots: false,
-            reach: 0,
+            beyond: Vec::new(),
+            snapshots: SnapshotTable::default(),
             repeated: 0,
+            block: (0, Vec::new()),
+            told_unusable: false,
             report: CheckReport::default(),
+            sink,
         })
     }
 
+    /// Tells of a finding.
+    fn tell(&mut self, finding: Finding) {
+        (self.sink)(&finding);
+        if self.report.faults.len() < CheckReport::MAX_FAULTS {
+            self.report.faults.push(finding);
+        }
+    }
+
+    /// Tells of a corruption that stays.
+    fn corrupt(&mut self, finding: Finding) {
+        self.report.corruptions += 1;
+        self.tell(finding);
+    }
+
     fn run(&mut self) -> Result<()> {
-        self.report.total_clusters = self.core.geometry.clusters(self.header.size & !511);
-        self.count_references()?;
-        if self.blind {
+        self.read_snapshots()?;
+        if self.report.stopped.is_some() {
             return Ok(());
+        }
+        if self.clusters > i32::MAX as u64 {
+            self.report.check_errors += 1;
+            self.report.stopped = Some(Stop::TooLarge);
+            return Ok(());
+        }
+        self.report.total_clusters = self.core.geometry.clusters(self.header.size & !511);
+        let highest = self.check_refcounts()?;
+        if self.report.stopped.is_some() {
+            self.core.file.flush()?;
+            return Ok(());
+        }
+        self.check_copied()?;
+        self.report.image_end_offset = (highest + 1) << self.core.geometry.cluster_bits;
+        self.settle_snapshots()?;
+        self.finish()
+    }
+
+    /// Counts the references, compares them with the refcounts, and mends those. Gives the highest cluster in use.
+    fn check_refcounts(&mut self) -> Result<u64> {
+        self.count_references(self.repair)?;
+        if self.report.stopped.is_some() {
+            return Ok(0);
         }
         if self.report.partial {
             self.repair = Repair::None;
         }
-        if self.repair == Repair::All && self.reach > 0 {
-            // What was cut off reads as zeroes; with its space back it can be counted.
-            let end = self.reach.max(self.core.file.size());
-            self.core
-                .file
-                .set_size(end.next_multiple_of(self.core.geometry.cluster_size()))?;
-            self.rebuild = true;
+        if self.blind && self.repair != Repair::None {
+            self.tell(Finding::LeaksKept);
         }
-        if self.repair == Repair::All && self.incomplete_snapshots {
-            self.complete_snapshots()?;
+        let before = self.report.clone();
+        let mut highest = self.compare_refcounts(Repair::None)?;
+        let wrong = self.report.leaks > 0 || self.report.corruptions > 0;
+        match self.repair {
+            Repair::None => {}
+            Repair::All if self.rebuild && !self.blind => highest = self.rebuild_refcounts()?,
+            _ if self.rebuild && !self.blind => {
+                self.tell(Finding::NeedsRebuild);
+                self.report.stopped = Some(Stop::Failed);
+            }
+            _ if wrong => {
+                self.report = before;
+                highest = self.compare_refcounts(self.repair)?;
+            }
+            _ => {}
         }
-        let mut highest = self.compare_refcounts()?;
-        if self.repair == Repair::All && self.rebuild {
-            highest = self.rebuild_refcounts()?;
-        } else if self.rebuild && self.repair == Repair::Leaks {
-            // Leaks cannot be told from what is wrong otherwise.
-            self.report
-                .error(|| "the refcount structures must be rebuilt first".into());
+        Ok(highest)
+    }
+
+    fn write_header(&mut self) -> Result<()> {
+        let mut sector = [0u8; SECTOR];
+        read_padded(&*self.core.file, 0, &mut sector)?;
+        self.header.patch(&mut sector);
+        self.core.file.write_at(0, &sector)?;
+        self.core.file.flush()?;
+        Ok(())
+    }
+
+    /// After a repair that left nothing wrong, the image is neither dirty nor corrupt any more.
+    fn finish(&mut self) -> Result<()> {
+        if self.repair == Repair::None {
+            return Ok(());
         }
-        self.check_copied()?;
-        self.report.image_end_offset = (highest + 1) << self.core.geometry.cluster_bits;
-        self.finish()
+        self.core.file.flush()?;
+        let flags = Incompatible::DIRTY | Incompatible::CORRUPT;
+        if self.report.check_errors == 0
+            && self.report.corruptions == 0
+            && self.header.incompatible.intersects(flags)
+        {
+            self.header.incompatible.remove(flags);
+            self.write_header()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a cluster beyond the end of the file is referenced, so that nothing else may be put there.
+    fn is_beyond(&self, cluster: u64) -> bool {
+        self.beyond.iter().any(|(first, end)| (*first..*end).contains(&cluster))
+    }
+
+    fn too_large(&self) -> Error {
+        Error::TooLarge {
+            image: self.core.name.clone(),
+            what: "the refcount table would exceed 8 MiB",
+        }
     }
 }

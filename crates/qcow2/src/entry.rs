@@ -101,7 +101,9 @@ impl L2Entry {
 
     /// Whether a whole host cluster is taken by this (standard) entry.
     pub(crate) fn has_cluster(self, data_file: bool) -> bool {
-        !self.is_compressed() && (self.offset() != 0 || (data_file && self.is_copied()))
+        // In an external data file the first cluster's place is 0.
+        let first = data_file && self.is_copied() && self.descriptor & ZERO == 0;
+        !self.is_compressed() && (self.offset() != 0 || first)
     }
 
     /// How subcluster `index` is held (always 0 without extended L2 entries).

@@ -101,6 +101,13 @@ impl Header {
     /// Reads and checks the header of `file`, with its extensions and the backing file's name. Checks the limits
     /// that QEMU checks.
     pub fn load(file: &dyn Storage) -> Result<Self> {
+        let header = Self::load_for_check(file)?;
+        header.check_snapshots(&file.name())?;
+        Ok(header)
+    }
+
+    /// As [`load`](Self::load), with a snapshot table that may be anywhere: a check looks at that itself.
+    pub(crate) fn load_for_check(file: &dyn Storage) -> Result<Self> {
         let image = file.name();
         // As QEMU, which reads whole sectors: what the last one of the file lacks reads as zeroes.
         let there = file.size().next_multiple_of(SECTOR as u64);
@@ -277,9 +284,7 @@ impl Header {
                 return Err(fields.fail("crypt_method", 32, other.into(), "unknown"));
             }
         }
-        let misplaced = |offset: u64, bytes: u64| {
-            geometry.within(offset) != 0 || offset.checked_add(bytes).is_none_or(|end| end > i64::MAX as u64)
-        };
+        let misplaced = |offset: u64, bytes: u64| !geometry.can_lie_at(offset, bytes);
         let table = u64::from(self.refcount_table_clusters) << geometry.cluster_bits;
         if table > MAX_REFCOUNT_TABLE_BYTES {
             let value = self.refcount_table_clusters.into();
@@ -318,11 +323,22 @@ impl Header {
                 "too small for the disk's size",
             ));
         }
+        Ok(())
+    }
+
+    fn check_snapshots(&self, image: &str) -> Result<()> {
+        let fail = |field, offset, value, problem| Error::Header {
+            image: image.into(),
+            field,
+            offset,
+            value,
+            problem,
+        };
         if self.snapshots > MAX_SNAPSHOTS {
-            return Err(fields.fail("nb_snapshots", 60, self.snapshots.into(), "more than 65536"));
+            return Err(fail("nb_snapshots", 60, self.snapshots.into(), "more than 65536"));
         }
-        if self.snapshots > 0 && misplaced(self.snapshots_offset, u64::from(self.snapshots) * 40) {
-            return Err(fields.fail(
+        if self.snapshots > 0 && !self.geometry.can_lie_at(self.snapshots_offset, u64::from(self.snapshots) * 40) {
+            return Err(fail(
                 "snapshots_offset",
                 64,
                 self.snapshots_offset,

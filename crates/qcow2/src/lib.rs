@@ -40,7 +40,7 @@ mod types;
 
 pub use backing_change::MAX_BACKING_FORMAT;
 pub use bitmap_directory::BitmapEntry;
-pub use check::{CheckReport, Fault, FaultKind, Repair, check};
+pub use check::{CheckReport, Finding, Repair, Stop, check, check_telling};
 pub use compression::{compress_cluster, decompress_cluster};
 pub use create::{Backing, CreateOptions, ImageBytes, Preallocation, build_image_bytes, create};
 pub use error::{Error, Result};

@@ -4,8 +4,8 @@ use super::{Globals, ImageFormat};
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print};
 use clap::{Args, ValueEnum};
-use disksmith_image::{EXIT_NOT_CHECKABLE, Error, check};
-use disksmith_qcow2::Repair;
+use disksmith_image::{EXIT_NOT_CHECKABLE, Error, check_telling};
+use disksmith_qcow2::{Finding, Repair, Stop};
 use disksmith_storage::LockMode;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +32,9 @@ pub(crate) struct CheckArgs {
     output: OutputFormat,
 }
 
+/// So many findings are told one by one.
+const MOST_TOLD: u32 = 100;
+
 /// What is repaired.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum What {
@@ -52,13 +55,35 @@ pub(crate) fn run(args: &CheckArgs, globals: &Globals) -> Outcome {
     } else {
         LockMode::Lock
     };
-    let report = match check(&args.image, args.format.map(Into::into), repair, lock) {
+    let (mut told, mut more) = (0u32, 0u64);
+    let mut tell = |finding: &Finding| {
+        if told < MOST_TOLD {
+            told += 1;
+            eprintln!("{}: {finding}", args.image.display());
+        } else {
+            more += 1;
+        }
+    };
+    let format = args.format.map(Into::into);
+    let report = match check_telling(&args.image, format, repair, lock, &mut tell) {
         Ok(report) => report,
         Err(error @ Error::NotForFormat { .. }) => {
             return Err(Failure::from(error).status_at_least(EXIT_NOT_CHECKABLE));
         }
         Err(error) => return Err(Failure::from(error).exactly_status(1)),
     };
+    if more > 0 {
+        eprintln!("{}: and {more} more of the kind", args.image.display());
+    }
+    if let Some(why) = report.stopped {
+        let reason = match why {
+            Stop::TooLarge => "a table, or the file, is larger than can be",
+            Stop::Invalid => "a table is not where, or not what, it should be",
+            _ => "what is wrong can only be repaired with `--repair all`",
+        };
+        let text = format!("{}: the check came to no end: {reason}", args.image.display());
+        return Err(Failure::from(Error::BadOption(text)).exactly_status(1));
+    }
     match args.output {
         OutputFormat::Json => print(report.to_json())?,
         OutputFormat::Human if globals.quiet && report.is_clean() => {}

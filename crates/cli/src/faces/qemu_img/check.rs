@@ -1,6 +1,6 @@
 //! `qemu-img check`.
 
-use super::finding::worded;
+use super::finding::{stopped, worded};
 use super::info::output_format;
 use super::open::{named, read_options};
 use super::stop::{Done, Stop};
@@ -8,8 +8,8 @@ use super::wording::{Use, cause};
 use super::{caches, help, object};
 use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::{OutputFormat, print};
-use disksmith_image::{EXIT_NOT_CHECKABLE, Error, Image, check};
-use disksmith_qcow2::Repair;
+use disksmith_image::{EXIT_NOT_CHECKABLE, Error, Image, check_telling};
+use disksmith_qcow2::{Finding, Repair};
 use disksmith_storage::LockMode;
 use std::ffi::OsString;
 
@@ -56,57 +56,38 @@ pub(super) fn run(words: &[OsString]) -> Done {
         Use::Write
     };
     // qemu-img opens the chain as well. Other damage is what the check is for.
-    let cluster_size = match Image::open(&name.path, &read_options(name.format, true)) {
-        Err(error @ Error::MissingMember { .. }) => return Err(name.cannot_open(cause(&error, intent))),
-        Err(_) => None,
-        Ok(image) => image
-            .top()
-            .and_then(|top| top.as_qcow2())
-            .map(|q| q.geometry().cluster_size()),
-    };
+    if let Err(error @ Error::MissingMember { .. }) = Image::open(&name.path, &read_options(name.format, true)) {
+        return Err(name.cannot_open(cause(&error, intent)));
+    }
     let lock = if share {
         LockMode::ForceShare
     } else {
         LockMode::Lock
     };
-    let mut report = match check(&name.path, name.format, repair, lock) {
+    let mut tell = |finding: &Finding| {
+        if let Some(text) = worded(finding, repair) {
+            eprintln!("{text}");
+        }
+    };
+    let mut report = match check_telling(&name.path, name.format, repair, lock, &mut tell) {
         Ok(report) => report,
         Err(Error::NotForFormat { .. }) => {
             return Err(Stop::new("This image format does not support checks").status(EXIT_NOT_CHECKABLE));
         }
         Err(error) => return Err(name.cannot_open(cause(&error, intent))),
     };
-    let told = |finding: &String, repair| {
-        cluster_size.map_or_else(|| finding.clone(), |s| worded(finding, s, repair))
-    };
-    let found: Vec<String> = report
-        .findings
-        .iter()
-        .map(|finding| told(finding, Repair::None))
-        .collect();
-    let repaired = report
-        .findings
-        .iter()
-        .zip(&found)
-        .map(|(finding, found)| (told(finding, repair), found));
-    let repaired: Vec<String> = repaired
-        .filter(|(text, found)| text != *found)
-        .map(|(text, _)| text)
-        .collect();
-    for text in found.iter().chain(&repaired) {
-        eprintln!("{text}");
-    }
-    if report.corruptions_fixed > 0 || report.leaks_fixed > 0 {
-        // the image's end is where it is after the repair
-        if let Ok(again) = check(&name.path, name.format, Repair::None, lock) {
-            report.image_end_offset = again.image_end_offset;
-        }
-    }
     report.filename = name.shown;
-    if output == OutputFormat::Json {
-        print(report.to_json())?;
-    } else if !arguments.has("quiet") {
-        print(report.to_human())?;
+    if let Some(why) = report.stopped {
+        return Err(Stop::new(format!("Check failed: {}", stopped(why))));
+    }
+    let quiet = arguments.has("quiet");
+    match output {
+        OutputFormat::Json if !quiet => print(report.to_json())?,
+        OutputFormat::Human if !quiet => print(report.to_human())?,
+        _ => {}
+    }
+    if report.check_errors > 0 {
+        return Err(Stop::new("Check failed"));
     }
     Ok(report.exit_status())
 }
