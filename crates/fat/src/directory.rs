@@ -2,6 +2,7 @@
 
 use crate::boot_sector::{BootSector, FatKind};
 use crate::chain::Chain;
+use crate::code_page::CodePage;
 use crate::directory_entry::{ENTRY_LEN, ShortEntry, Slot};
 use crate::fat_table::FatTable;
 use crate::long_name::LongName;
@@ -49,13 +50,13 @@ pub(crate) fn read_entries(
     storage: &dyn Storage,
     boot: &BootSector,
     table: &FatTable,
-    place: DirectoryPlace,
+    (place, page): (DirectoryPlace, CodePage),
     sink: &mut dyn FnMut(Found) -> Result<bool>,
 ) -> Result<()> {
     let mut long = LongName::default();
     let mut first = 0;
     let mut scan = |offset: u64, len: u64| -> Result<bool> {
-        let go_on = scan(storage, boot.kind, (offset, len), first, &mut long, sink)?;
+        let go_on = scan(storage, (boot.kind, page), (offset, len), first, &mut long, sink)?;
         first += u32::try_from(len / ENTRY_LEN).unwrap_or(u32::MAX);
         Ok(go_on)
     };
@@ -85,7 +86,7 @@ pub(crate) fn read_entries(
 /// Reads one contiguous piece of a directory; `false` where the reading ends.
 fn scan(
     storage: &dyn Storage,
-    kind: FatKind,
+    (kind, page): (FatKind, CodePage),
     (offset, len): (u64, u64),
     first: u32,
     long: &mut LongName,
@@ -122,7 +123,7 @@ fn scan(
                 let long_name = long.take(&short.raw_name);
                 let long_slots = if long_name.is_some() { parts } else { 0 };
                 let long_name = long_name.filter(|name| check_name(name).is_ok());
-                let name = long_name.unwrap_or_else(|| short.name());
+                let name = long_name.unwrap_or_else(|| short.name(page));
                 match check_name(&name) {
                     Ok(()) => sink(Found::Entry(NamedEntry {
                         name,

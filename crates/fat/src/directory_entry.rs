@@ -1,7 +1,7 @@
 //! A short directory entry, FAT specification 1.03, "FAT Directory Structure".
 
 use crate::boot_sector::FatKind;
-use crate::code_page;
+use crate::code_page::CodePage;
 use crate::date_time::{from_timestamp, to_timestamp};
 use byteorder::{ByteOrder, LittleEndian};
 use disksmith_vfs::Timestamp;
@@ -9,6 +9,8 @@ use disksmith_vfs::Timestamp;
 /// Bytes of an entry.
 pub(crate) const ENTRY_LEN: u64 = 32;
 const READ_ONLY: u8 = 0x01;
+/// Read-only, hidden, system and archive: the bits that people set.
+pub(crate) const SETTABLE: u8 = 0x27;
 const VOLUME_LABEL: u8 = 0x08;
 const DIRECTORY: u8 = 0x10;
 const ARCHIVE: u8 = 0x20;
@@ -102,10 +104,10 @@ impl ShortEntry {
     }
 
     /// The short name as people see it.
-    pub(crate) fn name(&self) -> Vec<u8> {
+    pub(crate) fn name(&self, page: CodePage) -> Vec<u8> {
         let (base, extension) = self.raw_name.split_at(8);
-        let mut name = decode(base, self.case & LOWER_BASE != 0);
-        let extension = decode(extension, self.case & LOWER_EXTENSION != 0);
+        let mut name = decode(base, self.case & LOWER_BASE != 0, page);
+        let extension = decode(extension, self.case & LOWER_EXTENSION != 0, page);
         if !extension.is_empty() {
             name.push('.');
             name.push_str(&extension);
@@ -167,6 +169,11 @@ impl RawEntry {
         LittleEndian::write_u16(&mut self.0[24..26], date);
     }
 
+    /// Sets attribute bits besides those that are set.
+    pub(crate) fn add_attributes(&mut self, attributes: u8) {
+        self.0[11] |= attributes & SETTABLE;
+    }
+
     pub(crate) fn set_read_only(&mut self, read_only: bool) {
         self.0[11] = self.0[11] & !READ_ONLY | if read_only { READ_ONLY } else { 0 };
     }
@@ -178,31 +185,31 @@ impl RawEntry {
 }
 
 /// Decodes a padded part of a name. A first byte 0x05 stands for 0xe5, which would mean a deleted entry.
-fn decode(padded: &[u8], lower: bool) -> String {
+fn decode(padded: &[u8], lower: bool, page: CodePage) -> String {
     let len = padded.iter().rposition(|b| *b != b' ').map_or(0, |last| last + 1);
     let characters = padded
         .iter()
         .take(len)
         .enumerate()
         .map(|(at, byte)| match (at, byte) {
-            (0, 0x05) if padded.len() == 8 => code_page::to_char(0xe5),
-            _ => code_page::to_char(*byte),
+            (0, 0x05) if padded.len() == 8 => page.decode(0xe5),
+            _ => page.decode(*byte),
         });
     let text: String = characters.collect();
     if lower { text.to_lowercase() } else { text }
 }
 
 /// A label without its padding; `None` where it is empty.
-pub(crate) fn label_text(padded: &[u8; 11]) -> Option<Vec<u8>> {
-    let text = decode_label(padded);
+pub(crate) fn label_text(padded: &[u8; 11], page: CodePage) -> Option<Vec<u8>> {
+    let text = decode_label(padded, page);
     (!text.is_empty()).then(|| text.into_bytes())
 }
 
-fn decode_label(padded: &[u8; 11]) -> String {
+fn decode_label(padded: &[u8; 11], page: CodePage) -> String {
     let text: String = padded
         .iter()
         .take_while(|b| **b != 0)
-        .map(|b| code_page::to_char(*b))
+        .map(|b| page.decode(*b))
         .collect();
     text.trim_end_matches(' ').to_owned()
 }

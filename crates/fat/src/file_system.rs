@@ -2,6 +2,7 @@
 
 use crate::boot_sector::{BootSector, FIRST_CLUSTER, corrupt};
 use crate::chain::Chain;
+use crate::code_page::CodePage;
 use crate::directory::DirectoryPlace;
 use crate::directory_entry::{ENTRY_LEN, ShortEntry, Slot};
 use crate::fat_table::{FatEntry, FatTable};
@@ -40,6 +41,19 @@ pub struct OpenOptions {
     pub writable: bool,
     /// Tells the time, which is stored as UTC.
     pub clock: Clock,
+    /// The code page of short names; 437 is what Linux takes.
+    pub code_page: CodePage,
+}
+
+impl OpenOptions {
+    /// For reading or for writing, with the code page that Linux takes.
+    pub fn new(writable: bool, clock: Clock) -> Self {
+        Self {
+            writable,
+            clock,
+            code_page: CodePage::CP437,
+        }
+    }
 }
 
 impl std::fmt::Debug for OpenOptions {
@@ -64,6 +78,7 @@ pub struct Fat {
     dirty: bool,
     writable: bool,
     pub(crate) clock: Clock,
+    pub(crate) code_page: CodePage,
     pub(crate) gate: OperationGate,
     /// Readers share it, a change has it alone.
     pub(crate) lock: RwLock<()>,
@@ -100,11 +115,7 @@ impl Fat {
     /// # Errors
     /// As [`Fat::open_with`].
     pub fn open(storage: StorageRef) -> Result<Self> {
-        let options = OpenOptions {
-            writable: false,
-            clock: Arc::new(Timestamp::default),
-        };
-        Self::open_with(storage, options)
+        Self::open_with(storage, OpenOptions::new(false, Arc::new(Timestamp::default)))
     }
 
     /// Opens the filesystem that fills a storage.
@@ -122,9 +133,10 @@ impl Fat {
             log::warn!("{}: the FAT filesystem was not unmounted cleanly", storage.name());
         }
         Ok(Self {
-            identity: Identity::new(&boot, label),
+            identity: Identity::new(&boot, label, options.code_page),
             writable: options.writable && storage.is_writable(),
             clock: options.clock,
+            code_page: options.code_page,
             gate: OperationGate::default(),
             lock: RwLock::default(),
             inodes: Mutex::default(),
@@ -225,7 +237,13 @@ impl Fat {
             return Ok(listings.remove(at).1);
         }
         drop(listings);
-        Listing::load(&*self.storage, &self.boot, &self.table, self.directory(dir)?)
+        Listing::load(
+            &*self.storage,
+            &self.boot,
+            &self.table,
+            self.directory(dir)?,
+            self.code_page,
+        )
     }
 
     /// Remembers the names of a directory.

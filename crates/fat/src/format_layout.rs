@@ -1,21 +1,57 @@
 //! The layout of a FAT filesystem that is to be made.
 
-use crate::boot_sector::{FatKind, NO_NAME};
-use crate::format::{FormatOptions, invalid};
+use crate::boot_sector::{FIRST_CLUSTER, FatKind, NO_NAME};
+use crate::format::{FormatNote, FormatOptions, invalid};
+use crate::fs_info::FsInfo;
 use byteorder::{ByteOrder, LittleEndian};
 use disksmith_vfs::Result;
 
 /// Clusters that the widths of table entries allow. mkfs.fat keeps away from the limits by the number of reserved entries.
-const MAX_FAT12: u64 = 4084;
-const MIN_FAT16: u64 = 4085;
-const MAX_FAT16: u64 = 65_524;
-const MAX_FAT32: u64 = 0x0fff_fff6;
+pub(crate) const MAX_FAT12: i64 = 4084;
+const MIN_FAT16: i64 = 4087;
+pub(crate) const MAX_FAT16: i64 = 65_524;
+pub(crate) const MIN_FAT32: i64 = 65_525;
+pub(crate) const MAX_FAT32: i64 = 0x0fff_fff6;
 /// Sectors from which on structures are aligned.
 const MIN_ALIGNED: u64 = 8193;
 /// The most sectors that a cluster can have.
 const MAX_PER_CLUSTER: u8 = 128;
-/// What a machine does that is started from the filesystem: it halts.
-const BOOT_CODE: [u8; 4] = [0xfa, 0xf4, 0xeb, 0xfc];
+/// The most bytes of a sector that are written.
+const MAX_SECTOR_LEN: u32 = 32_768;
+/// Where a boot sector's code begins, behind the 16-bit and the 32-bit parameter block.
+const CODE_AT: usize = 0x3e;
+const CODE_AT_FAT32: usize = 0x5a;
+/// Where the code ends at the latest: there a partition table begins, or the signature.
+const CODE_END: usize = 0x1b8;
+/// What a machine does that is started from the filesystem: it prints the text behind this by the BIOS, waits for a key, and lets the BIOS
+/// try the next device. The two bytes of the text's address are zero here.
+const BOOT_CODE: [u8; 32] = [
+    0x31, 0xdb, // xor bx, bx
+    0x8e, 0xdb, // mov ds, bx
+    0xfc, // cld
+    0xbe, 0x00, 0x00, // mov si, text
+    0xb4, 0x0e, // next: mov ah, 0x0e
+    0xb3, 0x07, // mov bl, 7
+    0xac, // lodsb
+    0x08, 0xc0, // or al, al
+    0x74, 0x04, // jz wait
+    0xcd, 0x10, // int 0x10
+    0xeb, 0xf3, // jmp next
+    0x31, 0xc0, // wait: xor ax, ax
+    0xcd, 0x16, // int 0x16
+    0xcd, 0x18, // int 0x18
+    0xf4, // halt: hlt
+    0xeb, 0xfd, 0x90, 0x90, // jmp halt
+];
+/// Where the address of the text stands in the code.
+const TEXT_ADDRESS_AT: usize = 6;
+/// The address at which a BIOS puts a boot sector.
+const LOAD_ADDRESS: u16 = 0x7c00;
+/// The text that is printed where none is given.
+const BOOT_TEXT: &[u8] =
+    b"There is no operating system on this disk.\r\nPress a key to start from another one.\r\n";
+/// The longest text of one's own.
+pub(crate) const MAX_MESSAGE: usize = 418;
 
 /// The layout, in sectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +66,12 @@ pub(crate) struct Layout {
     pub(crate) total: u64,
     pub(crate) clusters: u32,
     pub(crate) media: u8,
-    heads: u16,
-    per_track: u16,
+    pub(crate) heads: u16,
+    pub(crate) per_track: u16,
+    pub(crate) drive: u8,
+    pub(crate) backup: u16,
+    /// What mkfs.fat would tell on the way.
+    pub(crate) notes: Vec<FormatNote>,
 }
 
 /// A floppy disk: KiB, media byte, sectors of a track, sectors of a cluster, root entries.
@@ -43,33 +83,17 @@ const FLOPPIES: [(u64, u8, u16, u8, u16); 5] = [
     (2880, 0xf0, 36, 2, 224),
 ];
 
+/// Clusters and table of one width, for one cluster size.
+struct Trial {
+    clusters: i64,
+    fat_sectors: i64,
+    held: i64,
+}
+
 impl Layout {
     /// Chooses what the options leave open.
     pub(crate) fn choose(size: u64, options: &FormatOptions) -> Result<Self> {
-        if !matches!(options.sector_len, 512 | 1024 | 2048 | 4096) {
-            return Err(invalid("a sector has 512, 1024, 2048 or 4096 bytes"));
-        }
-        if !(1..=4).contains(&options.fats) {
-            return Err(invalid("there are 1 to 4 tables"));
-        }
-        if options
-            .sectors_per_cluster
-            .is_some_and(|n| !n.is_power_of_two() || n > MAX_PER_CLUSTER)
-        {
-            return Err(invalid("a cluster has 1, 2, 4, 8, 16, 32, 64 or 128 sectors"));
-        }
-        if options.media.is_some_and(|media| media != 0xf0 && media < 0xf8) {
-            return Err(invalid("the media byte is 0xf0, or 0xf8 and above"));
-        }
-        if options.reserved_sectors == Some(0) || options.root_entries == Some(0) {
-            return Err(invalid("reserved sectors and root entries cannot be 0"));
-        }
-        if options
-            .geometry
-            .is_some_and(|(heads, track)| heads == 0 || track == 0)
-        {
-            return Err(invalid("heads and sectors of a track cannot be 0"));
-        }
+        check(options)?;
         let sector = u64::from(options.sector_len);
         let whole = size / sector;
         let floppy = FLOPPIES.into_iter().find(|(kib, ..)| {
@@ -79,13 +103,21 @@ impl Layout {
             Some((_, _, track, ..)) => (2, track),
             None => geometry(whole),
         });
-        let total = whole / u64::from(per_track) * u64::from(per_track);
-        if total == 0 || total > u64::from(u32::MAX) {
-            return Err(invalid("the size is too small or too large for a FAT"));
+        let mut notes = Vec::new();
+        let mut total = match options.align {
+            true => whole / u64::from(per_track) * u64::from(per_track),
+            false => whole,
+        };
+        if total > u64::from(u32::MAX) {
+            total = u64::from(u32::MAX);
+            notes.push(FormatNote::TargetTooLarge);
         }
         let kind = options.kind.or(match floppy {
-            Some(_) => Some(FatKind::Fat12),
-            None if size >= 512 << 20 => Some(FatKind::Fat32),
+            Some(_) => None,
+            None if size >= 512 << 20 => {
+                notes.push(FormatNote::AutoFat32);
+                Some(FatKind::Fat32)
+            }
             None => None,
         });
         let first = options.sectors_per_cluster.unwrap_or(match (floppy, kind) {
@@ -93,103 +125,201 @@ impl Layout {
             (_, Some(FatKind::Fat32)) => fat32_cluster(size, options.sector_len),
             _ => 4,
         });
-        let draft = Self {
+        let is_fat32 = kind == Some(FatKind::Fat32);
+        let media = options.media.unwrap_or(floppy.map_or(0xf8, |floppy| floppy.1));
+        let mut draft = Self {
             kind: kind.unwrap_or(FatKind::Fat12),
             sector_len: options.sector_len,
             sectors_per_cluster: first,
-            reserved: options.reserved_sectors.unwrap_or(match kind {
-                Some(FatKind::Fat32) => 32,
-                _ => 1,
-            }),
+            reserved: options.reserved_sectors.unwrap_or(if is_fat32 { 32 } else { 1 }),
             fats: options.fats,
             fat_sectors: 0,
-            root_entries: match kind {
-                Some(FatKind::Fat32) => 0,
-                _ => options
+            root_entries: match is_fat32 {
+                true => 0,
+                false => options
                     .root_entries
                     .unwrap_or(floppy.map_or(512, |floppy| floppy.4)),
             },
             total,
             clusters: 0,
-            media: options.media.unwrap_or(floppy.map_or(0xf8, |floppy| floppy.1)),
+            media,
             heads,
             per_track,
+            drive: options.drive_number.unwrap_or(match media {
+                0xf9 | 0xfd | 0xf0 => 0,
+                _ => 0x80,
+            }),
+            backup: 0,
+            notes,
         };
-        if draft.kind == FatKind::Fat32 && kind.is_some() && draft.reserved < 2 {
-            return Err(invalid("a FAT32 needs two reserved sectors at least"));
+        draft.notes.push(FormatNote::Reserved {
+            fat32: is_fat32,
+            sectors: draft.reserved,
+        });
+        if is_fat32 && draft.reserved < 2 {
+            return Err(invalid("On FAT32 at least 2 reserved sectors are needed."));
         }
         let align = options.align && total >= MIN_ALIGNED;
-        let mut per_cluster = first;
+        if options.align && !align {
+            draft.notes.push(FormatNote::AlignmentDisabled);
+        }
+        draft.try_clusters(options, kind, align)?;
+        draft.finish(options, kind.is_some() && options.kind.is_some(), size)
+    }
+
+    /// Tries sizes of clusters until one of the tables fits.
+    fn try_clusters(&mut self, options: &FormatOptions, kind: Option<FatKind>, align: bool) -> Result<()> {
+        let (base_reserved, base_root) = (self.reserved, self.root_entries);
+        let mut per_cluster = self.sectors_per_cluster;
         loop {
-            if let Some(layout) = draft.with_cluster(per_cluster, kind, align) {
-                return Ok(layout);
+            self.notes.push(FormatNote::Trying(per_cluster));
+            self.reserved = base_reserved;
+            self.root_entries = base_root;
+            self.sectors_per_cluster = per_cluster;
+            if self.try_cluster(kind, align)? {
+                return Ok(());
             }
-            if options.sectors_per_cluster.is_some() || per_cluster >= MAX_PER_CLUSTER {
-                return Err(invalid("the size has too few or too many clusters for this FAT"));
+            if options.sectors_per_cluster.is_some() {
+                return Err(invalid(
+                    "Not enough or too many clusters for filesystem - try less or more sectors per cluster",
+                ));
+            }
+            if per_cluster >= MAX_PER_CLUSTER {
+                return Err(invalid(
+                    "Attempting to create a too small or a too large filesystem",
+                ));
             }
             per_cluster *= 2;
         }
     }
 
-    /// The layout with clusters of a size, where the number of clusters fits.
-    fn with_cluster(&self, per_cluster: u8, kind: Option<FatKind>, align: bool) -> Option<Self> {
-        let kinds: &[FatKind] = match kind {
-            Some(FatKind::Fat12) => &[FatKind::Fat12],
-            Some(FatKind::Fat16) => &[FatKind::Fat16],
-            Some(FatKind::Fat32) => &[FatKind::Fat32],
-            None => &[FatKind::Fat12, FatKind::Fat16],
+    fn try_cluster(&mut self, kind: Option<FatKind>, align: bool) -> Result<bool> {
+        let too_much = || invalid("Attempting to create a too small or a too large filesystem");
+        let sector = u64::from(self.sector_len);
+        let unit = if align {
+            u64::from(self.sectors_per_cluster)
+        } else {
+            1
         };
-        kinds
-            .iter()
-            .find_map(|kind| self.with_kind(*kind, per_cluster, align))
+        let reserved = u64::from(self.reserved).next_multiple_of(unit);
+        let root = (u64::from(self.root_entries) * 32)
+            .div_ceil(sector)
+            .next_multiple_of(unit);
+        self.reserved = u16::try_from(reserved).map_err(|_| too_much())?;
+        self.root_entries = u16::try_from(root * sector / 32).map_err(|_| too_much())?;
+        // 32 bits at most, and 128 sectors of 32 KiB.
+        let rest = self.total as i64 - reserved as i64;
+        let fat12 = self.trial(rest - root as i64, 3, MAX_FAT12, align);
+        let fat16 = self.trial(rest - root as i64, 4, MAX_FAT16, align);
+        let fat32 = self.trial(rest, 8, MAX_FAT32, align);
+        let wanted = |of: FatKind| kind.is_none() || kind == Some(of);
+        let fits12 = self.judge(FatKind::Fat12, &fat12, true);
+        let fits16 = self.judge(FatKind::Fat16, &fat16, fat16.clusters >= MIN_FAT16);
+        let enough = fat32.clusters >= MIN_FAT32 || kind == Some(FatKind::Fat32);
+        let fits32 = self.judge(FatKind::Fat32, &fat32, enough);
+        let use12 = fits12 && wanted(FatKind::Fat12);
+        let use16 = fits16 && wanted(FatKind::Fat16);
+        let (chosen, trial) = if use16 && (!use12 || fat16.clusters > fat12.clusters) {
+            (FatKind::Fat16, fat16)
+        } else if use12 {
+            (FatKind::Fat12, fat12)
+        } else if fits32 && kind == Some(FatKind::Fat32) {
+            (FatKind::Fat32, fat32)
+        } else {
+            return Ok(false);
+        };
+        self.kind = chosen;
+        self.clusters = u32::try_from(trial.clusters).map_err(|_| too_much())?;
+        self.fat_sectors = u32::try_from(trial.fat_sectors).map_err(|_| too_much())?;
+        if chosen != FatKind::Fat32 && self.fat_sectors > u32::from(u16::MAX) {
+            return Err(too_much());
+        }
+        Ok(true)
     }
 
-    fn with_kind(&self, kind: FatKind, per_cluster: u8, align: bool) -> Option<Self> {
-        let sector = u64::from(self.sector_len);
-        let unit = if align { u64::from(per_cluster) } else { 1 };
-        let mut layout = self.clone();
-        layout.kind = kind;
-        layout.sectors_per_cluster = per_cluster;
-        layout.reserved = u16::try_from(u64::from(self.reserved).next_multiple_of(unit)).ok()?;
-        if kind != FatKind::Fat32 {
-            let unit_entries = unit * sector / 32;
-            let root = (u64::from(self.root_entries) * 32).next_multiple_of(sector) / 32;
-            layout.root_entries = u16::try_from(root.next_multiple_of(unit_entries)).ok()?;
+    /// Clusters and table where `space` sectors are for both, and an entry has so many nibbles.
+    fn trial(&self, space: i64, nibbles: i64, limit: i64, align: bool) -> Trial {
+        let (sector, per_cluster) = (i64::from(self.sector_len), i64::from(self.sectors_per_cluster));
+        let fats = i64::from(self.fats);
+        if space <= 0 {
+            return Trial {
+                clusters: 0,
+                fat_sectors: 0,
+                held: 0,
+            };
         }
-        let root_sectors = u64::from(layout.root_entries) * 32 / sector;
-        let rest = self
-            .total
-            .checked_sub(u64::from(layout.reserved) + root_sectors)?;
-        // A cluster and its entries take `per_cluster` sectors and this many bytes' halves in the tables.
-        let nibbles = match kind {
-            FatKind::Fat12 => 3,
-            FatKind::Fat16 => 4,
-            FatKind::Fat32 => 8,
+        // A cluster and its entries take this many half bytes; two entries of each table stand for no cluster.
+        let share = per_cluster * sector * 2 + fats * nibbles;
+        let reserved_entries = fats * 2 * nibbles;
+        let clusters = (space * sector * 2 + reserved_entries) / share;
+        let mut fat_sectors = ((clusters + 2) * nibbles + 1).div_euclid(2);
+        fat_sectors = (fat_sectors + sector - 1).div_euclid(sector);
+        if align {
+            fat_sectors = (fat_sectors + per_cluster - 1) / per_cluster * per_cluster;
+        }
+        let clusters = (space - fats * fat_sectors).div_euclid(per_cluster);
+        Trial {
+            clusters,
+            fat_sectors,
+            held: (fat_sectors * sector * 2 / nibbles).min(limit),
+        }
+    }
+
+    /// Whether a trial makes a filesystem; notes how it went.
+    fn judge(&mut self, kind: FatKind, trial: &Trial, enough: bool) -> bool {
+        let note = |suits| FormatNote::Tried {
+            kind,
+            clusters: trial.clusters,
+            fat_sectors: trial.fat_sectors,
+            most: trial.held,
+            suits,
         };
-        let fats = u64::from(self.fats);
-        let share = u64::from(per_cluster) * sector * 2 + fats * nibbles;
-        // Two entries of each table stand for no cluster.
-        let clusters = (rest * sector * 2 + fats * 2 * nibbles) / share;
-        let fat_sectors = ((clusters + 2) * nibbles)
-            .div_ceil(sector * 2)
-            .next_multiple_of(unit);
-        let data = rest.checked_sub(fats * fat_sectors)?;
-        let held = (fat_sectors * sector * 2 / nibbles).saturating_sub(2);
-        let clusters = (data / u64::from(per_cluster)).min(held);
-        let (least, most) = match kind {
-            FatKind::Fat12 => (1, MAX_FAT12),
-            FatKind::Fat16 => (MIN_FAT16, MAX_FAT16),
-            FatKind::Fat32 => (1, MAX_FAT32),
+        let suits = if trial.clusters > trial.held {
+            Suits::TooMany
+        } else if !enough {
+            Suits::TooFew
+        } else {
+            Suits::Yes
         };
-        if !(least..=most).contains(&clusters) {
-            return None;
+        self.notes.push(note(suits));
+        suits == Suits::Yes && trial.clusters > 0
+    }
+
+    fn finish(mut self, options: &FormatOptions, kind_given: bool, size: u64) -> Result<Self> {
+        if self.kind == FatKind::Fat32 && i64::from(self.clusters) < MIN_FAT32 && kind_given {
+            self.notes.push(FormatNote::FewClusters);
         }
-        if kind != FatKind::Fat32 && fat_sectors > u64::from(u16::MAX) {
-            return None;
+        if options.kind.is_none() {
+            self.notes.push(FormatNote::Chosen(self.kind));
         }
-        layout.fat_sectors = u32::try_from(fat_sectors).ok()?;
-        layout.clusters = u32::try_from(clusters).ok()?;
-        Some(layout)
+        if self.kind == FatKind::Fat32 {
+            self.backup = match options.backup_sector {
+                Some(1) => return Err(invalid("Backup boot sector must not be same as info sector (1)")),
+                Some(sector) if sector >= self.reserved && sector != 0 => {
+                    return Err(invalid("Backup boot sector must be a reserved sector"));
+                }
+                Some(sector) => sector,
+                None => match self.reserved {
+                    7.. => 6,
+                    // The last two, for the second FSInfo sector to be behind it.
+                    4..=6 => self.reserved - 2,
+                    3 => 2,
+                    _ => 0,
+                },
+            };
+            self.notes.push(FormatNote::Backup(self.backup));
+        }
+        // A filesystem of less is not worth its name.
+        let start = self.root_sector() * u64::from(self.sector_len).div_ceil(512);
+        if size / 1024 < start.div_ceil(2) + 32 {
+            return Err(invalid("Too few blocks for viable filesystem"));
+        }
+        Ok(self)
+    }
+
+    /// Bytes of a cluster.
+    pub(crate) fn cluster_len(&self) -> u64 {
+        u64::from(self.sectors_per_cluster) * u64::from(self.sector_len)
     }
 
     /// Where the root directory of a FAT12 or FAT16 begins.
@@ -202,14 +332,134 @@ impl Layout {
         self.root_sector() + u64::from(self.root_entries) * 32 / u64::from(self.sector_len)
     }
 
-    /// Where the second boot sector of a FAT32 is; 0 where there is no room.
-    pub(crate) fn backup_sector(&self) -> u16 {
-        match self.reserved {
-            7.. => 6,
-            // Behind the FSInfo sector, at the end of what is reserved.
-            3..=6 => self.reserved - 1,
-            _ => 0,
+    /// What is before the first table, piece by piece with its offset, where so many clusters are in use.
+    pub(crate) fn reserved_area(
+        &self,
+        options: &FormatOptions,
+        label: Option<&[u8; 11]>,
+        used: u32,
+    ) -> Vec<(u64, Vec<u8>)> {
+        let sector = u64::from(self.sector_len);
+        let boot = self.encode(options, label).to_vec();
+        if self.kind != FatKind::Fat32 {
+            return vec![(0, boot)];
         }
+        let info = FsInfo {
+            free: self.clusters.saturating_sub(used),
+            last: FIRST_CLUSTER + used.saturating_sub(1),
+        }
+        .encode()
+        .to_vec();
+        let mut pieces = vec![(0, boot.clone()), (sector, info.clone())];
+        let backup = u64::from(self.backup);
+        if backup != 0 {
+            pieces.push((backup * sector, boot));
+            if backup + 1 < u64::from(self.reserved) {
+                pieces.push(((backup + 1) * sector, info));
+            }
+        }
+        pieces
+    }
+
+    /// The boot sector.
+    pub(crate) fn encode(&self, options: &FormatOptions, label: Option<&[u8; 11]>) -> [u8; 512] {
+        let mut bytes = [0; 512];
+        let is_fat32 = self.kind == FatKind::Fat32;
+        let code = if is_fat32 { CODE_AT_FAT32 } else { CODE_AT };
+        // A short jump, counted from the byte behind its two.
+        bytes[..3].copy_from_slice(&[0xeb, code as u8 - 2, 0x90]);
+        bytes[3..11].copy_from_slice(b"mkfs.fat");
+        // 32768 at most, as was checked.
+        LittleEndian::write_u16(&mut bytes[11..13], self.sector_len as u16);
+        bytes[13] = self.sectors_per_cluster;
+        LittleEndian::write_u16(&mut bytes[14..16], self.reserved);
+        bytes[16] = self.fats;
+        LittleEndian::write_u16(&mut bytes[17..19], self.root_entries);
+        match u16::try_from(self.total) {
+            // The sectors of a FAT32 that are few are counted in either field; mkfs.fat takes the short one.
+            Ok(total) => LittleEndian::write_u16(&mut bytes[19..21], total),
+            // At most 32 bits, as was checked.
+            Err(_) => LittleEndian::write_u32(&mut bytes[32..36], self.total as u32),
+        }
+        bytes[21] = self.media;
+        LittleEndian::write_u16(&mut bytes[24..26], self.per_track);
+        LittleEndian::write_u16(&mut bytes[26..28], self.heads);
+        LittleEndian::write_u32(&mut bytes[28..32], options.hidden_sectors);
+        let extended = if is_fat32 {
+            LittleEndian::write_u32(&mut bytes[36..40], self.fat_sectors);
+            LittleEndian::write_u32(&mut bytes[44..48], FIRST_CLUSTER);
+            LittleEndian::write_u16(&mut bytes[48..50], 1);
+            LittleEndian::write_u16(&mut bytes[50..52], self.backup);
+            64
+        } else {
+            // At most 16 bits, as was checked.
+            LittleEndian::write_u16(&mut bytes[22..24], self.fat_sectors as u16);
+            36
+        };
+        bytes[extended] = self.drive;
+        bytes[extended + 2] = 0x29;
+        LittleEndian::write_u32(&mut bytes[extended + 3..extended + 7], options.volume_id);
+        bytes[extended + 7..extended + 18].copy_from_slice(label.unwrap_or(NO_NAME));
+        bytes[extended + 18..extended + 26].copy_from_slice(match self.kind {
+            FatKind::Fat12 => b"FAT12   ",
+            FatKind::Fat16 => b"FAT16   ",
+            FatKind::Fat32 => b"FAT32   ",
+        });
+        let text_at = code + BOOT_CODE.len();
+        bytes[code..text_at].copy_from_slice(&BOOT_CODE);
+        let address = LOAD_ADDRESS + text_at as u16;
+        LittleEndian::write_u16(
+            &mut bytes[code + TEXT_ADDRESS_AT..code + TEXT_ADDRESS_AT + 2],
+            address,
+        );
+        let text = options.message.as_deref().unwrap_or(BOOT_TEXT);
+        let end = if options.partition_table { CODE_END } else { 509 };
+        if let Some(place) = bytes.get_mut(text_at..end) {
+            place
+                .iter_mut()
+                .zip(text)
+                .for_each(|(place, byte)| *place = *byte);
+        }
+        if options.partition_table {
+            self.encode_partition(options, &mut bytes);
+        }
+        bytes[510..].copy_from_slice(&[0x55, 0xaa]);
+        bytes
+    }
+
+    /// A partition table in the boot sector itself, whose one partition is the whole disk.
+    fn encode_partition(&self, options: &FormatOptions, bytes: &mut [u8; 512]) {
+        let (heads, track) = (u64::from(self.heads.max(1)), u64::from(self.per_track.max(1)));
+        let sectors = self.total * (u64::from(self.sector_len) / 512).max(1);
+        let hidden = u64::from(options.hidden_sectors);
+        let address = |sector: u64| {
+            let cylinder = sector / (heads * track);
+            if cylinder > 1023 {
+                return [0xfe, 0xff, 0xff];
+            }
+            let number = sector % track + 1;
+            // 255, 63 and 1023 at most.
+            [
+                (sector / track % heads) as u8,
+                (number | cylinder >> 2 & 0xc0) as u8,
+                (cylinder & 0xff) as u8,
+            ]
+        };
+        LittleEndian::write_u32(&mut bytes[440..444], options.volume_id);
+        bytes[446] = 0x80;
+        bytes[447..450].copy_from_slice(&address(hidden));
+        let lba = sectors > 16_450_560;
+        bytes[450] = match self.kind {
+            FatKind::Fat12 if sectors < 65_536 => 0x01,
+            FatKind::Fat16 if sectors < 65_536 => 0x04,
+            FatKind::Fat12 | FatKind::Fat16 if !lba => 0x06,
+            FatKind::Fat12 | FatKind::Fat16 => 0x0e,
+            FatKind::Fat32 if !lba => 0x0b,
+            FatKind::Fat32 => 0x0c,
+        };
+        bytes[451..454].copy_from_slice(&address((hidden + sectors).saturating_sub(1)));
+        LittleEndian::write_u32(&mut bytes[454..458], options.hidden_sectors);
+        LittleEndian::write_u32(&mut bytes[458..462], u32::try_from(sectors).unwrap_or(u32::MAX));
     }
 
     /// How a table begins: the media byte, the mark of the end, and in a FAT32 the root directory.
@@ -222,61 +472,55 @@ impl Layout {
             ],
         }
     }
+}
 
-    /// The boot sector.
-    pub(crate) fn encode(&self, options: &FormatOptions, label: Option<&[u8; 11]>) -> [u8; 512] {
-        let mut bytes = [0; 512];
-        let is_fat32 = self.kind == FatKind::Fat32;
-        let code = if is_fat32 { 0x5a } else { 0x3e };
-        // A short jump, counted from the byte behind its two.
-        bytes[..3].copy_from_slice(&[0xeb, code - 2, 0x90]);
-        bytes[3..11].copy_from_slice(b"mkfs.fat");
-        // 4096 at most, as was checked.
-        LittleEndian::write_u16(&mut bytes[11..13], self.sector_len as u16);
-        bytes[13] = self.sectors_per_cluster;
-        LittleEndian::write_u16(&mut bytes[14..16], self.reserved);
-        bytes[16] = self.fats;
-        LittleEndian::write_u16(&mut bytes[17..19], self.root_entries);
-        match u16::try_from(self.total) {
-            Ok(total) if !is_fat32 => LittleEndian::write_u16(&mut bytes[19..21], total),
-            // The sectors of a FAT32 that are few are counted in either field; mkfs.fat takes the short one.
-            Ok(total) => LittleEndian::write_u16(&mut bytes[19..21], total),
-            // At most 32 bits, as was checked.
-            Err(_) => LittleEndian::write_u32(&mut bytes[32..36], self.total as u32),
-        }
-        bytes[21] = self.media;
-        LittleEndian::write_u16(&mut bytes[24..26], self.per_track);
-        LittleEndian::write_u16(&mut bytes[26..28], self.heads);
-        LittleEndian::write_u32(&mut bytes[28..32], options.hidden_sectors);
-        let extended = if is_fat32 {
-            LittleEndian::write_u32(&mut bytes[36..40], self.fat_sectors);
-            LittleEndian::write_u32(&mut bytes[44..48], 2);
-            LittleEndian::write_u16(&mut bytes[48..50], 1);
-            LittleEndian::write_u16(&mut bytes[50..52], self.backup_sector());
-            64
-        } else {
-            // At most 16 bits, as was checked.
-            LittleEndian::write_u16(&mut bytes[22..24], self.fat_sectors as u16);
-            36
-        };
-        bytes[extended] = if self.media >= 0xf8 && self.media != 0xf9 && self.media != 0xfd {
-            0x80
-        } else {
-            0
-        };
-        bytes[extended + 2] = 0x29;
-        LittleEndian::write_u32(&mut bytes[extended + 3..extended + 7], options.volume_id);
-        bytes[extended + 7..extended + 18].copy_from_slice(label.unwrap_or(NO_NAME));
-        bytes[extended + 18..extended + 26].copy_from_slice(match self.kind {
-            FatKind::Fat12 => b"FAT12   ",
-            FatKind::Fat16 => b"FAT16   ",
-            FatKind::Fat32 => b"FAT32   ",
-        });
-        let code = usize::from(code);
-        bytes[code..code + BOOT_CODE.len()].copy_from_slice(&BOOT_CODE);
-        bytes[510..].copy_from_slice(&[0x55, 0xaa]);
-        bytes
+/// Whether a trial makes a filesystem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suits {
+    /// It does.
+    Yes,
+    /// More clusters than the table can have.
+    TooMany,
+    /// So few that it would be taken for a smaller kind.
+    TooFew,
+}
+
+/// Refuses options that cannot be.
+fn check(options: &FormatOptions) -> Result<()> {
+    if !options.sector_len.is_power_of_two() || !(512..=MAX_SECTOR_LEN).contains(&options.sector_len) {
+        return Err(invalid(
+            "a sector has 512, 1024, 2048, 4096 bytes, or a higher power of two up to 32768",
+        ));
     }
+    if !(1..=4).contains(&options.fats) {
+        return Err(invalid("there are 1 to 4 tables"));
+    }
+    if options
+        .sectors_per_cluster
+        .is_some_and(|n| !n.is_power_of_two() || n > MAX_PER_CLUSTER)
+    {
+        return Err(invalid("a cluster has 1, 2, 4, 8, 16, 32, 64 or 128 sectors"));
+    }
+    if options.media.is_some_and(|media| media != 0xf0 && media < 0xf8) {
+        return Err(invalid("the media byte is 0xf0, or 0xf8 and above"));
+    }
+    if options.reserved_sectors == Some(0) || options.root_entries == Some(0) {
+        return Err(invalid("reserved sectors and root entries cannot be 0"));
+    }
+    if options
+        .geometry
+        .is_some_and(|(heads, track)| heads == 0 || track == 0)
+    {
+        return Err(invalid("heads and sectors of a track cannot be 0"));
+    }
+    if options
+        .message
+        .as_ref()
+        .is_some_and(|text| text.len() > MAX_MESSAGE)
+    {
+        return Err(invalid("the message of the boot sector is too long"));
+    }
+    Ok(())
 }
 
 /// Heads and sectors of a track for so many sectors, as the SD Association's file system specification has them.

@@ -1,6 +1,7 @@
 //! Label and serial number, for programs that list filesystems.
 
 use crate::boot_sector::{BootSector, FatKind};
+use crate::code_page::CodePage;
 use crate::directory::{DirectoryPlace, Found, read_entries};
 use crate::directory_entry::label_text;
 use crate::fat_table::FatTable;
@@ -29,14 +30,14 @@ pub fn identify(storage: &StorageRef) -> Option<Identity> {
     let table = FatTable::new(Arc::clone(storage), &boot);
     // A root directory that cannot be read is a matter of opening the filesystem.
     let label = root_label(storage, &boot, &table).ok().flatten();
-    Some(Identity::new(&boot, label))
+    Some(Identity::new(&boot, label, CodePage::CP437))
 }
 
 impl Identity {
-    pub(crate) fn new(boot: &BootSector, root_label: Option<[u8; 11]>) -> Self {
+    pub(crate) fn new(boot: &BootSector, root_label: Option<[u8; 11]>, page: CodePage) -> Self {
         let label = root_label.or(boot.label);
         Self {
-            label: label.as_ref().and_then(label_text),
+            label: label.as_ref().and_then(|label| label_text(label, page)),
             uuid: boot
                 .serial
                 .filter(|serial| *serial != 0)
@@ -60,7 +61,8 @@ pub(crate) fn root_label(
     table: &FatTable,
 ) -> Result<Option<[u8; 11]>> {
     let mut label = None;
-    read_entries(&**storage, boot, table, root_place(boot), &mut |found| {
+    let place = (root_place(boot), CodePage::CP437);
+    read_entries(&**storage, boot, table, place, &mut |found| {
         if let Found::Label(found) = found {
             label = Some(found);
         }

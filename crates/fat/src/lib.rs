@@ -26,9 +26,17 @@ mod long_name;
 mod namespace;
 mod operation;
 mod overlay;
+mod partition_table;
 mod short_name;
+mod volume_builder;
+mod volume_tree;
+mod volume_write;
 
 pub use boot_sector::{BootSector, FatKind};
+pub use code_page::CodePage;
 pub use file_system::{Clock, Fat, OpenOptions};
-pub use format::{FormatOptions, format};
+pub use format::{FormatNote, FormatOptions, Formatted, format, plan_format};
+pub use format_layout::Suits;
 pub use identity::{Identity, identify};
+pub use volume_builder::{Volume, VolumeBuilder};
+pub use volume_tree::Content;

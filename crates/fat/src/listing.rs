@@ -2,6 +2,7 @@
 
 use crate::boot_sector::BootSector;
 use crate::chain::Chain;
+use crate::code_page::CodePage;
 use crate::directory::{DirectoryPlace, Found, MAX_LEN, NamedEntry, read_entries};
 use crate::directory_entry::ENTRY_LEN;
 use crate::fat_table::FatTable;
@@ -24,6 +25,7 @@ pub(crate) struct Item {
 #[derive(Debug)]
 pub(crate) struct Listing {
     pub(crate) place: DirectoryPlace,
+    page: CodePage,
     /// Clusters of the directory; none where it is a fixed root.
     clusters: Fragments,
     /// How many entries there is room for.
@@ -46,9 +48,11 @@ impl Listing {
         boot: &BootSector,
         table: &FatTable,
         place: DirectoryPlace,
+        page: CodePage,
     ) -> Result<Self> {
         let mut listing = Self {
             place,
+            page,
             clusters: Fragments::none(),
             slots: 0,
             used: Vec::new(),
@@ -58,7 +62,7 @@ impl Listing {
             short_names: HashSet::new(),
             unnamed: false,
         };
-        read_entries(storage, boot, table, place, &mut |found| {
+        read_entries(storage, boot, table, (place, page), &mut |found| {
             match found {
                 Found::Slot { free } => listing.used.push(!free),
                 Found::Label(_) => {}
@@ -85,7 +89,9 @@ impl Listing {
             is_dir: entry.short.is_dir(),
             long_slots: entry.long_slots,
         };
-        self.names.entry(fold(&entry.short.name())).or_insert(entry.slot);
+        self.names
+            .entry(fold(&entry.short.name(self.page)))
+            .or_insert(entry.slot);
         self.add(entry.slot, item);
     }
 

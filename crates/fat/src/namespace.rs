@@ -15,8 +15,8 @@ use disksmith_vfs::{Error, FileType, InodeNo, NewNode, RenameMode, Result};
 use std::collections::HashSet;
 
 /// The entry of a directory that means itself, and the one that means its parent.
-const DOT: &[u8; 11] = b".          ";
-const DOT_DOT: &[u8; 11] = b"..         ";
+pub(crate) const DOT: &[u8; 11] = b".          ";
+pub(crate) const DOT_DOT: &[u8; 11] = b"..         ";
 
 fn text(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
@@ -244,7 +244,7 @@ impl Fat {
         };
         listing.add(slot, item);
         if let Slot::Entry(parsed) = Slot::parse(&entry.0, self.boot.kind) {
-            listing.add_short(slot, &parsed.name());
+            listing.add_short(slot, &parsed.name(self.code_page));
         }
         listing.offset(&self.boot, slot)
     }

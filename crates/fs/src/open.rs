@@ -36,10 +36,7 @@ fn open_probed(storage: &StorageRef, found: &Probed, options: OpenOptions) -> Re
     match found.kind {
         Kind::Vfat => {
             let clock = options.clock;
-            let options = disksmith_fat::OpenOptions {
-                writable: options.writable,
-                clock: Arc::new(move || clock),
-            };
+            let options = disksmith_fat::OpenOptions::new(options.writable, Arc::new(move || clock));
             match Fat::open_with(Arc::clone(storage), options) {
                 Ok(fat) => Ok(Arc::new(fat)),
                 Err(source) => Err(Error::File { object, source }),

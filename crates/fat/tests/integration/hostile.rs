@@ -64,10 +64,7 @@ fn use_it(bytes: &[u8]) {
 
 /// Changes everything that can be changed; every outcome but a panic or an endless loop is fine.
 fn change_it(bytes: &[u8]) {
-    let options = OpenOptions {
-        writable: true,
-        clock: Arc::new(Timestamp::default),
-    };
+    let options = OpenOptions::new(true, Arc::new(Timestamp::default));
     let Ok(fat) = Fat::open_with(Arc::new(Memory::from_bytes(bytes)), options) else {
         return;
     };

@@ -6,4 +6,5 @@ mod formatting;
 mod hostile;
 mod judge;
 mod reading;
+mod volumes;
 mod writing;

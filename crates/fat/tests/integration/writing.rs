@@ -36,10 +36,7 @@ fn open(image: &Path) -> Arc<Fat> {
 }
 
 fn open_storage(storage: StorageRef) -> disksmith_vfs::Result<Arc<Fat>> {
-    let options = OpenOptions {
-        writable: true,
-        clock: Arc::new(|| NOW),
-    };
+    let options = OpenOptions::new(true, Arc::new(|| NOW));
     Fat::open_with(storage, options).map(Arc::new)
 }
 
