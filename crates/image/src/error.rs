@@ -81,6 +81,12 @@ pub enum Error {
         /// The image that names it.
         overlay: Option<PathBuf>,
     },
+    /// The parts of a node do not fit each other.
+    #[error("{reason}")]
+    Node {
+        /// What does not fit, in QEMU's words.
+        reason: String,
+    },
     /// A file that an image needs cannot be opened.
     #[error("{}: cannot open its {role} '{recorded}' ({}): {source}", .overlay.display(), .resolved.display())]
     MissingMember {
@@ -145,6 +151,28 @@ pub enum Error {
         clones: Vec<PathBuf>,
         /// How many there are.
         total: usize,
+    },
+    /// A name that means no image of a chain.
+    #[error("{} is not in the backing chain of {}", .name.display(), .image.display())]
+    NotInChain {
+        /// The name.
+        name: PathBuf,
+        /// The first image of the chain.
+        image: PathBuf,
+    },
+    /// An image that stands on nothing where it must.
+    #[error("{} has no backing file", .path.display())]
+    NoBackingFile {
+        /// The image.
+        path: PathBuf,
+    },
+    /// The file that shall become a backing file cannot be opened.
+    #[error("cannot open the new backing file '{name}': {source}")]
+    NewBacking {
+        /// Its name as it shall be recorded.
+        name: String,
+        /// Why.
+        source: Box<Error>,
     },
     /// An output that is there already.
     #[error("{} exists already", .path.display())]
@@ -259,14 +287,15 @@ impl Diagnose for Error {
             | Self::ChainTooLong { .. }
             | Self::NotForFormat { .. } => ErrorKind::Unsupported,
             Self::NotInFormat { .. } | Self::ChainLoop { .. } => ErrorKind::Corrupt,
-            Self::MissingMember { source, .. } => source.kind(),
+            Self::MissingMember { source, .. } | Self::NewBacking { source, .. } => source.kind(),
+            Self::NoBackingFile { .. } | Self::NotInChain { .. } => ErrorKind::Usage,
             Self::Gated { .. }
             | Self::UnsafeProbe { .. }
             | Self::HasClones { .. }
             | Self::OutputExists { .. }
             | Self::WouldChangeFormat { .. }
             | Self::Unfit { .. } => ErrorKind::Refused,
-            Self::BadOption(_) | Self::NameTooLong { .. } => ErrorKind::Usage,
+            Self::BadOption(_) | Self::Node { .. } | Self::NameTooLong { .. } => ErrorKind::Usage,
             Self::Cancelled => ErrorKind::Failed,
         }
     }
@@ -297,7 +326,11 @@ impl Diagnose for Error {
                     overlay.display()
                 ))
             }
-            Self::MissingMember { source, .. } => source.hint(),
+            Self::MissingMember { source, .. } | Self::NewBacking { source, .. } => source.hint(),
+            Self::NotInChain { image, .. } => Some(format!(
+                "`disksmith info --chain {}` lists the images of the chain",
+                image.display()
+            )),
             Self::Gated { .. } => {
                 Some("allow it only if you trust the image: name a directory with `--backing-root`".into())
             }

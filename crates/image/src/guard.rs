@@ -3,7 +3,7 @@
 use crate::error::{CLONES_LISTED, Error, Result};
 use crate::file_name::{FileName, resolve_beside};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -30,11 +30,16 @@ pub struct Clones {
 /// # Errors
 /// Those of reading the folder; a neighbour that cannot be read is passed over.
 pub fn find_clones(base: &Path) -> Result<Clones> {
+    find(base, HashSet::new())
+}
+
+fn find(base: &Path, known_clones: HashSet<(u64, u64)>) -> Result<Clones> {
     let real = base.canonicalize().map_err(|e| Error::file("find", base, e))?;
     let metadata = real.metadata().map_err(|e| Error::file("examine", base, e))?;
     let mut search = Search {
         base: (metadata.dev(), metadata.ino()),
         known: HashMap::new(),
+        known_clones,
         found: Clones::default(),
     };
     // The folder as named, too: the image may be a link in a folder of links.
@@ -71,6 +76,27 @@ pub fn refuse_if_cloned(base: &Path) -> Result<()> {
     })
 }
 
+/// Refuses to go on when `base` has other clones than those `known`.
+///
+/// # Errors
+/// [`Error::HasClones`], and those of [`find_clones`].
+pub(crate) fn refuse_other_clones(base: &Path, known: &[PathBuf]) -> Result<()> {
+    let known = known.iter().filter_map(|path| identity(path).ok()).collect();
+    let clones = find(base, known)?;
+    if clones.total == 0 {
+        return Ok(());
+    }
+    Err(Error::HasClones {
+        base: base.into(),
+        clones: clones.listed,
+        total: clones.total,
+    })
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    path.metadata().map(|m| (m.dev(), m.ino()))
+}
+
 fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -82,6 +108,8 @@ struct Search {
     base: (u64, u64),
     /// Whether a path, as an overlay's name leads to it, is the base. Clones of one base mostly name it alike.
     known: HashMap<Vec<u8>, bool>,
+    /// Clones that do not count.
+    known_clones: HashSet<(u64, u64)>,
     found: Clones,
 }
 
@@ -132,7 +160,9 @@ impl Search {
             any |= self.is_base(resolve_beside(path, &name));
         }
         // A symbolic link to an overlay is that overlay once more.
-        Ok(any && !path.symlink_metadata()?.is_symlink())
+        Ok(any
+            && !path.symlink_metadata()?.is_symlink()
+            && (self.known_clones.is_empty() || !self.known_clones.contains(&identity(path)?)))
     }
 
     fn is_base(&mut self, full: Vec<u8>) -> bool {

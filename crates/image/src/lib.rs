@@ -28,8 +28,10 @@
 //! [`Error`] implements [`disksmith_storage::Diagnose`]: its kind gives the program's exit status, its hint what to do next.
 
 mod byte_size;
+mod chain;
 mod check;
 mod clone;
+mod commit;
 mod compare;
 mod convert;
 mod create;
@@ -38,6 +40,7 @@ mod file_name;
 mod format;
 mod gate;
 mod guard;
+mod held_above;
 mod image;
 mod info;
 mod json;
@@ -47,16 +50,20 @@ mod name_pattern;
 mod node;
 mod null_disk;
 mod open;
+mod padded;
+mod rebase;
 mod recover;
 mod resize;
 mod rounded;
 mod snapshot;
+mod take_up;
 mod transaction;
 mod worker;
 
 pub use byte_size::{BadSize, human_size, parse_size};
 pub use check::{CheckReport, EXIT_NOT_CHECKABLE, check, check_telling};
 pub use clone::{CloneOptions, clone_full, clone_linked};
+pub use commit::{CommitOptions, Committed, commit};
 pub use compare::{Comparison, compare};
 pub use convert::{BackingFile, ConvertOptions, ConvertReport, DEFAULT_SPARSE_SIZE, convert, write_raw};
 pub use create::{CreateOptions, MAX_SIZE, create};
@@ -77,6 +84,7 @@ pub use measure::{Measurement, Qcow2Layout, measure, measure_empty};
 pub use name_pattern::NamePattern;
 pub use node::{Below, FileNode, FormatNode, Node, NodeError, NullNode};
 pub use open::{MAX_CHAIN, OpenOptions};
+pub use rebase::{PullOptions, RebaseOptions, Rebased, pull, rebase};
 pub use recover::{Recovered, recover};
 pub use resize::{NewSize, ResizeOptions, resize};
 pub use snapshot::{SnapshotOptions, apply_snapshot, create_snapshot, delete_snapshot, list_snapshots};

@@ -5,10 +5,14 @@ use crate::file_name::{FileName, resolve_beside};
 use crate::format::{Detected, Format, detect_in};
 use crate::gate::Gate;
 use crate::image::{Image, Layer};
+use crate::node::{Below, FileNode, FormatNode, Node, NullNode};
+use crate::null_disk::NullDisk;
 use crate::recover::open_recovered;
 use crate::rounded::RoundedUp;
 use disksmith_qcow2::{Header, Qcow2};
-use disksmith_storage::{FileId, HostFile, Intent, LockMode, OpenMode, StorageRef, pending_log};
+use disksmith_storage::{FileId, HostFile, Intent, LockMode, OpenMode, StorageRef, Window, pending_log};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +27,7 @@ pub struct OpenOptions {
     pub(crate) gate: Gate,
     pub(crate) lock: LockMode,
     pub(crate) backing: bool,
+    pub(crate) over: Option<StorageRef>,
     pub(crate) log_dir: Option<PathBuf>,
 }
 
@@ -36,6 +41,7 @@ impl OpenOptions {
             gate: Gate::FollowAll,
             lock: LockMode::Lock,
             backing: true,
+            over: None,
             log_dir: None,
         }
     }
@@ -84,6 +90,13 @@ impl OpenOptions {
         self
     }
 
+    /// Stands the image on a storage that is open already, or on nothing, instead of the backing file that it names.
+    pub(crate) fn over(mut self, backing: Option<StorageRef>) -> Self {
+        self.backing = false;
+        self.over = backing;
+        self
+    }
+
     /// Leaves the backing file alone: what the top does not hold reads as zeroes.
     #[must_use]
     pub fn without_backing(mut self) -> Self {
@@ -99,6 +112,10 @@ pub(crate) struct Found {
     pub(crate) format: Format,
     pub(crate) probed: bool,
     pub(crate) header: Option<Box<Header>>,
+    /// What holds the format, where that is not simply the file.
+    content: Option<StorageRef>,
+    /// The node that the external data file is, instead of the recorded one.
+    data_file: Option<Node>,
 }
 
 impl Image {
@@ -108,9 +125,19 @@ impl Image {
     /// [`Error::MissingMember`] where a file of the chain cannot be opened, [`Error::Gated`] where the gate keeps it shut,
     /// [`Error::ChainLoop`], [`Error::ForeignFormat`], [`Error::Packed`], and those of the storage and of the format.
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
-        let found = find_chain(path.as_ref(), options)?;
+        let top = path_of_name(path.as_ref())?;
+        Self::open_node(&Node::path(top, options.format), options)
+    }
+
+    /// Opens what a node describes. The format in `options` does not count, and the gate is not asked about files that the node
+    /// names itself.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Node`] where the parts of the node do not fit each other.
+    pub fn open_node(node: &Node, options: &OpenOptions) -> Result<Self> {
+        let found = find_nodes(node, options)?;
         let mut layers: Vec<Layer> = Vec::with_capacity(found.len());
-        let mut backing: Option<StorageRef> = None;
+        let mut backing: Option<StorageRef> = options.over.clone();
         for (depth, part) in found.into_iter().enumerate().rev() {
             let writable = options.writable && depth == 0;
             let layer = open_layer(part, backing.take(), writable, options)?;
@@ -142,49 +169,190 @@ pub(crate) fn path_of_name(path: &Path) -> Result<PathBuf> {
 /// Opens the files of the chain from the top down, reading headers only.
 pub(crate) fn find_chain(path: &Path, options: &OpenOptions) -> Result<Vec<Found>> {
     let top = path_of_name(path)?;
+    find_nodes(&Node::path(top, options.format), options)
+}
+
+fn find_nodes(top: &Node, options: &OpenOptions) -> Result<Vec<Found>> {
     let mode = if options.writable {
         OpenMode::Write
     } else {
         OpenMode::Read
     };
-    let mut chain: Vec<Found> = vec![find(&top, mode, options, options.format)?];
+    let mut chain: Vec<Found> = vec![find(top, mode, options)?];
     let mut seen: Vec<FileId> = chain.iter().map(|f| f.file.id()).collect();
-    if !options.backing {
-        return Ok(chain);
-    }
+    let mut node = top.clone();
     while let Some(overlay) = chain.last() {
-        let Some(member) = backing_of(overlay, &options.gate)? else {
-            break;
+        let below = match &node {
+            Node::Format(format) => format.backing.clone(),
+            _ => Below::Nothing,
         };
+        let member = match below {
+            Below::Nothing => break,
+            _ if !options.backing => break,
+            Below::Recorded => backing_of(overlay, &options.gate)?,
+            Below::Node(node) => Some(Member::instead(overlay, node)),
+        };
+        let Some(member) = member else { break };
+        let shown = || PathBuf::from(top.shown());
         if chain.len() >= MAX_CHAIN {
             return Err(Error::ChainTooLong {
-                top,
+                top: shown(),
                 limit: MAX_CHAIN,
             });
         }
         // Before it is opened: our own lock on it would be in the way.
-        if FileId::of_path(&member.path).is_ok_and(|id| seen.contains(&id)) {
+        if member
+            .node
+            .host_path()
+            .is_some_and(|path| FileId::of_path(path).is_ok_and(|id| seen.contains(&id)))
+        {
             return Err(Error::ChainLoop {
-                top,
+                top: shown(),
                 again: member.path,
             });
         }
-        let found = find(&member.path, OpenMode::Read, options, member.format)
-            .map_err(|source| member.missing(source))?;
+        let found = find(&member.node, OpenMode::Read, options).map_err(|source| member.missing(source))?;
         if member.format.is_none() && options.gate != Gate::FollowAll {
             refuse_unsafe_probe(&member, &found)?;
         }
         seen.push(found.file.id());
+        node = member.node;
         chain.push(found);
     }
     Ok(chain)
 }
 
-fn find(path: &Path, mode: OpenMode, options: &OpenOptions, format: Option<Format>) -> Result<Found> {
+fn find(node: &Node, mode: OpenMode, options: &OpenOptions) -> Result<Found> {
+    match node {
+        Node::Null(null) => find_null(null, mode),
+        Node::File(file) => find_file(file, Some(Format::Raw), mode, options),
+        Node::Format(format) => find_format(format, mode, options),
+    }
+}
+
+fn find_null(null: &NullNode, mode: OpenMode) -> Result<Found> {
+    Ok(Found {
+        path: format!("{}://", null.driver).into(),
+        file: Arc::new(HostFile::open("/dev/null", mode, LockMode::None)?),
+        format: Format::Raw,
+        probed: false,
+        header: None,
+        content: Some(Arc::new(NullDisk::new(null.size, null.zeroes))),
+        data_file: None,
+    })
+}
+
+/// A format over something: mostly over a file.
+fn find_format(node: &FormatNode, mode: OpenMode, options: &OpenOptions) -> Result<Found> {
+    let mut options = options.clone();
+    if node.force_share && mode == OpenMode::Read {
+        options.lock = LockMode::ForceShare;
+    }
+    let found = match &node.file {
+        Node::File(file) => find_file(file, node.format, mode, &options)?,
+        Node::Null(null) => find_null(null, mode)?,
+        Node::Format(_) => {
+            let below = Image::open_node(
+                &node.file,
+                &OpenOptions {
+                    writable: mode == OpenMode::Write,
+                    ..options.clone()
+                },
+            )?;
+            let Some(layer) = below.top() else {
+                return Err(Error::BadOption("no image under a format".into()));
+            };
+            Found {
+                path: layer.path().to_owned(),
+                file: layer.file().clone(),
+                format: Format::Raw,
+                probed: false,
+                header: None,
+                content: Some(below.storage().clone()),
+                data_file: None,
+            }
+        }
+    };
+    let found = over_content(found, node)?;
+    Ok(Found {
+        content: windowed(&found, node)?,
+        data_file: node.data_file.clone(),
+        ..found
+    })
+}
+
+/// What lies in something else than a file in the format that the node says, or that is detected there.
+fn over_content(found: Found, node: &FormatNode) -> Result<Found> {
+    let Some(content) = &found.content else {
+        return Ok(found);
+    };
+    let detected = match node.format {
+        Some(format) => Detected::Known(format),
+        None => detect_in(&**content)?,
+    };
+    match detected {
+        Detected::Known(Format::Raw) => Ok(Found {
+            probed: node.format.is_none(),
+            ..found
+        }),
+        Detected::Known(Format::Qcow2) => {
+            let header = Header::load(&**content).map_err(Error::qcow2(&found.path))?;
+            Ok(Found {
+                format: Format::Qcow2,
+                probed: node.format.is_none(),
+                header: Some(Box::new(header)),
+                ..found
+            })
+        }
+        _ => Err(Error::NotInFormat {
+            path: found.path,
+            format: node.format.unwrap_or(Format::Raw),
+        }),
+    }
+}
+
+/// The part of a file that a raw disk is.
+fn windowed(found: &Found, node: &FormatNode) -> Result<Option<StorageRef>> {
+    if node.offset == 0 && node.size.is_none() {
+        return Ok(found.content.clone());
+    }
+    let content: StorageRef = found.content.clone().unwrap_or_else(|| found.file.clone());
+    let (offset, whole) = (node.offset, content.size());
+    let bad = |text: String| Err(Error::Node { reason: text });
+    let Some(rest) = whole.checked_sub(offset) else {
+        return bad(format!(
+            "Offset ({offset}) cannot be greater than size of the containing file ({whole})"
+        ));
+    };
+    let size = node.size.unwrap_or(rest);
+    if size > rest {
+        return bad(format!(
+            "The sum of offset ({offset}) and size ({size}) has to be smaller or equal to the  actual size of the containing file ({whole})"
+        ));
+    }
+    if node.size.is_some() && !size.is_multiple_of(RoundedUp::SECTOR) {
+        return bad("Specified size is not multiple of 512".into());
+    }
+    let name = content.name();
+    Ok(Some(Arc::new(Window::new(content, offset, size, name)?)))
+}
+
+fn find_file(
+    node: &FileNode,
+    format: Option<Format>,
+    mode: OpenMode,
+    options: &OpenOptions,
+) -> Result<Found> {
+    let path = node.path.as_path();
+    let lock = if node.locking {
+        options.lock
+    } else {
+        LockMode::None
+    };
     let log_dir = options.log_dir.as_deref();
     let file = Arc::new(match mode {
-        OpenMode::Read => HostFile::open(path, mode, options.lock)?,
-        OpenMode::Write => open_recovered(path, options.lock, log_dir, format)?,
+        OpenMode::Read => HostFile::open(path, mode, lock)?,
+        OpenMode::Write => open_recovered(path, lock, log_dir, format)?,
     });
     let detected = detect_in(&*file)?;
     let chosen = match (format, detected) {
@@ -228,6 +396,8 @@ fn find(path: &Path, mode: OpenMode, options: &OpenOptions, format: Option<Forma
         format: chosen,
         probed: format.is_none(),
         header,
+        content: None,
+        data_file: None,
     })
 }
 
@@ -238,28 +408,56 @@ pub(crate) struct Member {
     recorded: String,
     pub(crate) path: PathBuf,
     pub(crate) format: Option<Format>,
+    /// What it is made of.
+    pub(crate) node: Node,
 }
 
 impl Member {
+    /// What stands in for the file that an image names.
+    fn instead(overlay: &Found, mut node: Node) -> Self {
+        // the recorded format still counts
+        if let (Node::Format(format), Some(header)) = (&mut node, &overlay.header)
+            && format.format.is_none()
+        {
+            format.format = header.backing_format().and_then(Format::from_name);
+        }
+        let shown = node.shown();
+        Self {
+            overlay: overlay.path.clone(),
+            role: "backing file",
+            path: node
+                .host_path()
+                .map_or_else(|| PathBuf::from(&shown), Path::to_owned),
+            recorded: shown,
+            format: Some(Format::Raw),
+            node,
+        }
+    }
+
     /// Resolves a recorded name, and asks the gate.
     fn resolve(overlay: &Path, role: &'static str, recorded: &[u8], gate: &Gate) -> Result<Self> {
         let text = String::from_utf8_lossy(recorded).into_owned();
-        let path = match FileName::parse(&resolve_beside(overlay, recorded)) {
-            FileName::Path(path) => path,
+        let full = resolve_beside(overlay, recorded);
+        let node = match FileName::parse(&full) {
+            FileName::Path(path) => Node::path(path, None),
             FileName::Protocol(protocol) => {
-                return Err(Error::Protocol {
-                    name: text,
+                Node::from_name(OsStr::from_bytes(&full), None).map_err(|_| Error::Protocol {
+                    name: text.clone(),
                     protocol,
                     overlay: Some(overlay.into()),
-                });
+                })?
             }
         };
-        if !gate.allows(&path) {
+        let path = node
+            .host_path()
+            .map_or_else(|| PathBuf::from(OsStr::from_bytes(&full)), Path::to_owned);
+        if let Some(path) = node.host_paths().into_iter().find(|path| !gate.allows(path)) {
+            let resolved = path.to_owned();
             return Err(Error::Gated {
                 overlay: overlay.into(),
                 role,
                 recorded: text,
-                resolved: path,
+                resolved,
             });
         }
         Ok(Self {
@@ -268,6 +466,7 @@ impl Member {
             recorded: text,
             path,
             format: None,
+            node,
         })
     }
 
@@ -305,6 +504,11 @@ pub(crate) fn backing_of(overlay: &Found, gate: &Gate) -> Result<Option<Member>>
             name: String::from_utf8_lossy(format).into_owned(),
         })?),
     };
+    if let Node::Format(node) = &mut member.node
+        && node.format.is_none()
+    {
+        node.format = member.format;
+    }
     Ok(Some(member))
 }
 
@@ -335,8 +539,14 @@ fn open_layer(
         format,
         probed,
         header,
+        content,
+        data_file: data_node,
     } = found;
     let Some(header) = header else {
+        if let Some(content) = content {
+            let content = if writable { content } else { in_sectors(content) };
+            return Ok(Layer::raw(path, file, probed, content));
+        }
         // What is in the file of an edit that was interrupted while it was carried over is neither old nor new.
         let pending = if writable {
             None
@@ -350,12 +560,18 @@ fn open_layer(
         let storage = if writable { storage } else { in_sectors(storage) };
         return Ok(Layer::raw(path, file, probed, storage));
     };
-    let data_file: Option<StorageRef> = match header.data_file_name() {
-        Some(name)
-            if header
-                .incompatible
-                .contains(disksmith_qcow2::Incompatible::DATA_FILE) =>
-        {
+    let wants_data = header
+        .incompatible
+        .contains(disksmith_qcow2::Incompatible::DATA_FILE);
+    let data_file: Option<StorageRef> = match (header.data_file_name(), data_node) {
+        (_, Some(node)) if wants_data => {
+            let mode = OpenOptions {
+                writable,
+                ..options.clone()
+            };
+            Some(Image::open_node(&node, &mode)?.storage().clone())
+        }
+        (Some(name), _) if wants_data => {
             let member = Member::resolve(&path, "data file", name, &options.gate)?;
             let mode = if writable { OpenMode::Write } else { OpenMode::Read };
             let opened = HostFile::open(&member.path, mode, options.lock)
@@ -371,7 +587,8 @@ fn open_layer(
         writable,
         ..Default::default()
     };
-    let image = Qcow2::open(file.clone(), qcow2_options).map_err(Error::qcow2(&path))?;
+    let content: StorageRef = content.unwrap_or_else(|| file.clone());
+    let image = Qcow2::open(content, qcow2_options).map_err(Error::qcow2(&path))?;
     debug_assert_eq!(format, Format::Qcow2);
     Ok(Layer::qcow2(path, file, probed, Arc::new(image), backing_present))
 }

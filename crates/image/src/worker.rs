@@ -71,6 +71,11 @@ pub trait Progress: Sync {
         let _ = (done, total);
     }
 
+    /// So many bytes of data are about to be moved, or were. Called from several threads; who wants to limit the rate waits here.
+    fn moved(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// Whether the operation shall stop. It then fails with [`Error::Cancelled`].
     fn is_cancelled(&self) -> bool {
         false

@@ -6,6 +6,7 @@
 
 mod caches;
 mod check;
+mod commit;
 mod compare;
 mod convert;
 mod create;
@@ -21,6 +22,8 @@ mod new_image;
 mod object;
 mod open;
 mod percent;
+mod rate;
+mod rebase;
 mod resize;
 mod size;
 mod snapshot;
@@ -67,7 +70,9 @@ fn dispatch(arguments: &[OsString]) -> Done {
         "resize" => resize::run(rest),
         "dd" => dd::run(rest),
         "snapshot" => snapshot::run(rest),
-        verb @ ("amend" | "bench" | "bitmap" | "commit" | "rebase") => Err(Stop::not_yet(verb)),
+        "commit" => commit::run(rest),
+        "rebase" => rebase::run(rest),
+        verb @ ("amend" | "bench" | "bitmap") => Err(Stop::not_yet(verb)),
         other => Err(Stop::usage("qemu-img", &format!("Command not found: {other}"))),
     }
 }

@@ -28,8 +28,8 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ),
     (
         "commit",
-        "write an overlay into its backing file (not supported yet)",
-        "FILENAME",
+        "write an overlay into its backing file",
+        "[-f FMT | --image-opts] [-t CACHE] [-b BASE_IMG] [-d] [-r RATE] [-p] [-q] FILENAME",
     ),
     (
         "compare",
@@ -70,8 +70,8 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ),
     (
         "rebase",
-        "give an overlay another backing file (not supported yet)",
-        "-b FILE -F FMT FILENAME",
+        "set an image upon another backing file",
+        "[-f FMT | --image-opts] [-t CACHE] [-b BACKING_FILE [-F BACKING_FMT] [-T CACHE]] [-u] [-c] [-U] [-p] [-q] FILENAME",
     ),
     (
         "resize",
