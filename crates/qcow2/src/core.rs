@@ -1,5 +1,6 @@
 //! What stays the same while an image is open.
 
+use crate::encryption::Encryption;
 use crate::error::{Error, Result};
 use crate::header::CompressionType;
 use crate::types::Geometry;
@@ -17,6 +18,7 @@ pub(crate) struct Core {
     pub(crate) geometry: Geometry,
     pub(crate) version: u32,
     pub(crate) compression: CompressionType,
+    pub(crate) encryption: Encryption,
     /// Whether writes are ordered by flushes (not needed while nobody else can have seen the image).
     pub(crate) ordered: bool,
     /// The host file that holds guest data, where it is one file, and the offset of its first byte there.

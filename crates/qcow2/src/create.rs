@@ -1,5 +1,6 @@
 //! Making new images.
 
+use crate::encryption::{NewEncryption, Unlock};
 use crate::entry::COPIED;
 use crate::error::{Error, Result};
 use crate::extension::Extension;
@@ -59,6 +60,8 @@ pub struct CreateOptions {
     pub data_file_raw: bool,
     /// How much is allocated beforehand.
     pub preallocation: Preallocation,
+    /// How guest data is encrypted.
+    pub encryption: Option<NewEncryption>,
 }
 
 impl CreateOptions {
@@ -76,6 +79,7 @@ impl CreateOptions {
             data_file: None,
             data_file_raw: false,
             preallocation: Preallocation::Off,
+            encryption: None,
         }
     }
 
@@ -159,9 +163,11 @@ pub fn build_image_bytes(options: &CreateOptions) -> Result<ImageBytes> {
     let size = options.disk_size();
     let l1_entries = geometry.l1_entries(size);
     let l1_clusters = geometry.clusters(l1_entries * 8);
+    let luks_len = options.encryption.as_ref().map_or(0, NewEncryption::header_len);
+    let luks_clusters = geometry.clusters(luks_len);
     let (mut table_clusters, mut blocks) = (1, 1);
     loop {
-        let total = 1 + table_clusters + blocks + l1_clusters;
+        let total = 1 + table_clusters + blocks + l1_clusters + luks_clusters;
         let needed = total.div_ceil(geometry.block_entries());
         let table = geometry.clusters(needed * 8);
         if needed <= blocks && table <= table_clusters {
@@ -175,7 +181,8 @@ pub fn build_image_bytes(options: &CreateOptions) -> Result<ImageBytes> {
     let at = |cluster: u64| cluster << geometry.cluster_bits;
     let first_block = 1 + table_clusters;
     let l1_first = first_block + blocks;
-    let total = l1_first + l1_clusters;
+    let luks_first = l1_first + l1_clusters;
+    let total = luks_first + luks_clusters;
 
     let header = new_header(
         options,
@@ -184,6 +191,7 @@ pub fn build_image_bytes(options: &CreateOptions) -> Result<ImageBytes> {
         l1_entries,
         (at(1), table_clusters),
         at(l1_first),
+        (at(luks_first), luks_len),
     );
     let header = header.encode().ok_or_else(|| {
         Error::request("the names of the backing file and data file do not fit into the header cluster")
@@ -203,6 +211,8 @@ pub fn build_image_bytes(options: &CreateOptions) -> Result<ImageBytes> {
         block.truncate(geometry.cluster_size() as usize);
         pieces.push((at(first_block + index), block));
     }
+    let luks = options.encryption.as_ref().map_or(&[][..], NewEncryption::pieces);
+    pieces.extend(luks.iter().map(|(offset, bytes)| (at(luks_first) + offset, bytes.clone())));
     Ok(ImageBytes {
         len: at(total),
         pieces,
@@ -216,6 +226,7 @@ fn new_header(
     l1_entries: u64,
     table: (u64, u64),
     l1_offset: u64,
+    luks: (u64, u64),
 ) -> Header {
     let v3 = options.version >= 3;
     let mut incompatible = Incompatible::empty();
@@ -236,6 +247,10 @@ fn new_header(
     if let Some(name) = &options.data_file {
         extensions.push(Extension::DataFile(name.clone()));
     }
+    if luks.1 > 0 {
+        let (offset, length) = luks;
+        extensions.push(Extension::Encryption { offset, length });
+    }
     if v3 {
         extensions.push(Extension::FeatureNames(FeatureName::default_table()));
     }
@@ -254,6 +269,7 @@ fn new_header(
         autoclear,
         header_length: if v3 { V3_LENGTH } else { V2_LENGTH },
         compression: options.compression,
+        encryption: options.encryption.as_ref().map(NewEncryption::method),
         backing_offset: 0,
         backing_name: options.backing.as_ref().map(|b| b.name.clone()),
         extensions,
@@ -293,6 +309,7 @@ fn preallocate(file: &StorageRef, options: &CreateOptions) -> Result<()> {
     let open = OpenOptions {
         writable: true,
         ordered: false,
+        unlock: Unlock::metadata_only(),
         ..OpenOptions::default()
     };
     let image = Qcow2::open(file.clone(), open)?;

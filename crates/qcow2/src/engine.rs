@@ -90,7 +90,7 @@ impl Engine {
             match run.held {
                 Held::Nowhere => self.read_backing(pos, part)?,
                 Held::Zero | Held::ZeroAllocated(_) => part.fill(0),
-                Held::Data(at) => read_padded(&**self.core.data(), at, part)?,
+                Held::Data(at) => self.core.read_data(at, pos, part)?,
                 Held::Compressed(at) => self.read_compressed(at, pos, part)?,
             }
             pos += part.len() as u64;
@@ -177,7 +177,7 @@ impl Engine {
             let done = match step {
                 Step::InPlace(at, len) => {
                     let part = buf.get(..len as usize).unwrap_or(buf);
-                    self.core.data().write_at(at, part)?;
+                    self.core.write_data(at, pos, part)?;
                     part.len()
                 }
                 Step::Fill(fill) => {
@@ -237,10 +237,10 @@ impl Engine {
         let geometry = &self.core.geometry;
         let size = geometry.cluster_size();
         let within = geometry.within(pos);
-        let data = self.core.data();
         if within == 0 && buf.len() as u64 >= size {
             let len = (fill.count * size) as usize;
-            data.write_at(fill.host, buf.get(..len).unwrap_or(buf))?;
+            self.core
+                .write_data(fill.host, pos, buf.get(..len).unwrap_or(buf))?;
             return Ok(len);
         }
         let part = buf
@@ -250,8 +250,8 @@ impl Engine {
         // With an external data file the last cluster may end with the file.
         let end = (start + size).min(data_limit(&self.core, start + size));
         let there = end.min(self.lock().size).saturating_sub(start) as usize;
-        if fill.fresh && self.reads_as_zero(start, there as u64)? {
-            data.write_at(fill.host + within, part)?;
+        if fill.fresh && !self.core.encryption.is_on() && self.reads_as_zero(start, there as u64)? {
+            self.core.write_data(fill.host + within, pos, part)?;
             return Ok(part.len());
         }
         let mut cluster = vec![0; (end - start) as usize];
@@ -261,7 +261,7 @@ impl Engine {
         if let Some(new) = cluster.get_mut(within as usize..within as usize + part.len()) {
             new.copy_from_slice(part);
         }
-        data.write_at(fill.host, &cluster)?;
+        self.core.write_data(fill.host, start, &cluster)?;
         Ok(part.len())
     }
 

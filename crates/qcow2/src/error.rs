@@ -1,5 +1,7 @@
 //! Errors of the qcow2 format.
 
+use crate::amend::AmendRefusal;
+use crate::bitmap_change::BitmapRefusal;
 use disksmith_storage::{Diagnose, ErrorKind};
 
 /// The result of a qcow2 operation.
@@ -89,6 +91,14 @@ pub enum Error {
         /// Which limit is exceeded.
         what: &'static str,
     },
+    /// The image's encryption stands in the way.
+    #[error("{image}: {source}")]
+    Encryption {
+        /// The image.
+        image: String,
+        /// What is wrong.
+        source: disksmith_luks::Error,
+    },
     /// A request that makes no sense for this image, or bad options.
     #[error("{what}")]
     Request {
@@ -115,6 +125,12 @@ pub enum Error {
         /// The image.
         image: String,
     },
+    /// The image cannot be amended as asked.
+    #[error(transparent)]
+    Amend(#[from] AmendRefusal),
+    /// A persistent dirty bitmap cannot be changed as asked.
+    #[error(transparent)]
+    Bitmap(#[from] BitmapRefusal),
     /// A recovery record and the image do not belong together (any more).
     #[error("{image} was changed after its edit was prepared: {what} at offset {offset:#x}")]
     NotUntouched {
@@ -144,6 +160,13 @@ impl Error {
         }
     }
 
+    pub(crate) fn encryption(image: &str, source: disksmith_luks::Error) -> Self {
+        Self::Encryption {
+            image: image.into(),
+            source,
+        }
+    }
+
     pub(crate) fn unsupported(image: &str, what: impl Into<String>) -> Self {
         Self::Unsupported {
             image: image.into(),
@@ -169,6 +192,7 @@ impl Diagnose for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Storage(inner) => inner.kind(),
+            Self::Encryption { source, .. } => source.kind(),
             Self::NotQcow2 { .. }
             | Self::Header { .. }
             | Self::Corrupt { .. }
@@ -178,13 +202,16 @@ impl Diagnose for Error {
             Self::Request { .. } => ErrorKind::Usage,
             Self::Busy { .. } => ErrorKind::InUse,
             Self::NoSuchSnapshot { .. } => ErrorKind::NotFound,
-            Self::HasBitmaps { .. } | Self::NotUntouched { .. } => ErrorKind::Refused,
+            Self::HasBitmaps { .. } | Self::NotUntouched { .. } | Self::Amend(_) | Self::Bitmap(_) => {
+                ErrorKind::Refused
+            }
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Storage(inner) => inner.hint(),
+            Self::Encryption { source, .. } => source.hint(),
             Self::Corrupt { image, .. } | Self::MarkedCorrupt { image } => Some(format!(
                 "copy the image, then repair it with `disksmith check -r all {image}`"
             )),

@@ -1,5 +1,6 @@
 //! The image header (specification: "Header").
 
+use crate::encryption::EncryptionMethod;
 use crate::error::{Error, Result};
 use crate::extension::{BitmapsExtension, Extension};
 use crate::feature::{Autoclear, Compatible, FeatureName, Incompatible};
@@ -64,6 +65,8 @@ pub struct Header {
     pub header_length: u64,
     /// How clusters are compressed.
     pub compression: CompressionType,
+    /// How guest data is encrypted.
+    pub encryption: Option<EncryptionMethod>,
     /// Byte offset of the backing file's name; 0 where there is none.
     pub backing_offset: u64,
     /// Name of the backing file, as bytes.
@@ -237,6 +240,12 @@ impl Header {
                 "extended L2 entries need 16 KiB",
             ));
         }
+        let encryption = match fields.u32(32) {
+            0 => None,
+            1 => Some(EncryptionMethod::Aes),
+            2 => Some(EncryptionMethod::Luks),
+            other => return Err(fields.fail("crypt_method", 32, other.into(), "unknown")),
+        };
         let header = Self {
             version,
             geometry: Geometry {
@@ -256,6 +265,7 @@ impl Header {
             autoclear: Autoclear::from_bits_retain(if v3 { fields.u64(88) } else { 0 }),
             header_length,
             compression,
+            encryption,
             backing_offset,
             backing_name: backing_name(&fields, backing_offset, cluster_size)?,
             extensions,
@@ -266,24 +276,6 @@ impl Header {
 
     fn check_tables(&self, fields: &Fields<'_>) -> Result<()> {
         let geometry = &self.geometry;
-        match fields.u32(32) {
-            0 => {}
-            1 => {
-                return Err(Error::unsupported(
-                    fields.image,
-                    "AES encryption (crypt_method 1)",
-                ));
-            }
-            2 => {
-                return Err(Error::unsupported(
-                    fields.image,
-                    "LUKS encryption (crypt_method 2)",
-                ));
-            }
-            other => {
-                return Err(fields.fail("crypt_method", 32, other.into(), "unknown"));
-            }
-        }
         let misplaced = |offset: u64, bytes: u64| !geometry.can_lie_at(offset, bytes);
         let table = u64::from(self.refcount_table_clusters) << geometry.cluster_bits;
         if table > MAX_REFCOUNT_TABLE_BYTES {
@@ -374,6 +366,8 @@ impl Header {
         BigEndian::write_u32(&mut sector[0..4], MAGIC);
         BigEndian::write_u32(&mut sector[4..8], self.version);
         BigEndian::write_u32(&mut sector[20..24], self.geometry.cluster_bits);
+        let method = self.encryption.map_or(0, EncryptionMethod::number);
+        BigEndian::write_u32(&mut sector[32..36], method);
         if self.version >= 3 {
             BigEndian::write_u32(&mut sector[96..100], self.geometry.refcount_order);
             BigEndian::write_u32(&mut sector[100..104], V3_LENGTH as u32);

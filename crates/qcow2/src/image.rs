@@ -4,6 +4,7 @@ use crate::bitmap_directory::BitmapEntry;
 use crate::check::{Repair, check};
 use crate::compression::compress_cluster;
 use crate::core::Core;
+use crate::encryption::{Encryption, Unlock};
 use crate::engine::Engine;
 use crate::entry::{Held, OFFSET_MASK};
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub struct OpenOptions {
     /// Whether metadata writes are ordered by flushes, so that the image is sound at every instant. Only a file
     /// that is discarded when its making fails can do without.
     pub ordered: bool,
+    /// What opens an encrypted image.
+    pub unlock: Unlock,
 }
 
 impl Default for OpenOptions {
@@ -39,6 +42,7 @@ impl Default for OpenOptions {
             data_file: None,
             writable: false,
             ordered: true,
+            unlock: Unlock::default(),
         }
     }
 }
@@ -92,7 +96,9 @@ impl Qcow2 {
                 return Err(Error::MarkedCorrupt { image: name });
             }
         }
-        let core = Self::core(file, &header, options.clone());
+        let encryption = Encryption::open(&file, &header, &options.unlock)?;
+        let mut core = Self::core(file, &header, options.clone());
+        core.encryption = encryption;
         let state = State::load(Arc::new(core), header.clone())?;
         let mut image = Self {
             engine: Engine::new(state),
@@ -119,7 +125,8 @@ impl Qcow2 {
         let len = data.size();
         let host = data
             .host_span(0, len)
-            .filter(|span| span.len == len)
+            // Never through encryption.
+            .filter(|span| span.len == len && header.encryption.is_none())
             .map(|span| (Arc::clone(span.file.path()), span.offset));
         Core {
             name: file.name(),
@@ -130,6 +137,10 @@ impl Qcow2 {
             geometry: header.geometry,
             version: header.version,
             compression: header.compression,
+            encryption: match header.encryption {
+                None => Encryption::None,
+                Some(_) => Encryption::Locked,
+            },
             ordered: options.ordered,
         }
     }
@@ -206,6 +217,12 @@ impl Qcow2 {
             return Err(Error::unsupported(
                 &self.engine.core.name,
                 "compression with an external data file",
+            ));
+        }
+        if self.engine.core.encryption.is_on() {
+            return Err(Error::unsupported(
+                &self.engine.core.name,
+                "compression in an encrypted image",
             ));
         }
         self.engine.write_compressed(cluster.0, packed)
@@ -308,6 +325,7 @@ impl Engine {
         };
         let len = run.len.min(len);
         match run.held {
+            Held::Data(_) if self.core.encryption.is_on() => None,
             Held::Data(at) => self.core.data().host_span(at, len),
             Held::Nowhere => {
                 let backed = self.core.backed(offset).min(len);

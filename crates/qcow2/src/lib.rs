@@ -6,8 +6,11 @@
 //! The format is specified in QEMU's `docs/interop/qcow2.rst`; comments name its sections.
 
 mod allocate;
+mod amend;
 mod backing_change;
+mod bitmap_change;
 mod bitmap_directory;
+mod bitmap_table;
 mod bitmaps;
 mod cache;
 mod check;
@@ -16,6 +19,7 @@ mod compression;
 mod core;
 mod create;
 mod empty;
+mod encryption;
 mod engine;
 mod entry;
 mod error;
@@ -29,6 +33,7 @@ mod io;
 mod prepared;
 mod record;
 mod refcount;
+mod refcount_width;
 mod references;
 mod resize;
 mod shadow;
@@ -37,12 +42,16 @@ mod snapshot_table;
 mod snapshot_view;
 mod state;
 mod types;
+mod zero_expansion;
 
+pub use amend::{AmendOptions, AmendRefusal};
 pub use backing_change::MAX_BACKING_FORMAT;
+pub use bitmap_change::{BitmapAction, BitmapRefusal, MAX_BITMAP_NAME, NewBitmap};
 pub use bitmap_directory::BitmapEntry;
 pub use check::{CheckReport, Finding, Repair, Stop, check, check_telling};
 pub use compression::{compress_cluster, decompress_cluster};
 pub use create::{Backing, CreateOptions, ImageBytes, Preallocation, build_image_bytes, create};
+pub use encryption::{EncryptionMethod, NewEncryption, Unlock};
 pub use error::{Error, Result};
 pub use extension::{BitmapsExtension, Extension};
 pub use feature::{Autoclear, Compatible, FeatureKind, FeatureName, Incompatible};
