@@ -74,7 +74,10 @@ impl Kind {
 
     /// Whether disksmith can open it as a filesystem.
     pub fn is_supported(self) -> bool {
-        matches!(self, Self::Ext2 | Self::Ext3 | Self::Ext4 | Self::Vfat)
+        matches!(
+            self,
+            Self::Ext2 | Self::Ext3 | Self::Ext4 | Self::Vfat | Self::Iso9660
+        )
     }
 
     /// Whether it holds other slices rather than files.

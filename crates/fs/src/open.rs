@@ -5,6 +5,7 @@ use crate::kind::Kind;
 use crate::probe::{Probed, probe};
 use disksmith_ext4::Ext4;
 use disksmith_fat::Fat;
+use disksmith_iso9660::Iso;
 use disksmith_storage::StorageRef;
 use disksmith_vfs::{FileSystemRef, Timestamp};
 use std::sync::Arc;
@@ -54,6 +55,11 @@ fn open_probed(storage: &StorageRef, found: &Probed, options: OpenOptions) -> Re
                 }),
             }
         }
+        // For reading only: such an image is made as a whole.
+        Kind::Iso9660 => match Iso::open(Arc::clone(storage)) {
+            Ok(iso) => Ok(Arc::new(iso)),
+            Err(source) => Err(Error::File { object, source }),
+        },
         kind => Err(Error::Unsupported { object, kind }),
     }
 }

@@ -17,6 +17,8 @@ pub enum Platform {
     Bios,
     /// UEFI: the image is a FAT filesystem.
     Efi,
+    /// Another one, by its number: 1 is PowerPC, 2 is Mac.
+    Other(u8),
 }
 
 impl Platform {
@@ -24,6 +26,7 @@ impl Platform {
         match self {
             Self::Bios => 0,
             Self::Efi => 0xEF,
+            Self::Other(code) => code,
         }
     }
 }
@@ -58,6 +61,14 @@ pub struct BootEntry {
     pub load_sectors: Option<u16>,
     /// Whether to write a boot information table to bytes 8 to 63 of the image, as ISOLINUX and GRUB want.
     pub info_table: bool,
+    /// Whether to write the image's address at byte 2548 of it, as GRUB 2 wants.
+    pub grub2_info: bool,
+    /// Whether firmware may start it.
+    pub bootable: bool,
+    /// Who made it: at most 24 bytes for the default entry, 28 for others.
+    pub id: Vec<u8>,
+    /// Selection criteria, by their type byte and at most 19 more; for entries after the default one.
+    pub criteria: Vec<u8>,
 }
 
 impl BootEntry {
@@ -70,6 +81,10 @@ impl BootEntry {
             load_segment: 0,
             load_sectors: None,
             info_table: false,
+            grub2_info: false,
+            bootable: true,
+            id: Vec::new(),
+            criteria: Vec::new(),
         }
     }
 }
@@ -118,7 +133,7 @@ pub(crate) fn encode(catalog: &BootCatalog, places: &[ImagePlace]) -> Vec<u8> {
     let mut out = Vec::with_capacity(BLOCK);
     let mut entries = catalog.entries.iter().zip(places).peekable();
     if let Some((entry, place)) = entries.next() {
-        out.extend_from_slice(&validation_entry(entry.platform));
+        out.extend_from_slice(&validation_entry(entry.platform, &entry.id));
         out.extend_from_slice(&image_entry(entry, *place));
     }
     while let Some((entry, place)) = entries.next() {
@@ -127,6 +142,7 @@ pub(crate) fn encode(catalog: &BootCatalog, places: &[ImagePlace]) -> Vec<u8> {
         header[0] = if more { 0x90 } else { 0x91 };
         header[1] = entry.platform.code();
         header[2] = 1;
+        put(&mut header, 4, entry.id.get(..28).unwrap_or(&entry.id));
         out.extend_from_slice(&header);
         out.extend_from_slice(&image_entry(entry, *place));
     }
@@ -135,10 +151,11 @@ pub(crate) fn encode(catalog: &BootCatalog, places: &[ImagePlace]) -> Vec<u8> {
 }
 
 /// The validation entry: its sixteen words sum to zero (El Torito 2.1).
-fn validation_entry(platform: Platform) -> [u8; ENTRY] {
+fn validation_entry(platform: Platform, id: &[u8]) -> [u8; ENTRY] {
     let mut out = [0; ENTRY];
     out[0] = 1;
     out[1] = platform.code();
+    put(&mut out, 4, id.get(..24).unwrap_or(id));
     out[30] = 0x55;
     out[31] = 0xAA;
     let sum = out
@@ -162,12 +179,13 @@ fn image_entry(entry: &BootEntry, place: ImagePlace) -> [u8; ENTRY] {
         _ => 1,
     });
     let mut out = [0; ENTRY];
-    out[0] = 0x88;
+    out[0] = if entry.bootable { 0x88 } else { 0 };
     out[1] = media;
     put(&mut out, 2, &entry.load_segment.to_le_bytes());
     out[4] = system_type;
     put(&mut out, 6, &sectors.to_le_bytes());
     put(&mut out, 8, &place.extent.to_le_bytes());
+    put(&mut out, 12, entry.criteria.get(..20).unwrap_or(&entry.criteria));
     out
 }
 
@@ -199,6 +217,14 @@ impl InfoChecksum {
     pub(crate) fn finish(self) -> u32 {
         self.sum.wrapping_add(u32::from_le_bytes(self.word))
     }
+}
+
+/// Where GRUB 2 looks for the address of its image, in sectors of 512 bytes, and how long that is.
+pub(crate) const GRUB2_INFO: std::ops::Range<usize> = 2548..2556;
+
+/// What stands at [`GRUB2_INFO`]: the sector after the image's own boot code.
+pub(crate) fn grub2_info(place: ImagePlace) -> [u8; 8] {
+    (u64::from(place.extent) * 4 + 5).to_le_bytes()
 }
 
 /// The boot information table: block of the primary descriptor, block and size of the image, its checksum.

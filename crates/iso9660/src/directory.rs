@@ -1,11 +1,11 @@
 //! One directory of a hierarchy as bytes: its records, none across the border of a block, and their continuation areas.
 
 use crate::date;
-use crate::directory_record::{self, DIRECTORY, DirectoryRecord, MULTI_EXTENT, PARENT, SELF};
+use crate::directory_record::{self, DIRECTORY, DirectoryRecord, HIDDEN, MULTI_EXTENT, PARENT, SELF};
 use crate::hierarchy::{Directory, Hierarchy, Names, Target};
 use crate::rock_ridge;
 use crate::susp::{Continuations, SystemUse};
-use crate::tree::{Attributes, ImageTree, NodeId, NodeKind};
+use crate::tree::{Attributes, ImageTree, Node, NodeId, NodeKind};
 use crate::volume_descriptor::BLOCK;
 use disksmith_vfs::FileType;
 
@@ -140,7 +140,11 @@ impl DirectoryEncoder<'_> {
             extent,
             len: blocks.saturating_mul(BLOCK as u32),
             date: date::encode_record(attributes.modified),
-            flags: DIRECTORY,
+            flags: DIRECTORY
+                | self
+                    .directory(index)
+                    .and_then(|d| d.node)
+                    .map_or(0, |id| existence(self.tree.node(id))),
             identifier,
         }
     }
@@ -223,6 +227,12 @@ impl DirectoryEncoder<'_> {
             } => {
                 rock_ridge::push_pn(out, *device);
             }
+            NodeKind::File { content } => {
+                let content = self.tree.contents.get(*content as usize);
+                if let Some(header) = content.and_then(|c| c.zisofs) {
+                    rock_ridge::push_zf(out, header);
+                }
+            }
             _ => {}
         }
     }
@@ -235,6 +245,7 @@ impl DirectoryEncoder<'_> {
             _ => (self.placement.empty(), 0),
         };
         let date = date::encode_record(node.attributes.modified);
+        let hidden = existence(node);
         loop {
             let last = left <= u64::from(u32::MAX);
             let len = if last { left } else { SECTION };
@@ -242,7 +253,7 @@ impl DirectoryEncoder<'_> {
                 extent,
                 len: u32::try_from(len).unwrap_or(u32::MAX),
                 date,
-                flags: if last { 0 } else { MULTI_EXTENT },
+                flags: if last { hidden } else { hidden | MULTI_EXTENT },
                 identifier,
             });
             if last {
@@ -252,6 +263,11 @@ impl DirectoryEncoder<'_> {
             extent = extent.saturating_add((len / BLOCK as u64) as u32);
         }
     }
+}
+
+/// The flag of an entry that shall not be shown (ECMA-119 9.1.6).
+fn existence(node: &Node) -> u8 {
+    if node.visibility.hidden_flag { HIDDEN } else { 0 }
 }
 
 /// Whether a record is longer than any record may be; names are cut so that none is.

@@ -6,6 +6,8 @@ use crate::endian::{both16, both32, read32};
 pub(crate) const FIXED_LEN: usize = 33;
 /// The longest record with an even length.
 pub(crate) const MAX_LEN: usize = 254;
+/// File flag: readers are asked not to show it ("existence").
+pub(crate) const HIDDEN: u8 = 0x01;
 /// File flag: the record is of a directory.
 pub(crate) const DIRECTORY: u8 = 0x02;
 /// File flag: an associated file (a resource fork), no file of its own.

@@ -3,8 +3,8 @@
 
 use crate::error::{Error, Result};
 use crate::joliet_names;
-use crate::options::{Level, Options};
-use crate::plain_names;
+use crate::options::Options;
+use crate::plain_names::{self, Translator};
 use crate::tree::{ImageTree, NodeId};
 use std::collections::VecDeque;
 
@@ -95,7 +95,7 @@ impl Hierarchy {
         if drafts.len() > usize::from(u16::MAX) {
             return Err(Error::TooManyDirectories { count: drafts.len() });
         }
-        let relocation_name = relocation_name(tree);
+        let relocation_name = relocation_name(tree, options);
         number(tree, names, options, drafts, relocation_name)
     }
 }
@@ -119,8 +119,11 @@ impl Hierarchy {
 }
 
 /// A name for the directory of relocated ones that the root does not have. Some readers know it only by the first two.
-fn relocation_name(tree: &ImageTree) -> Vec<u8> {
-    let mut name = b"rr_moved".to_vec();
+fn relocation_name(tree: &ImageTree, options: &Options) -> Vec<u8> {
+    let mut name = options
+        .relocation_name
+        .clone()
+        .unwrap_or_else(|| b"rr_moved".to_vec());
     let mut number = 0u32;
     while tree.child(tree.root(), &name).is_some() {
         name = match number {
@@ -134,7 +137,14 @@ fn relocation_name(tree: &ImageTree) -> Vec<u8> {
 
 /// Decides where each directory stands.
 fn draft(tree: &ImageTree, names: Names, options: &Options) -> Result<Vec<Draft>> {
-    let limited = names == Names::Plain && options.level != Level::Four;
+    let limited = names == Names::Plain && !options.any_depth();
+    let shows = |id: &NodeId| {
+        let visibility = tree.visibility(*id);
+        match names {
+            Names::Plain => !visibility.not_plain,
+            Names::Joliet => !visibility.not_joliet,
+        }
+    };
     let mut drafts = vec![Draft {
         node: Some(tree.root()),
         parent: 0,
@@ -151,7 +161,7 @@ fn draft(tree: &ImageTree, names: Names, options: &Options) -> Result<Vec<Draft>
             continue;
         };
         let (level, nesting) = (draft.level, draft.nesting);
-        let mut sorted: Vec<NodeId> = tree.children(node).to_vec();
+        let mut sorted: Vec<NodeId> = tree.children(node).iter().copied().filter(shows).collect();
         sorted.sort_by(|a, b| tree.node(*a).name.cmp(&tree.node(*b).name));
         for (a, b) in sorted.iter().zip(sorted.iter().skip(1)) {
             if tree.node(*a).name == tree.node(*b).name {
@@ -227,6 +237,7 @@ fn number(
     mut drafts: Vec<Draft>,
     relocation_name: Vec<u8>,
 ) -> Result<Hierarchy> {
+    let translator = Translator::new(options.plain_rules(), options.rock_ridge);
     let mut numbers = vec![0u32; drafts.len()];
     let mut directories: Vec<Directory> = Vec::with_capacity(drafts.len());
     let mut queue = VecDeque::from([(0usize, Box::<[u8]>::from([0u8].as_slice()))]);
@@ -241,7 +252,7 @@ fn number(
                 _ => (&*tree.node(*node).name, false),
             });
             match names {
-                Names::Plain => plain_names::identifiers(&list.collect::<Vec<_>>(), options.level),
+                Names::Plain => translator.identifiers(&list.collect::<Vec<_>>()),
                 Names::Joliet => joliet_names::identifiers(
                     &list.map(|(name, _)| name).collect::<Vec<_>>(),
                     options.joliet_long,

@@ -168,7 +168,7 @@ impl ImageTree {
             } else {
                 return Err(Error::UnsupportedFile { path: path.into() });
             };
-            self.add_special(dir, name, attributes, special, device(metadata.rdev()))?
+            self.add_special(dir, name, attributes, special, host_device(metadata.rdev()))?
         };
         if metadata.nlink() > 1 {
             links.insert(identity, id);
@@ -178,7 +178,7 @@ impl ImageTree {
 }
 
 /// Major and minor of a Linux `dev_t`, as glibc's `major(3)` and `minor(3)` take it apart.
-fn device(number: u64) -> (u32, u32) {
+pub fn host_device(number: u64) -> (u32, u32) {
     let major = (number >> 8 & 0xFFF) | (number >> 32 & 0xFFFF_F000);
     let minor = (number & 0xFF) | (number >> 12 & 0xFFFF_FF00);
     (major as u32, minor as u32)

@@ -4,9 +4,12 @@ use crate::boot_catalog::{self, BootCatalog, Emulation, ImagePlace, InfoChecksum
 use crate::directory::{DirectoryEncoder, Placement};
 use crate::error::{Error, Result};
 use crate::hierarchy::{Hierarchy, Names};
+use crate::hybrid::{HybridLayout, Range};
 use crate::options::{Duplicates, Level, Options};
+use crate::partition_table::GPT_BACKUP_BLOCKS;
 use crate::path_table::PathTableRecord;
 use crate::source::Source;
+use crate::translation_table;
 use crate::tree::{Attributes, Content, ImageTree, NodeId, NodeKind};
 use crate::volume_descriptor::{BLOCK, FIRST_BLOCK, Kind, VolumeDescriptor};
 use sha2::{Digest, Sha256};
@@ -44,10 +47,11 @@ struct Layout {
     /// The contents in the order of their data, each data once.
     order: Vec<u32>,
     catalog: Option<u32>,
-    /// Boot information tables by content.
-    patches: HashMap<u32, Vec<u8>>,
+    /// What is laid over boot images, by content: offset and bytes.
+    patches: HashMap<u32, Vec<(usize, Vec<u8>)>>,
     data_start: u32,
     end: u32,
+    hybrid: HybridLayout,
 }
 
 impl Placement for Layout {
@@ -74,6 +78,9 @@ impl IsoImage {
             Some(catalog) => Some(add_catalog(&mut tree, catalog, &options)?),
             None => None,
         };
+        if let Some(table) = &options.translation_table {
+            translation_table::add(&mut tree, table, &options)?;
+        }
         if options.system_area.len() > SYSTEM_AREA {
             return Err(Error::VolumeText {
                 field: "system area",
@@ -149,9 +156,15 @@ impl IsoImage {
                 counter.take(*continuations as u64)?;
             }
         }
-        layout.place_data(&tree, &plain.0, &options, &mut counter)?;
+        layout.place_data(
+            &tree,
+            [Some(&plain.0), joliet.as_ref().map(|j| &j.0)],
+            &options,
+            &mut counter,
+        )?;
         counter.take(u64::from(options.padding_blocks))?;
         layout.end = counter.block()?;
+        layout.place_hybrid(&tree, &options, &mut counter)?;
         let mut image = Self {
             tree,
             options,
@@ -167,7 +180,7 @@ impl IsoImage {
 
     /// Size in bytes.
     pub fn size(&self) -> u64 {
-        u64::from(self.layout.end) * BLOCK as u64
+        u64::from(self.layout.hybrid.blocks) * BLOCK as u64
     }
 
     /// The options that the image is made with.
@@ -188,6 +201,7 @@ impl IsoImage {
         let mut out = Output { out, written: 0 };
         let mut system_area = self.options.system_area.clone();
         system_area.resize(SYSTEM_AREA, 0);
+        self.options.hybrid.put(&self.layout.hybrid, &mut system_area);
         out.write(&system_area)?;
         out.write(&self.descriptors()?)?;
         for (hierarchy, _) in self.hierarchies() {
@@ -214,17 +228,28 @@ impl IsoImage {
             }
         }
         self.write_data(&mut out)?;
-        let zeroes = vec![0; PIECE];
-        while out.written < self.size() {
-            let left = self.size() - out.written;
-            let n = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-            out.write(zeroes.get(..n).unwrap_or(&zeroes))?;
-        }
-        Ok(())
+        out.fill_to(self.layout.end)?;
+        self.write_partitions(&mut out)
     }
 
     fn hierarchies(&self) -> impl Iterator<Item = &(Hierarchy, PathTable)> {
         std::iter::once(&self.plain).chain(self.joliet.iter())
+    }
+
+    /// What lies behind the image itself: partitions, and the second GUID partition table.
+    fn write_partitions(&self, out: &mut Output<'_>) -> Result<()> {
+        let hybrid = &self.layout.hybrid;
+        let mut buf = vec![0; PIECE];
+        for (partition, range) in self.options.hybrid.appended.iter().zip(&hybrid.appended) {
+            out.fill_to(range.start)?;
+            partition.source.stream(&mut buf, &mut |piece| out.write(piece))?;
+            out.fill()?;
+        }
+        if let Some(gpt) = self.options.hybrid.gpt(hybrid) {
+            out.fill_to(hybrid.blocks.saturating_sub(GPT_BACKUP_BLOCKS))?;
+            out.write(&gpt.backup())?;
+        }
+        out.fill_to(hybrid.blocks)
     }
 
     fn write_data(&self, out: &mut Output<'_>) -> Result<()> {
@@ -246,8 +271,8 @@ impl IsoImage {
             let patch = self.layout.patches.get(content);
             let mut position = 0usize;
             source.stream(&mut buf, &mut |piece| {
-                if let Some(patch) = patch {
-                    apply(patch, position, piece);
+                for (at, bytes) in patch.into_iter().flatten() {
+                    apply(*at, bytes, position, piece);
                 }
                 position = position.saturating_add(piece.len());
                 out.write(piece)
@@ -289,6 +314,7 @@ impl IsoImage {
             root_len: root_blocks.saturating_mul(BLOCK as u32),
             root_date: crate::date::encode_record(root.attributes.modified),
             time: self.options.time,
+            volume_set: self.options.volume_set,
         }
         .encode()
     }
@@ -316,34 +342,49 @@ impl IsoImage {
     }
 
     fn make_patches(&mut self) -> Result<()> {
-        let images: Vec<NodeId> = self
+        let images: Vec<(NodeId, bool, bool)> = self
             .options
             .boot
             .iter()
             .flat_map(|b| &b.entries)
-            .filter(|entry| entry.info_table)
-            .map(|entry| entry.image)
+            .map(|entry| (entry.image, entry.info_table, entry.grub2_info))
             .collect();
-        for image in images {
+        for (image, info_table, grub2_info) in images {
             let (content, place) = self.image_place(image);
-            let Some(Content { source, .. }) = self.tree.contents.get(content as usize) else {
+            if grub2_info {
+                let address = (
+                    boot_catalog::GRUB2_INFO.start,
+                    boot_catalog::grub2_info(place).to_vec(),
+                );
+                self.layout.patches.entry(content).or_default().push(address);
+            }
+            let Some(Content { source, .. }) =
+                self.tree.contents.get(content as usize).filter(|_| info_table)
+            else {
                 continue;
             };
             let mut sum = InfoChecksum::default();
+            let patches = self.layout.patches.get(&content).cloned().unwrap_or_default();
+            let mut position = 0usize;
             source.stream(&mut vec![0; PIECE], &mut |piece| {
+                for (at, bytes) in &patches {
+                    apply(*at, bytes, position, piece);
+                }
+                position = position.saturating_add(piece.len());
                 sum.update(piece);
                 Ok(())
             })?;
             let table = boot_catalog::info_table(FIRST_BLOCK, place, sum.finish());
-            self.layout.patches.insert(content, table);
+            let table = (boot_catalog::INFO_TABLE.start, table);
+            self.layout.patches.entry(content).or_default().push(table);
         }
         Ok(())
     }
 }
 
-/// Lays a boot information table over the piece of an image that starts at `position`.
-fn apply(table: &[u8], position: usize, piece: &mut [u8]) {
-    for (at, byte) in boot_catalog::INFO_TABLE.zip(table) {
+/// Lays bytes that belong at `start` over the piece of an image that starts at `position`.
+fn apply(start: usize, bytes: &[u8], position: usize, piece: &mut [u8]) {
+    for (at, byte) in (start..).zip(bytes) {
         if let Some(to) = at.checked_sub(position).and_then(|i| piece.get_mut(i)) {
             *to = *byte;
         }
@@ -380,6 +421,18 @@ impl Output<'_> {
             .write_all(bytes)
             .map_err(|e| Error::io("the image", "write", e))?;
         self.written = self.written.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Writes zeroes up to a block.
+    fn fill_to(&mut self, block: u32) -> Result<()> {
+        const ZEROES: [u8; 16 * 1024] = [0; 16 * 1024];
+        let end = u64::from(block) * BLOCK as u64;
+        while self.written < end {
+            let left = end - self.written;
+            let n = usize::try_from(left).unwrap_or(ZEROES.len()).min(ZEROES.len());
+            self.write(ZEROES.get(..n).unwrap_or(&ZEROES))?;
+        }
         Ok(())
     }
 
@@ -423,6 +476,12 @@ fn add_catalog(tree: &mut ImageTree, catalog: &BootCatalog, options: &Options) -
                 format!("{size} bytes are not the size of a floppy of 1.2, 1.44 or 2.88 MiB"),
             ));
         }
+        if entry.grub2_info && size < boot_catalog::GRUB2_INFO.end as u64 {
+            return Err(fault(
+                path,
+                "is too short for the address that GRUB 2 looks for".into(),
+            ));
+        }
         if entry.info_table && size < boot_catalog::INFO_TABLE.end as u64 {
             return Err(fault(path, "is too short for a boot information table".into()));
         }
@@ -437,18 +496,61 @@ fn add_catalog(tree: &mut ImageTree, catalog: &BootCatalog, options: &Options) -
             }
         }
         None => {
-            tree.contents.push(Content { source, weight: 0 });
+            tree.contents.push(Content {
+                source,
+                weight: 0,
+                zisofs: None,
+            });
             Ok(tree.contents.len() as u32 - 1)
         }
     }
 }
 
 impl Layout {
+    /// Gives partitions behind the image their blocks.
+    fn place_hybrid(&mut self, tree: &ImageTree, options: &Options, counter: &mut Counter) -> Result<()> {
+        let hybrid = &options.hybrid;
+        let mut layout = HybridLayout {
+            image_blocks: self.end,
+            identity: format!("{} {} {:?}", options.texts.volume_id, self.end, options.time),
+            ..HybridLayout::default()
+        };
+        let place = |image: NodeId| match tree.node(image).kind {
+            NodeKind::File { content } => {
+                let (start, size) = self.place(content);
+                let blocks = u32::try_from(size.div_ceil(BLOCK as u64)).unwrap_or(u32::MAX);
+                Range { start, blocks }
+            }
+            _ => Range::default(),
+        };
+        for entry in options.boot.iter().flat_map(|b| &b.entries) {
+            let range = place(entry.image);
+            layout.boot_image.get_or_insert(range.start);
+            if entry.platform == boot_catalog::Platform::Efi {
+                layout.efi_images.push(range);
+            }
+        }
+        for partition in &hybrid.appended {
+            let blocks = partition.source.size().div_ceil(BLOCK as u64);
+            let start = counter.take(blocks)?;
+            layout.appended.push(Range {
+                start,
+                blocks: counter.block()?.saturating_sub(start),
+            });
+        }
+        if hybrid.has_gpt() {
+            counter.take(u64::from(GPT_BACKUP_BLOCKS))?;
+        }
+        layout.blocks = counter.block()?;
+        self.hybrid = layout;
+        Ok(())
+    }
+
     /// Gives every content its blocks: by weight, then in the order of the directories.
     fn place_data(
         &mut self,
         tree: &ImageTree,
-        plain: &Hierarchy,
+        hierarchies: [Option<&Hierarchy>; 2],
         options: &Options,
         counter: &mut Counter,
     ) -> Result<()> {
@@ -462,7 +564,7 @@ impl Layout {
             }
         };
         self.catalog.into_iter().for_each(&mut visit);
-        for directory in &plain.directories {
+        for directory in hierarchies.into_iter().flatten().flat_map(|h| &h.directories) {
             for record in &directory.records {
                 if let crate::hierarchy::Target::File(id) = record.target {
                     let node = tree.node(id);
@@ -517,7 +619,7 @@ fn equal_contents(tree: &ImageTree, order: &[u32], options: &Options) -> Result<
         .boot
         .iter()
         .flat_map(|b| &b.entries)
-        .filter(|e| e.info_table)
+        .filter(|e| e.info_table || e.grub2_info)
         .filter_map(|e| match tree.node(e.image).kind {
             NodeKind::File { content } => Some(content),
             _ => None,

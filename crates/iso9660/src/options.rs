@@ -40,6 +40,15 @@ pub enum Duplicates {
     Contents,
 }
 
+/// Tables of names, one in each directory (genisoimage `-T`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TranslationTable {
+    /// The name of each table.
+    pub name: Vec<u8>,
+    /// Whether Joliet shows them.
+    pub in_joliet: bool,
+}
+
 /// The texts of the volume descriptors. Case is kept as given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VolumeTexts {
@@ -86,9 +95,32 @@ pub struct Options {
     pub boot: Option<crate::BootCatalog>,
     /// The first 32 KiB of the image, for a master boot record; at most that long.
     pub system_area: Vec<u8>,
+    /// Partition tables over the system area, for images that are started from a disk as well as from a CD-ROM.
+    pub hybrid: crate::Hybrid,
+    /// How plain names are made; `None`: as the level allows.
+    pub names: Option<crate::PlainRules>,
+    /// Whether directories stay where they are however deep, instead of being relocated or refused.
+    pub deep_directories: bool,
+    /// Name of the directory to which deep ones are relocated, unless the root has that name already. `None`: `rr_moved`.
+    pub relocation_name: Option<Vec<u8>>,
+    /// Whether each directory gets a table of its names, for readers that know plain names only.
+    pub translation_table: Option<TranslationTable>,
+    /// How many volumes the volume set has, and the number of this one in it.
+    pub volume_set: (u16, u16),
 }
 
 impl Options {
+    /// How plain names are made.
+    pub fn plain_rules(&self) -> crate::PlainRules {
+        self.names
+            .unwrap_or_else(|| crate::PlainRules::of_level(self.level))
+    }
+
+    /// Whether directories may be nested deeper than eight levels.
+    pub(crate) fn any_depth(&self) -> bool {
+        self.deep_directories || self.level == Level::Four
+    }
+
     /// Level 1 with 150 blocks of padding, as genisoimage's defaults are, with neither Joliet nor Rock Ridge.
     pub fn new(volume_id: impl Into<String>, time: Timestamp) -> Self {
         Self {
@@ -107,6 +139,12 @@ impl Options {
             duplicates: Duplicates::Links,
             boot: None,
             system_area: Vec::new(),
+            hybrid: crate::Hybrid::default(),
+            names: None,
+            deep_directories: false,
+            relocation_name: None,
+            translation_table: None,
+            volume_set: (1, 1),
         }
     }
 }

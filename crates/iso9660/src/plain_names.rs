@@ -1,160 +1,213 @@
 //! Names of the plain hierarchy (ECMA-119 7.5, 7.6): upper case, and short at the lower levels.
 
-use crate::options::Level;
+use crate::plain_rules::{PlainLength, PlainRules};
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-/// Longest identifier at level 4 that leaves room for a Rock Ridge continuation in its directory record.
-const MAX_RELAXED: usize = 193;
+/// Longest identifier that leaves room for a Rock Ridge continuation in its directory record.
+const MAX_BESIDE_ROCK_RIDGE: usize = 193;
+/// Longest identifier of ISO 9660:1999 (7.5.1).
+const MAX_WHOLE: usize = 207;
+/// Digits of the numbers that tell names apart.
+const DIGITS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// How long the parts of a name may be.
-struct Limits {
-    base: usize,
-    extension: usize,
-    /// Base and extension together.
-    both: usize,
-    directory: usize,
+/// Makes identifiers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Translator {
+    rules: PlainRules,
+    /// Longest identifier without its version.
+    limit: usize,
 }
 
-fn limits(level: Level) -> Limits {
-    match level {
-        Level::One => Limits {
-            base: 8,
-            extension: 3,
-            both: 11,
-            directory: 8,
-        },
-        Level::Two | Level::Three => Limits {
-            base: 30,
-            extension: 30,
-            both: 30,
-            directory: 31,
-        },
-        Level::Four => Limits {
-            base: MAX_RELAXED,
-            extension: MAX_RELAXED,
-            both: MAX_RELAXED,
-            directory: MAX_RELAXED,
-        },
+/// A name in its parts, each of allowed characters and length.
+struct Parts {
+    base: Vec<u8>,
+    /// With its dot.
+    extension: Vec<u8>,
+}
+
+impl Translator {
+    pub(crate) fn new(rules: PlainRules, rock_ridge: bool) -> Self {
+        let limit = match rules.length {
+            PlainLength::Short => 12,
+            PlainLength::Long => 31,
+            PlainLength::Longer => 37,
+            PlainLength::Whole if rock_ridge => MAX_BESIDE_ROCK_RIDGE,
+            PlainLength::Whole => MAX_WHOLE,
+        };
+        Self { rules, limit }
     }
-}
 
-/// One identifier for each name of a directory, all different. What cannot be said becomes `_`; of names that become
-/// equal the first keeps its identifier and the others end in numbers.
-pub(crate) fn identifiers(names: &[(&[u8], bool)], level: Level) -> Vec<Box<[u8]>> {
-    let mut taken: HashSet<Box<[u8]>> = HashSet::with_capacity(names.len());
-    let mut next_number = std::collections::HashMap::<(Vec<u8>, Vec<u8>), u32>::new();
-    names
-        .iter()
-        .map(|(name, is_dir)| {
-            let (base, extension) = translate(name, *is_dir, level);
-            let plain = assemble(&base, &extension, *is_dir, level);
-            if taken.insert(plain.clone()) {
-                return plain;
+    /// One identifier for each name of a directory (and whether it is of a directory), all different. What cannot be said
+    /// becomes `_`; of names that become equal the first keeps its identifier and the others end in numbers.
+    pub(crate) fn identifiers(&self, names: &[(&[u8], bool)]) -> Vec<Box<[u8]>> {
+        let mut taken: HashSet<Box<[u8]>> = HashSet::with_capacity(names.len());
+        let mut next_number = HashMap::<Box<[u8]>, u32>::new();
+        names
+            .iter()
+            .map(|(name, is_dir)| {
+                let parts = self.parts(name, *is_dir);
+                let plain = self.assemble(&parts, *is_dir);
+                if taken.insert(plain.clone()) {
+                    return plain;
+                }
+                let number = next_number.entry(plain).or_insert(0);
+                loop {
+                    let candidate = self.numbered(&parts, *number, *is_dir);
+                    *number = number.saturating_add(1);
+                    if taken.insert(candidate.clone()) {
+                        return candidate;
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// A name whose base ends in a number of at least three digits to the base of 36.
+    fn numbered(&self, parts: &Parts, number: u32, is_dir: bool) -> Box<[u8]> {
+        let mut suffix = Vec::new();
+        let mut left = number;
+        while left > 0 || suffix.len() < 3 {
+            suffix.push(DIGITS.get((left % 36) as usize).copied().unwrap_or(b'0'));
+            left /= 36;
+        }
+        suffix.reverse();
+        let mut room = match self.rules.length {
+            PlainLength::Short => 8,
+            // A dot that will be added counts.
+            _ => self.limit.saturating_sub(
+                parts
+                    .extension
+                    .len()
+                    .max(usize::from(!is_dir && !self.rules.omit_dot)),
+            ),
+        };
+        room = room.saturating_sub(suffix.len());
+        let mut base = parts.base.clone();
+        base.truncate(self.cut_at(&parts.base, room));
+        base.extend_from_slice(&suffix);
+        let extension = parts.extension.clone();
+        self.assemble(&Parts { base, extension }, is_dir)
+    }
+
+    fn parts(&self, name: &[u8], is_dir: bool) -> Parts {
+        if self.rules.any_bytes {
+            return self.whole_parts(name);
+        }
+        let rules = &self.rules;
+        let packed;
+        let mut name = name;
+        if !rules.several_dots
+            && (!is_dir || rules.directory_extension)
+            && let Some(stem) = name.strip_suffix(b".tar.gz")
+        {
+            packed = [stem, b".tgz"].concat();
+            name = &packed;
+        }
+        let dot = name
+            .iter()
+            .rposition(|b| *b == b'.')
+            .filter(|at| (*at > 0 || rules.leading_dots) && (!is_dir || rules.directory_extension));
+        let (base, extension) = name.split_at(dot.unwrap_or(name.len()));
+        let mut base: Vec<u8> = base
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| match byte {
+                b'.' if rules.several_dots
+                    && (at > 0 || rules.leading_dots)
+                    && (!is_dir || rules.directory_extension) =>
+                {
+                    b'.'
+                }
+                b'.' => b'_',
+                other => self.character(*other),
+            })
+            .collect();
+        let mut extension: Vec<u8> = extension
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| if at == 0 { *byte } else { self.character(*byte) })
+            .collect();
+        match rules.length {
+            PlainLength::Short => {
+                base.truncate(8);
+                extension.truncate(4);
             }
-            let numbers = next_number.entry((base.clone(), extension.clone())).or_insert(0);
-            loop {
-                let suffix = format!("{:03}", *numbers);
-                *numbers = numbers.saturating_add(1);
-                let room = room_for_base(&extension, *is_dir, level).saturating_sub(suffix.len());
-                let mut numbered = base.clone();
-                numbered.truncate(cut_at(&base, room, level));
-                numbered.extend_from_slice(suffix.as_bytes());
-                let candidate = assemble(&numbered, &extension, *is_dir, level);
-                if taken.insert(candidate.clone()) {
-                    return candidate;
+            _ if is_dir => {
+                base.truncate(self.limit);
+                extension.truncate(self.limit - base.len());
+                if extension.len() == 1 && dot.is_some_and(|at| at + 1 < name.len()) {
+                    extension.clear();
                 }
             }
-        })
-        .collect()
-}
-
-fn room_for_base(extension: &[u8], is_dir: bool, level: Level) -> usize {
-    let limits = limits(level);
-    if is_dir {
-        return limits.directory;
+            _ => {
+                // An extension leaves at least half of the room to the base.
+                let dot = usize::from(!extension.is_empty() || !rules.omit_dot);
+                let room = self
+                    .limit
+                    .saturating_sub(extension.len().max(dot))
+                    .max((self.limit - 1) / 2);
+                base.truncate(room);
+                extension.truncate(self.limit - base.len());
+            }
+        }
+        Parts { base, extension }
     }
-    // At level 4 the separator counts as any other character.
-    let dot = usize::from(level == Level::Four && !extension.is_empty());
-    limits.base.min(limits.both.saturating_sub(extension.len() + dot))
-}
 
-/// Splits a name in base and extension, each already of characters and length that the level allows.
-fn translate(name: &[u8], is_dir: bool, level: Level) -> (Vec<u8>, Vec<u8>) {
-    let limits = limits(level);
-    let (base, extension) = match name.iter().rposition(|b| *b == b'.') {
-        Some(dot) if dot > 0 && !is_dir => (
-            name.get(..dot).unwrap_or(name),
-            name.get(dot + 1..).unwrap_or(&[]),
-        ),
-        _ => (name, &[][..]),
-    };
-    if level == Level::Four {
-        // A name that ends in a dot keeps it in the base.
-        let (base, extension) = if extension.is_empty() {
-            (name, &[][..])
-        } else {
-            (base, extension)
-        };
+    /// Base and extension of a name whose bytes stay as they are; it is cut in the base.
+    fn whole_parts(&self, name: &[u8]) -> Parts {
+        let dot = name
+            .iter()
+            .rposition(|b| *b == b'.')
+            .filter(|at| *at > 0 && at + 1 < name.len());
+        let (base, extension) = name.split_at(dot.unwrap_or(name.len()));
         let mut extension = extension.to_vec();
-        extension.truncate(cut_at(&extension, limits.extension / 2, level));
-        let room = room_for_base(&extension, is_dir, level);
+        extension.truncate(self.cut_at(&extension, self.limit / 2));
         let mut base = base.to_vec();
-        base.truncate(cut_at(&base, room, level));
-        return (base, extension);
+        base.truncate(self.cut_at(&base, self.limit - extension.len()));
+        Parts { base, extension }
     }
-    let mut extension = d_characters(extension);
-    extension.truncate(
-        limits
-            .extension
-            .min(if level == Level::One { 3 } else { limits.both - 1 }),
-    );
-    let mut base = d_characters(base);
-    base.truncate(room_for_base(&extension, is_dir, level));
-    (base, extension)
-}
 
-/// Where to cut so that no more than `room` bytes remain and no UTF-8 sequence is torn.
-fn cut_at(bytes: &[u8], room: usize, level: Level) -> usize {
-    if bytes.len() <= room || level != Level::Four {
-        return room.min(bytes.len());
-    }
-    let mut at = room;
-    while at > 0 && room - at < 4 && bytes.get(at).is_some_and(|b| b & 0xC0 == 0x80) {
-        at -= 1;
-    }
-    at
-}
-
-/// The d-characters of ECMA-119 7.4.1: `A`–`Z`, `0`–`9`, `_`. A character beyond ASCII becomes one `_`.
-fn d_characters(name: &[u8]) -> Vec<u8> {
-    let one = |c: u8| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_uppercase()
-        } else {
-            b'_'
+    /// One byte of a name as it may stand there; those beyond ASCII never do.
+    fn character(&self, byte: u8) -> u8 {
+        let rules = &self.rules;
+        match byte {
+            b'a'..=b'z' if rules.lower_case => byte,
+            b'a'..=b'z' => byte.to_ascii_uppercase(),
+            b'A'..=b'Z' | b'0'..=b'9' | b'_' => byte,
+            b'~' | b'-' | b'#' if rules.no_translation => byte,
+            b'/' => b'_',
+            b' '..=b'~' if rules.ascii => byte,
+            _ => b'_',
         }
-    };
-    match std::str::from_utf8(name) {
-        Ok(text) => text.chars().map(|c| u8::try_from(c).map_or(b'_', one)).collect(),
-        Err(_) => name.iter().map(|b| one(*b)).collect(),
     }
-}
 
-fn assemble(base: &[u8], extension: &[u8], is_dir: bool, level: Level) -> Box<[u8]> {
-    let mut out = Vec::with_capacity(base.len() + extension.len() + 3);
-    out.extend_from_slice(base);
-    if level == Level::Four {
-        if !extension.is_empty() {
-            out.push(b'.');
-            out.extend_from_slice(extension);
+    /// Where to cut so that no more than `room` bytes remain and no UTF-8 sequence is torn.
+    fn cut_at(&self, bytes: &[u8], room: usize) -> usize {
+        if bytes.len() <= room || !self.rules.any_bytes {
+            return room.min(bytes.len());
         }
-    } else if !is_dir {
-        out.push(b'.');
-        out.extend_from_slice(extension);
-        out.extend_from_slice(b";1");
+        let mut at = room;
+        while at > 0 && room - at < 4 && bytes.get(at).is_some_and(|b| b & 0xC0 == 0x80) {
+            at -= 1;
+        }
+        at
     }
-    out.into()
+
+    fn assemble(&self, parts: &Parts, is_dir: bool) -> Box<[u8]> {
+        let mut out = Vec::with_capacity(parts.base.len() + parts.extension.len() + 3);
+        out.extend_from_slice(&parts.base);
+        out.extend_from_slice(&parts.extension);
+        if !is_dir {
+            if parts.extension.is_empty() && !self.rules.omit_dot {
+                out.push(b'.');
+            }
+            if !self.rules.omit_version {
+                out.extend_from_slice(b";1");
+            }
+        }
+        out.into()
+    }
 }
 
 /// The order of records in a directory (ECMA-119 9.3): by base and extension, the shorter filled up with spaces.
@@ -189,60 +242,4 @@ fn compare_filled(a: &[u8], b: &[u8]) -> Ordering {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn one(name: &str, is_dir: bool, level: Level) -> String {
-        let ids = identifiers(&[(name.as_bytes(), is_dir)], level);
-        String::from_utf8(ids[0].to_vec()).unwrap()
-    }
-
-    #[test]
-    fn as_genisoimage_translates() {
-        assert_eq!(one("user-data", false, Level::One), "USER_DAT.;1");
-        assert_eq!(one("meta-data", false, Level::One), "META_DAT.;1");
-        assert_eq!(one("network-config", false, Level::One), "NETWORK_.;1");
-        assert_eq!(one("a.tar.gz", false, Level::One), "A_TAR.GZ;1");
-        assert_eq!(one(".bashrc", false, Level::One), "_BASHRC.;1");
-        assert_eq!(one("index.html", false, Level::One), "INDEX.HTM;1");
-        assert_eq!(one("conf.d", true, Level::One), "CONF_D");
-        assert_eq!(one("grün", false, Level::One), "GR_N.;1");
-        assert_eq!(
-            one("long-directory-name", true, Level::Two),
-            "LONG_DIRECTORY_NAME"
-        );
-        assert_eq!(one("User Data.txt", false, Level::Four), "User Data.txt");
-    }
-
-    #[test]
-    fn lengths_hold_at_every_level() {
-        let long = "x".repeat(255);
-        let dotted = format!("{}.{}", "y".repeat(100), "z".repeat(154));
-        for name in [long.as_str(), &dotted, "ä".repeat(127).as_str()] {
-            assert!(one(name, false, Level::One).len() <= 14);
-            assert!(one(name, true, Level::One).len() <= 8);
-            assert!(one(name, false, Level::Two).len() <= 33);
-            assert!(one(name, true, Level::Three).len() <= 31);
-            assert!(one(name, false, Level::Four).len() <= MAX_RELAXED);
-        }
-    }
-
-    #[test]
-    fn collisions_get_numbers() {
-        let names: Vec<String> = (0..3000).map(|i| format!("longfilename{i}.txt")).collect();
-        let list: Vec<(&[u8], bool)> = names.iter().map(|n| (n.as_bytes(), false)).collect();
-        let ids = identifiers(&list, Level::One);
-        assert_eq!(&*ids[0], b"LONGFILE.TXT;1");
-        assert_eq!(&*ids[1], b"LONGF000.TXT;1");
-        assert_eq!(&*ids[1001], b"LONG1000.TXT;1");
-        let unique: HashSet<_> = ids.iter().collect();
-        assert_eq!(unique.len(), ids.len());
-    }
-
-    #[test]
-    fn order_fills_with_spaces() {
-        assert_eq!(compare(b"A.TXT;1", b"A1.TXT;1"), Ordering::Less);
-        assert_eq!(compare(b"A.;1", b"A.B;1"), Ordering::Less);
-        assert_eq!(compare(b"B", b"A.Z;1"), Ordering::Greater);
-    }
-}
+mod tests;

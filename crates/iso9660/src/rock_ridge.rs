@@ -4,6 +4,7 @@ use crate::date;
 use crate::endian::both32;
 use crate::susp::{HEADER_LEN, MAX_ENTRY, SystemUse};
 use crate::tree::Attributes;
+use crate::zisofs::ZisofsHeader;
 use disksmith_vfs::FileType;
 
 /// Type bits of `st_mode`.
@@ -196,6 +197,15 @@ pub(crate) fn push_pl(out: &mut SystemUse, block: u32) {
 /// `RE`: this directory is here only because it was relocated (P1282 4.1.5.3).
 pub(crate) fn push_re(out: &mut SystemUse) {
     out.push(*b"RE", &[]);
+}
+
+/// `ZF`: the contents are compressed block by block (zisofs; no part of the standard).
+pub(crate) fn push_zf(out: &mut SystemUse, header: ZisofsHeader) {
+    let mut data = [0; 12];
+    let (start, size) = data.split_at_mut(4);
+    start.copy_from_slice(&[b'p', b'z', header.header_words, header.block_bits]);
+    size.copy_from_slice(&both32(header.size));
+    out.push(*b"ZF", &data);
 }
 
 #[cfg(test)]

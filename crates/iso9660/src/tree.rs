@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::source::Source;
+use crate::zisofs::ZisofsHeader;
 use disksmith_vfs::{FileType, Timestamp};
 
 /// The longest name that Rock Ridge readers take.
@@ -53,8 +54,20 @@ pub(crate) enum NodeKind {
     Special { file_type: FileType, device: (u32, u32) },
 }
 
+/// Where an entry does not show, and how it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Visibility {
+    /// Not in the plain hierarchy, which Rock Ridge is part of.
+    pub not_plain: bool,
+    /// Not in Joliet.
+    pub not_joliet: bool,
+    /// With the flag that asks readers not to show it (ECMA-119 9.1.6, "existence").
+    pub hidden_flag: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Node {
+    pub(crate) visibility: Visibility,
     pub(crate) name: Box<[u8]>,
     pub(crate) parent: NodeId,
     /// Shared by the names of one file.
@@ -69,6 +82,8 @@ pub(crate) struct Content {
     pub(crate) source: Source,
     /// Files of higher weight come earlier in the image.
     pub(crate) weight: i32,
+    /// What Rock Ridge says of contents that are compressed block by block.
+    pub(crate) zisofs: Option<ZisofsHeader>,
 }
 
 /// The files that an image shall hold: a tree that is filled from its root.
@@ -86,6 +101,7 @@ impl ImageTree {
     pub fn new(root: Attributes) -> Self {
         Self {
             nodes: vec![Node {
+                visibility: Visibility::default(),
                 name: Box::default(),
                 parent: NodeId(0),
                 inode: 0,
@@ -145,7 +161,11 @@ impl ImageTree {
     ) -> Result<NodeId> {
         let content = self.contents.len() as u32;
         let id = self.add(dir, name, attributes, NodeKind::File { content }, None)?;
-        self.contents.push(Content { source, weight: 0 });
+        self.contents.push(Content {
+            source,
+            weight: 0,
+            zisofs: None,
+        });
         Ok(id)
     }
 
@@ -242,6 +262,52 @@ impl ImageTree {
             && let Some(content) = self.contents.get_mut(content as usize)
         {
             content.weight = weight;
+        }
+    }
+
+    /// Says that a file's contents are compressed block by block, so that readers that know Rock Ridge decompress them.
+    pub fn set_zisofs(&mut self, file: NodeId, header: ZisofsHeader) {
+        if let NodeKind::File { content } = self.node(file).kind
+            && let Some(content) = self.contents.get_mut(content as usize)
+        {
+            content.zisofs = Some(header);
+        }
+    }
+
+    /// Says where an entry does not show. What is below a directory goes with it.
+    pub fn set_visibility(&mut self, id: NodeId, visibility: Visibility) {
+        if let Some(node) = self.nodes.get_mut(id.0 as usize) {
+            node.visibility = visibility;
+        }
+    }
+
+    /// Where an entry does not show.
+    pub fn visibility(&self, id: NodeId) -> Visibility {
+        self.node(id).visibility
+    }
+
+    /// The attributes of an entry.
+    pub fn attributes(&self, id: NodeId) -> Attributes {
+        self.node(id).attributes
+    }
+
+    /// Gives an entry other attributes.
+    pub fn set_attributes(&mut self, id: NodeId, attributes: Attributes) {
+        if let Some(node) = self.nodes.get_mut(id.0 as usize) {
+            node.attributes = attributes;
+        }
+    }
+
+    /// The name of an entry; empty for the root.
+    pub fn name(&self, id: NodeId) -> &[u8] {
+        &self.node(id).name
+    }
+
+    /// Size of a regular file in bytes; 0 for anything else.
+    pub fn size_of(&self, id: NodeId) -> u64 {
+        match self.node(id).kind {
+            NodeKind::File { content } => self.contents.get(content as usize).map_or(0, |c| c.source.size()),
+            _ => 0,
         }
     }
 
@@ -365,6 +431,7 @@ impl ImageTree {
             }
         };
         self.nodes.push(Node {
+            visibility: Visibility::default(),
             name: name.into(),
             parent: dir,
             inode,

@@ -45,6 +45,8 @@ pub(crate) struct VolumeDescriptor<'a> {
     pub(crate) root_len: u32,
     pub(crate) root_date: [u8; 7],
     pub(crate) time: Timestamp,
+    /// Volumes in the set, and number of this one.
+    pub(crate) volume_set: (u16, u16),
 }
 
 impl VolumeDescriptor<'_> {
@@ -88,8 +90,8 @@ impl VolumeDescriptor<'_> {
             put(&mut out, ESCAPE_OFFSET, JOLIET_LEVEL_3);
         }
         put(&mut out, 80, &both32(self.blocks));
-        put(&mut out, 120, &both16(1));
-        put(&mut out, 124, &both16(1));
+        put(&mut out, 120, &both16(self.volume_set.0));
+        put(&mut out, 124, &both16(self.volume_set.1));
         put(&mut out, 128, &both16(BLOCK as u16));
         put(&mut out, 132, &both32(self.path_table_len));
         let mut location = [0; 4];

@@ -11,6 +11,36 @@ const HEADER: usize = 16;
 /// Block sizes from 32 KiB to 128 KiB are made; a little more is taken.
 const BLOCK_BITS: std::ops::RangeInclusive<u8> = 12..=20;
 
+/// The header of a file that is compressed block by block (zisofs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ZisofsHeader {
+    /// Length of the header in units of 4 bytes.
+    pub header_words: u8,
+    /// Binary logarithm of the block size.
+    pub block_bits: u8,
+    /// Size of the contents when decompressed, in bytes.
+    pub size: u32,
+}
+
+impl ZisofsHeader {
+    /// How many bytes [`parse`](Self::parse) looks at.
+    pub const LEN: usize = HEADER;
+
+    /// Reads the header at the start of a file; `None` where there is none.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let header = bytes.get(..HEADER)?;
+        let found = Self {
+            header_words: *header.get(12)?,
+            block_bits: *header.get(13)?,
+            size: LittleEndian::read_u32(header.get(8..12)?),
+        };
+        let sane = header.starts_with(&MAGIC)
+            && usize::from(found.header_words) * 4 >= HEADER
+            && BLOCK_BITS.contains(&found.block_bits);
+        sane.then_some(found)
+    }
+}
+
 /// Reads the recorded bytes of the file: offset and where to.
 type Fetch<'a> = &'a mut dyn FnMut(u64, &mut [u8]) -> Result<()>;
 
@@ -31,11 +61,15 @@ pub(crate) fn read(
         return Ok(Err(format!("{recorded} bytes are too few for a header")));
     }
     fetch(0, &mut header)?;
-    let [.., header_words, bits, _, _] = header;
-    if !header.starts_with(&MAGIC) || usize::from(header_words) * 4 < HEADER || !BLOCK_BITS.contains(&bits) {
+    let Some(ZisofsHeader {
+        header_words,
+        block_bits: bits,
+        size: declared,
+    }) = ZisofsHeader::parse(&header)
+    else {
         return Ok(Err("its header is not one of zisofs".into()));
-    }
-    if u64::from(LittleEndian::read_u32(header.get(8..12).unwrap_or(&[0; 4]))) != size {
+    };
+    if u64::from(declared) != size {
         return Ok(Err(
             "its header gives another size than its directory record".into()
         ));
