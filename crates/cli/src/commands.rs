@@ -3,6 +3,7 @@
 mod cat;
 mod check;
 mod clone;
+mod commit;
 mod compare;
 mod completions;
 mod convert;
@@ -10,13 +11,16 @@ mod copy_out;
 mod create;
 mod create_options;
 mod customize;
+mod gate_args;
 mod guest_args;
 mod info;
 mod ls;
 mod map;
 mod operation_args;
+mod pull;
 mod qemu_img;
 mod quickstart;
+mod rebase;
 mod recover;
 mod report;
 mod resize;
@@ -87,6 +91,9 @@ enum Verb {
     Map(map::MapArgs),
     Resize(resize::ResizeArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Commit(commit::CommitArgs),
+    Rebase(rebase::RebaseArgs),
+    Pull(pull::PullArgs),
     Recover(recover::RecoverArgs),
     Customize(customize::CustomizeArgs),
     Sysprep(sysprep::SysprepArgs),
@@ -116,6 +123,9 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Map(args) => map::run(args),
         Verb::Resize(args) => resize::run(args, globals),
         Verb::Snapshot(args) => snapshot::run(args, globals),
+        Verb::Commit(args) => commit::run(args, globals),
+        Verb::Rebase(args) => rebase::run(args, globals),
+        Verb::Pull(args) => pull::run(args, globals),
         Verb::Recover(args) => recover::run(args, globals),
         Verb::Customize(args) => customize::run(args, globals),
         Verb::Sysprep(args) => sysprep::run(args, globals),

@@ -155,18 +155,11 @@ impl Plan {
         Ok(())
     }
 
-    fn run(
-        &self,
-        read: &OpenOptions,
-        options: &CommitOptions,
-        progress: &dyn Progress,
-    ) -> Result<Committed> {
+    fn run(&self, read: &OpenOptions, options: &CommitOptions, progress: &dyn Progress) -> Result<Committed> {
         let empties = self.top == 0 && !options.keep_top;
         let base_link = self.chain.link(self.base)?;
         let top_link = self.chain.link(self.top)?;
-        let base = self
-            .chain
-            .open(self.base, &read.clone().writable(), Over::Own)?;
+        let base = self.chain.open(self.base, &read.clone().writable(), Over::Own)?;
         // The images between, from below, and the top last.
         let mut above: Vec<Image> = Vec::new();
         for index in (self.top..self.base).rev() {

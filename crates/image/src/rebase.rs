@@ -165,9 +165,7 @@ pub fn pull(path: &Path, options: &PullOptions, progress: &dyn Progress) -> Resu
     };
     let (over, image) = open_over(&chain, &read, Some(&old))?;
     let below = base.and_then(|index| old.layers().get(index - 1));
-    let name = base
-        .map(|index| chain.name_for(&top.path, index))
-        .transpose()?;
+    let name = base.map(|index| chain.name_for(&top.path, index)).transpose()?;
     if let Some(name) = &name {
         check_backing_name(&top.path, name)?;
     }
@@ -326,7 +324,10 @@ fn finish(
     let (mut edit, data) = if in_place {
         // Clusters of a data file have their places. What is written there is what the guest reads anyway.
         if how.compress {
-            let text = format!("{}: an image with an external data file cannot be compressed", path.display());
+            let text = format!(
+                "{}: an image with an external data file cannot be compressed",
+                path.display()
+            );
             return Err(Error::BadOption(text));
         }
         let target = Target {

@@ -112,7 +112,11 @@ impl Planner<'_> {
             // Clusters in which several kinds meet are read as a whole.
             let whole = |len: u64| {
                 let end = offset + len;
-                if end >= self.size { len } else { len - end % self.granule }
+                if end >= self.size {
+                    len
+                } else {
+                    len.saturating_sub(end % self.granule)
+                }
             };
             let same_old = whole(old_len);
             let skip = self.work.same_from.is_some_and(|depth| old.depth >= depth);
@@ -274,14 +278,7 @@ impl TakeUp {
         Ok(())
     }
 
-    fn write(
-        &self,
-        target: Target<'_>,
-        offset: u64,
-        bytes: &[u8],
-        cluster: u64,
-        path: &Path,
-    ) -> Result<()> {
+    fn write(&self, target: Target<'_>, offset: u64, bytes: &[u8], cluster: u64, path: &Path) -> Result<()> {
         let Some(change_set) = target.compressed.filter(|_| offset.is_multiple_of(cluster)) else {
             return Ok(target.storage.write_at(offset, bytes)?);
         };
