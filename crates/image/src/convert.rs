@@ -5,25 +5,33 @@
 
 mod concat;
 mod plan;
+mod salvage;
+mod source;
+mod throttle;
 mod transfer;
 
+pub use source::Source;
+
 use crate::clone::check_replaceable;
-use crate::create::{CreateOptions, check_backing_name, fill_empty, start_output};
+use crate::create::{CreateOptions, check_backing_name, fill_empty, start_data_file, start_output};
 use crate::error::{Error, Result};
 use crate::file_name::resolve_beside;
 use crate::format::Format;
 use crate::image::Image;
+use crate::node::Node;
 use crate::open::OpenOptions;
 use crate::worker::{self, Progress, check_cancelled};
 use concat::Concat;
 use disksmith_qcow2::Qcow2;
-use disksmith_storage::{Durability, Existing, HostFile, Storage, StorageRef};
+use disksmith_storage::{Durability, Existing, HostFile, NewFile, Storage, StorageRef};
 use plan::{PIECE, Piece, Planner};
+use salvage::Salvaged;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use throttle::Throttled;
 use transfer::{Target, transfer};
 
 /// The unit of zero detection where nothing else is said, as qemu-img's.
@@ -55,6 +63,12 @@ pub struct ConvertOptions {
     pub into_existing: bool,
     /// The image that is there reads as zeroes (only with `into_existing`).
     pub target_is_zero: bool,
+    /// At most so many bytes are carried over in a second.
+    pub rate: Option<u64>,
+    /// What cannot be read becomes zeroes, and [`Progress::unreadable`] hears of it, instead of ending the work.
+    pub salvage: bool,
+    /// What the target is made of, where it is not just a file (only with `into_existing`).
+    pub target_node: Option<Node>,
     /// How many threads work, at most 8.
     pub threads: Option<usize>,
     /// Has the operating system copy where it can; zeroes in the data are not looked for then.
@@ -79,6 +93,9 @@ impl ConvertOptions {
             sparse_size: None,
             into_existing: false,
             target_is_zero: false,
+            rate: None,
+            salvage: false,
+            target_node: None,
             threads: None,
             copy_range: false,
             existing: Existing::Refuse,
@@ -110,69 +127,99 @@ pub fn convert(
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<ConvertReport> {
-    check_options(sources, options)?;
-    let mut images = Vec::with_capacity(sources.len());
+    let mut opened = Vec::with_capacity(sources.len());
     for path in sources {
-        images.push(Image::open(path, source_options)?);
+        opened.push(Source::new(Image::open(path, source_options)?));
     }
-    let source = join(&images)?;
+    convert_from(&opened, target, options, progress)
+}
+
+/// As [`convert`], from sources that are open already.
+///
+/// # Errors
+/// Those of [`convert`].
+pub fn convert_from(
+    sources: &[Source],
+    target: &Path,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<ConvertReport> {
+    check_options(sources.len(), options)?;
     if options.into_existing {
-        return convert_into(&images, &source, target, options, progress);
+        return convert_into(sources, target, options, progress);
     }
     let replaces = target.symlink_metadata().is_ok();
     if replaces && options.existing == Existing::Replace {
-        check_not_a_source(&images, target)?;
+        check_not_a_source(sources, target)?;
         check_replaceable(target, options.force)?;
     }
     let new = start_output(target, options.existing)?;
     let mut create = options.create.clone();
+    let data = match &create.qcow2.data_file {
+        Some(name) if options.format == Format::Qcow2 => {
+            let path = resolve_beside(target, name);
+            check_not_a_source(sources, Path::new(OsStr::from_bytes(&path)))?;
+            Some(start_data_file(target, name, options.existing)?)
+        }
+        _ => None,
+    };
     let backing = open_backing(target, options, &mut create)?;
-    let report = fill(
-        &images,
-        &source,
-        new.file(),
-        backing,
-        &create,
-        target,
-        options,
-        progress,
-    )?;
+    let place = Place {
+        file: new.file(),
+        data: data.as_ref().map(NewFile::file),
+        path: target,
+    };
+    let report = fill(sources, &place, backing, &create, options, progress)?;
     let durability = if replaces {
         Durability::Sync
     } else {
         options.durability
     };
+    // the data file first: an image without it cannot be opened, the other way round nothing is wrong
+    if let Some(data) = data {
+        data.commit(options.existing, durability)?;
+    }
     new.commit(options.existing, durability)?;
     Ok(report)
 }
 
+/// Where a new image goes.
+struct Place<'a> {
+    file: &'a Arc<HostFile>,
+    /// Its external data file.
+    data: Option<&'a Arc<HostFile>>,
+    path: &'a Path,
+}
+
 /// Lays an image out in a new file and copies the sources into it.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "two callers, each with its own way to these"
-)]
 fn fill(
-    images: &[Image],
-    source: &StorageRef,
-    file: &Arc<HostFile>,
+    sources: &[Source],
+    place: &Place<'_>,
     backing: Option<StorageRef>,
     create: &CreateOptions,
-    target: &Path,
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<ConvertReport> {
+    let source = join(sources)?;
     let virtual_size = source.size();
-    fill_empty(file, None, target, options.format, virtual_size, create)?;
-    if reflinked(images, file, options)? {
+    fill_empty(
+        place.file,
+        place.data,
+        place.path,
+        options.format,
+        virtual_size,
+        create,
+    )?;
+    if reflinked(sources, place.file, options)? {
         return Ok(ConvertReport {
             virtual_size,
             data: virtual_size,
         });
     }
-    let opened = open_target(target, file.clone(), options, backing)?;
-    let data = carry_over(&**source, &opened, options, progress)?;
+    let opened = open_target(place, options, backing)?;
+    let data = carry_over(&source, &opened, options, progress)?;
     if let Some(image) = &opened.qcow2 {
-        image.write_back().map_err(Error::qcow2(target))?;
+        image.write_back().map_err(Error::qcow2(place.path))?;
     }
     Ok(ConvertReport { virtual_size, data })
 }
@@ -185,14 +232,16 @@ pub(crate) fn copy_image(
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<ConvertReport> {
-    let images = std::slice::from_ref(image);
-    fill(
-        images,
-        image.storage(),
+    let place = Place {
         file,
+        data: None,
+        path: target,
+    };
+    fill(
+        &[Source::view(image)],
+        &place,
         None,
         &options.create,
-        target,
         options,
         progress,
     )
@@ -228,9 +277,9 @@ pub fn write_raw(source: &dyn Storage, out: &mut dyn Write, progress: &dyn Progr
 }
 
 /// Refuses options that cannot be together, before anything is made.
-fn check_options(sources: &[PathBuf], options: &ConvertOptions) -> Result<()> {
+fn check_options(sources: usize, options: &ConvertOptions) -> Result<()> {
     let bad = |text: &str| Err(Error::BadOption(text.into()));
-    if sources.is_empty() {
+    if sources == 0 {
         return bad("nothing to convert");
     }
     if options.compress && options.format == Format::Raw {
@@ -239,7 +288,7 @@ fn check_options(sources: &[PathBuf], options: &ConvertOptions) -> Result<()> {
     if options.backing.is_some() && options.format == Format::Raw {
         return bad("a raw image cannot have a backing file");
     }
-    if options.backing.is_some() && sources.len() > 1 {
+    if options.backing.is_some() && sources > 1 {
         return bad("an overlay can be made of one image only, not of several in a row");
     }
     if options.sparse_size.is_some_and(|s| s % 512 != 0 || s > PIECE) {
@@ -251,24 +300,24 @@ fn check_options(sources: &[PathBuf], options: &ConvertOptions) -> Result<()> {
     Ok(())
 }
 
-fn join(images: &[Image]) -> Result<StorageRef> {
-    match images {
-        [only] => Ok(only.storage().clone()),
+fn join(sources: &[Source]) -> Result<StorageRef> {
+    match sources {
+        [only] => Ok(only.disk().clone()),
         several => Ok(Arc::new(Concat::new(
-            several.iter().map(|i| i.storage().clone()).collect(),
+            several.iter().map(|source| source.disk().clone()).collect(),
         )?)),
     }
 }
 
 /// The target must not be a file that the sources are made of: other images may stand on it.
-fn check_not_a_source(images: &[Image], target: &Path) -> Result<()> {
+fn check_not_a_source(sources: &[Source], target: &Path) -> Result<()> {
     let Ok(real) = target.canonicalize() else {
         return Ok(());
     };
-    let is_source = images
+    let is_source = sources
         .iter()
-        .flat_map(Image::layers)
-        .any(|layer| layer.path().canonicalize().is_ok_and(|path| path == real));
+        .flat_map(Source::files)
+        .any(|path| path.canonicalize().is_ok_and(|path| path == real));
     if is_source {
         return Err(Error::Unfit {
             path: target.into(),
@@ -302,19 +351,22 @@ fn open_backing(
 }
 
 /// Shares the blocks of a raw source with a raw target, where the filesystem can.
-fn reflinked(images: &[Image], file: &HostFile, options: &ConvertOptions) -> Result<bool> {
-    let [image] = images else { return Ok(false) };
-    let Some(top) = image.top() else { return Ok(false) };
+fn reflinked(sources: &[Source], file: &HostFile, options: &ConvertOptions) -> Result<bool> {
+    let [source] = sources else { return Ok(false) };
+    let Some(top) = source.whole_file() else {
+        return Ok(false);
+    };
     if options.format != Format::Raw
-        || top.format() != Format::Raw
+        || options.rate.is_some()
+        || options.salvage
         || options.sparse_size.is_some()
         || options.create.qcow2.preallocation != disksmith_qcow2::Preallocation::Off
-        || top.file().is_block_device()
-        || top.file().size() != image.size()
+        || top.is_block_device()
+        || top.size() != source.disk().size()
     {
         return Ok(false);
     }
-    Ok(file.reflink_from(top.file())?)
+    Ok(file.reflink_from(top)?)
 }
 
 /// An image that is open for writing.
@@ -326,12 +378,14 @@ struct OpenTarget<'a> {
 }
 
 fn open_target<'a>(
-    path: &'a Path,
-    file: StorageRef,
+    place: &Place<'a>,
     options: &ConvertOptions,
     backing: Option<StorageRef>,
 ) -> Result<OpenTarget<'a>> {
+    // space that was taken and filled beforehand stays so
     let is_zero = backing.is_none();
+    let path = place.path;
+    let file: StorageRef = place.file.clone();
     match options.format {
         Format::Raw => Ok(OpenTarget {
             path,
@@ -342,6 +396,7 @@ fn open_target<'a>(
         Format::Qcow2 => {
             let open = disksmith_qcow2::OpenOptions {
                 backing,
+                data_file: place.data.map(|data| Arc::clone(data) as StorageRef),
                 writable: true,
                 // The file is thrown away when this fails.
                 ordered: false,
@@ -359,7 +414,7 @@ fn open_target<'a>(
 }
 
 fn carry_over(
-    source: &dyn Storage,
+    source: &StorageRef,
     opened: &OpenTarget<'_>,
     options: &ConvertOptions,
     progress: &dyn Progress,
@@ -387,22 +442,35 @@ fn carry_over(
         copy_range: options.copy_range,
     };
     let threads = options.threads.unwrap_or_else(worker::default_threads);
-    transfer(source, &target, source.size(), threads, progress)
+    let size = source.size();
+    let mut source = source.clone();
+    if let Some(rate) = options.rate.filter(|rate| *rate > 0) {
+        source = Arc::new(Throttled::new(source, rate));
+    }
+    if options.salvage {
+        let salvaged = Salvaged::new(source, progress);
+        return transfer(&salvaged, &target, size, threads, progress);
+    }
+    transfer(&*source, &target, size, threads, progress)
 }
 
 /// `convert -n`: into an image that is there.
 fn convert_into(
-    images: &[Image],
-    source: &StorageRef,
+    sources: &[Source],
     target: &Path,
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<ConvertReport> {
-    check_not_a_source(images, target)?;
+    check_not_a_source(sources, target)?;
     if !options.force {
         crate::guard::refuse_if_cloned(target)?;
     }
-    let image = Image::open(target, &OpenOptions::write().format(Some(options.format)))?;
+    let source = join(sources)?;
+    let write = OpenOptions::write().format(Some(options.format));
+    let image = match &options.target_node {
+        Some(node) => Image::open_node(node, &write)?,
+        None => Image::open(target, &write)?,
+    };
     let size = source.size();
     if image.size() < size {
         return Err(Error::Unfit {
@@ -416,7 +484,7 @@ fn convert_into(
         qcow2: image.top().and_then(|top| top.as_qcow2().cloned()),
         is_zero: options.target_is_zero || reads_as_zero(image.storage())?,
     };
-    let data = carry_over(&**source, &opened, options, progress)?;
+    let data = carry_over(&source, &opened, options, progress)?;
     opened.storage.flush()?;
     Ok(ConvertReport {
         virtual_size: image.size(),

@@ -66,7 +66,7 @@ pub fn create(
 }
 
 /// Starts the external data file of a new image.
-fn start_data_file(path: &Path, name: &[u8], existing: Existing) -> Result<NewFile> {
+pub(crate) fn start_data_file(path: &Path, name: &[u8], existing: Existing) -> Result<NewFile> {
     match FileName::parse(&resolve_beside(path, name)) {
         FileName::Path(data) => start_output(&data, existing),
         FileName::Protocol(protocol) => Err(Error::Protocol {

@@ -2,7 +2,7 @@
 
 use crate::format::Format;
 use disksmith_qcow2::Qcow2;
-use disksmith_storage::{HostFile, StorageRef};
+use disksmith_storage::{HostFile, Storage, StorageRef};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,6 +133,21 @@ impl Layer {
         match &self.content {
             Content::Raw(_) => None,
             Content::Qcow2(image) => Some(image),
+        }
+    }
+
+    /// Whether the disk is the file, byte for byte.
+    #[must_use]
+    pub(crate) fn is_whole_file(&self) -> bool {
+        match &self.content {
+            Content::Raw(storage) => {
+                let size = self.file.size();
+                size == 0
+                    || storage.host_span(0, size).is_some_and(|span| {
+                        span.offset == 0 && span.len == size && std::ptr::eq(span.file, &*self.file)
+                    })
+            }
+            Content::Qcow2(_) => false,
         }
     }
 

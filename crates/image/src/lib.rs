@@ -65,7 +65,9 @@ pub use check::{CheckReport, EXIT_NOT_CHECKABLE, check, check_telling};
 pub use clone::{CloneOptions, clone_full, clone_linked};
 pub use commit::{CommitOptions, Committed, commit};
 pub use compare::{Comparison, compare};
-pub use convert::{BackingFile, ConvertOptions, ConvertReport, DEFAULT_SPARSE_SIZE, convert, write_raw};
+pub use convert::{
+    BackingFile, ConvertOptions, ConvertReport, DEFAULT_SPARSE_SIZE, Source, convert, convert_from, write_raw,
+};
 pub use create::{CreateOptions, MAX_SIZE, create};
 pub use disksmith_qcow2::{MAX_SNAPSHOT_NAME, NewSnapshot, SnapshotKey};
 pub use error::{CLONES_LISTED, Error, Result};

@@ -497,7 +497,7 @@ pub(crate) fn backing_of(overlay: &Found, gate: &Gate) -> Result<Option<Member>>
     member.format = match header.backing_format() {
         None | Some(b"") => None,
         // How old images record a raw file, or device, below them.
-        Some(b"file" | b"host_device") => Some(Format::Raw),
+        Some(b"file" | b"host_device" | b"null-co" | b"null-aio") => Some(Format::Raw),
         Some(format) => Some(Format::from_name(format).ok_or_else(|| Error::UnknownFormat {
             path: overlay.path.clone(),
             what: format!("the backing file '{}'", member.recorded),

@@ -76,6 +76,11 @@ pub trait Progress: Sync {
         let _ = bytes;
     }
 
+    /// A sector at `offset` could not be read, and counts as zeroes from here on. Called only where that was asked for.
+    fn unreadable(&self, offset: u64, error: &Error) {
+        let _ = (offset, error);
+    }
+
     /// Whether the operation shall stop. It then fails with [`Error::Cancelled`].
     fn is_cancelled(&self) -> bool {
         false

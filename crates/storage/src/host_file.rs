@@ -324,9 +324,16 @@ impl HostFile {
     }
 }
 
+/// Whether this is Linux's `/dev/null` or `/dev/zero`: as a disk, one without content.
+fn is_null(metadata: &std::fs::Metadata) -> bool {
+    metadata.file_type().is_char_device()
+        && rustix::fs::major(metadata.rdev()) == 1
+        && [3, 5].contains(&rustix::fs::minor(metadata.rdev()))
+}
+
 fn check_kind(path: &Path, metadata: &std::fs::Metadata) -> Result<()> {
     let kind = metadata.file_type();
-    let operation = if kind.is_file() || kind.is_block_device() {
+    let operation = if kind.is_file() || kind.is_block_device() || is_null(metadata) {
         return Ok(());
     } else if kind.is_dir() {
         "opening a directory as a disk image"

@@ -27,6 +27,7 @@ mod rebase;
 mod resize;
 mod size;
 mod snapshot;
+mod snapshot_key;
 mod stop;
 mod wording;
 

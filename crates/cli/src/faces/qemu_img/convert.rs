@@ -11,10 +11,10 @@ use super::wording::{Use, cause, locked};
 use super::{caches, help, object, size};
 use crate::faces::getopt::{Arguments, Spec, flag, short_flag, value};
 use crate::output::print;
-use disksmith_image::{BackingFile, ConvertOptions, Error, Format, convert};
+use disksmith_image::{BackingFile, ConvertOptions, Error, Format, Source, convert_from};
 use disksmith_storage::{Durability, Existing};
+use super::snapshot_key::SnapshotChoice;
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
@@ -56,6 +56,7 @@ const LIBRARY_SPARSE: u64 = 2 << 20;
 struct Numbers {
     sparse: Option<u64>,
     threads: Option<usize>,
+    rate: Option<u64>,
 }
 
 impl Numbers {
@@ -68,10 +69,12 @@ impl Numbers {
             .text("parallel")
             .map(|text| size::limited("number of coroutines", &text, 1, 16))
             .transpose()?;
-        if let Some(rate) = arguments.text("rate") {
-            size::disk("rate limit", &rate)?;
-        }
+        let rate = arguments
+            .text("rate")
+            .map(|text| size::disk("rate limit", &text))
+            .transpose()?;
         Ok(Self {
+            rate,
             sparse,
             threads: threads.map(|n| n as usize),
         })
@@ -101,6 +104,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         return Err(Stop::new(format!("Invalid option list: {list}")));
     }
     let numbers = Numbers::read(&arguments)?;
+    let snapshot = SnapshotChoice::read(&arguments)?;
     object::check(&arguments)?;
     check_together(&arguments)?;
     let format_name = arguments.text("output-format");
@@ -117,7 +121,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         return Err(Stop::new("-o has no effect when skipping image creation"));
     }
     caches::source(&arguments, "source-cache")?;
-    let sources = look_at_sources(&arguments, sources)?;
+    let sources = open_sources(&arguments, sources, snapshot.as_ref())?;
     let target = if arguments.has("target-image-opts") {
         image_name::read(target, None, true)?
     } else {
@@ -128,13 +132,9 @@ pub(super) fn run(words: &[OsString]) -> Done {
                 target.to_string_lossy()
             ))
         })?;
-        ImageName {
-            path,
-            format: Some(format),
-            shown: target.to_string_lossy().into_owned(),
-        }
+        image_name::of_path(path, Some(format), target.to_string_lossy().into_owned())
     };
-    let options = convert_options(&arguments, &numbers, &lists, &target, sources.len())?;
+    let options = convert_options(&arguments, &numbers, &lists, &target, &sources)?;
     carry_over(&arguments, &sources, &target, &options)
 }
 
@@ -176,41 +176,27 @@ fn check_together(arguments: &Arguments) -> Result<(), Stop> {
     )
 }
 
-/// Opens each source once: what is wrong with one of them is told before anything is made.
-fn look_at_sources(arguments: &Arguments, names: &[OsString]) -> Result<Vec<ImageName>, Stop> {
+/// Opens the sources: what is wrong with one of them is told before anything is made.
+fn open_sources(
+    arguments: &Arguments,
+    names: &[OsString],
+    snapshot: Option<&SnapshotChoice>,
+) -> Result<Vec<Source>, Stop> {
     let image_opts = arguments.has("image-opts") || arguments.has("source-image-opts");
     let format = arguments.text("source-format");
     if image_opts && format.is_some() {
         return Err(Stop::new("--image-opts and --format are mutually exclusive"));
     }
-    let mut sources = Vec::new();
+    let mut images = Vec::new();
     for name in names {
-        let source = image_name::read(name, format.as_deref(), image_opts)?;
-        let image = reading(&source, arguments.has("force-share"))?;
-        if arguments.has("bitmaps") {
-            let list = image
-                .top()
-                .and_then(|top| top.as_qcow2())
-                .map(|qcow2| qcow2.bitmaps());
-            match list {
-                None => {
-                    let name = image.top().map_or("raw", |top| top.format().name());
-                    return Err(Stop::new(format!(
-                        "Format driver '{name}' does not support bitmaps"
-                    )));
-                }
-                Some(Ok(list)) if list.is_empty() => {}
-                Some(_) => return Err(Stop::not_yet("convert --bitmaps of an image that has some")),
-            }
-        }
-        sources.push(source);
+        let name = image_name::read(name, format.as_deref(), image_opts)?;
+        images.push(reading(&name, arguments.has("force-share"))?);
     }
-    for option in ["snapshot", "rate", "salvage"] {
-        if arguments.has(option) {
-            return Err(Stop::not_yet(&format!("convert --{option}")));
-        }
+    match (snapshot, images.len()) {
+        (None, _) => Ok(images.into_iter().map(Source::new).collect()),
+        (Some(_), 2..) => Err(Stop::new("No support for concatenating multiple snapshot")),
+        (Some(choice), _) => images.into_iter().map(|image| choice.source(image)).collect(),
     }
-    Ok(sources)
 }
 
 fn convert_options(
@@ -218,7 +204,7 @@ fn convert_options(
     numbers: &Numbers,
     lists: &[String],
     target: &ImageName,
-    sources: usize,
+    sources: &[Source],
 ) -> Result<ConvertOptions, Stop> {
     let format = target.format.unwrap_or(Format::Raw);
     let fail = |why: String| {
@@ -235,7 +221,7 @@ fn convert_options(
         }
     }
     let backing = image.text("backing_file").map(str::to_owned);
-    if backing.is_some() && sources > 1 {
+    if backing.is_some() && sources.len() > 1 {
         let why =
             "Having a backing file for the target makes no sense when concatenating multiple input images";
         return Err(Stop::new(why));
@@ -246,16 +232,7 @@ fn convert_options(
     if arguments.has("compress") && format == Format::Raw {
         return Err(Stop::new("Compression not supported for this file format"));
     }
-    if arguments.has("bitmaps") && format == Format::Raw {
-        return Err(Stop::new("Format driver 'raw' does not support bitmaps"));
-    }
     caches::target(arguments, "output-cache")?;
-    if image.text("size").is_some() {
-        return Err(Stop::not_yet("convert -o size"));
-    }
-    if image.text("data_file").is_some() {
-        return Err(Stop::not_yet("convert -o data_file"));
-    }
     let mut create = create_options(&image, Wording::Create).map_err(fail)?;
     create.qcow2.backing = None;
     let backing = match backing {
@@ -278,6 +255,9 @@ fn convert_options(
         sparse_size: numbers.sparse.map(|size| size.min(LIBRARY_SPARSE)),
         into_existing: arguments.has("no-create"),
         target_is_zero: arguments.has("target-is-zero"),
+        target_node: arguments.has("no-create").then(|| target.node.clone()),
+        rate: numbers.rate,
+        salvage: arguments.has("salvage"),
         threads: numbers.threads,
         copy_range: arguments.has("copy-range-offloading"),
         existing: Existing::Replace,
@@ -289,7 +269,7 @@ fn convert_options(
 
 fn carry_over(
     arguments: &Arguments,
-    sources: &[ImageName],
+    sources: &[Source],
     target: &ImageName,
     options: &ConvertOptions,
 ) -> Done {
@@ -302,17 +282,8 @@ fn carry_over(
     if !options.into_existing && target.path.is_file() {
         try_lock(&target.path, Use::Write).map_err(|why| making(&why))?;
     }
-    let paths: Vec<PathBuf> = sources.iter().map(|source| source.path.clone()).collect();
-    let format = sources.first().and_then(|source| source.format);
-    let share = arguments.has("force-share");
     let percent = Percent::start(arguments.has("progress") && !arguments.has("quiet"));
-    let result = convert(
-        &paths,
-        &read_options(format, share),
-        &target.path,
-        options,
-        &percent,
-    );
+    let result = convert_from(sources, &target.path, options, &percent);
     if result.is_ok() {
         percent.complete();
         percent.complete();

@@ -4,12 +4,13 @@ use super::image_options::ImageOptions;
 use super::info::output_format;
 use super::new_image::{self, Wording, create_options};
 use super::open::{named, reading};
+use super::snapshot_key::SnapshotChoice;
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object, size};
 use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::{OutputFormat, print};
-use disksmith_image::{Format, Image, Measurement, Qcow2Layout, measure, measure_empty};
+use disksmith_image::{Format, Image, Measurement, Qcow2Layout, Source, measure, measure_empty};
 use disksmith_qcow2::{Error as Qcow2Error, Preallocation};
 use std::ffi::OsString;
 
@@ -36,6 +37,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         .text("size")
         .map(|text| size::disk("image size", &text))
         .transpose()?;
+    let snapshot = SnapshotChoice::read(&arguments)?;
     object::check(&arguments)?;
     let name = match arguments.operands.as_slice() {
         [] => None,
@@ -54,12 +56,13 @@ pub(super) fn run(words: &[OsString]) -> Done {
         (None, Some(_)) => None,
         (Some(name), None) => {
             let name = named(&arguments, name)?;
-            Some(reading(&name, arguments.has("force-share"))?)
+            let image = reading(&name, arguments.has("force-share"))?;
+            Some(match &snapshot {
+                None => Source::new(image),
+                Some(choice) => choice.source(image)?,
+            })
         }
     };
-    if arguments.has("snapshot") {
-        return Err(Stop::not_yet("measure --snapshot"));
-    }
     let format = new_image::format(arguments.text("target-format").as_deref(), |name| {
         Stop::new(format!("Unknown file format '{name}'"))
     })?;
@@ -73,9 +76,9 @@ pub(super) fn run(words: &[OsString]) -> Done {
     Ok(0)
 }
 
-fn measured(image: Option<&Image>, virtual_size: u64, options: &ImageOptions) -> Result<Measurement, Stop> {
+fn measured(image: Option<&Source>, virtual_size: u64, options: &ImageOptions) -> Result<Measurement, Stop> {
     let format = options.format();
-    let size = image.map_or(virtual_size, Image::size);
+    let size = image.map_or(virtual_size, |image| image.disk().size());
     let size = size.checked_next_multiple_of(512).unwrap_or(size);
     if format == Format::Raw {
         return Ok(Measurement {
@@ -113,7 +116,7 @@ fn measured(image: Option<&Image>, virtual_size: u64, options: &ImageOptions) ->
         return Ok(Measurement { required, ..empty });
     };
     let mut found =
-        measure(&**image.storage(), format, layout).map_err(|error| Stop::new(cause(&error, Use::Read)))?;
+        measure(&**image.disk(), format, layout).map_err(|error| Stop::new(cause(&error, Use::Read)))?;
     // With a backing file nobody can tell what will be equal to it.
     if create.backing.is_some() || matches!(create.preallocation, Preallocation::Falloc | Preallocation::Full)
     {
@@ -123,7 +126,10 @@ fn measured(image: Option<&Image>, virtual_size: u64, options: &ImageOptions) ->
     found.bitmaps = if create.version < 3 {
         None
     } else {
-        bitmaps(image, layout.cluster_size)?
+        match image.image() {
+            Some(image) => bitmaps(image, layout.cluster_size)?,
+            None => None,
+        }
     };
     Ok(found)
 }

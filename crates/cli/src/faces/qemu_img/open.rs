@@ -20,7 +20,7 @@ pub(super) fn named(arguments: &Arguments, name: &OsStr) -> Result<ImageName, St
 
 /// Opens an image for reading.
 pub(super) fn reading(name: &ImageName, force_share: bool) -> Result<Image, Stop> {
-    Image::open(&name.path, &read_options(name.format, force_share))
+    Image::open_node(&name.node, &read_options(name.format, force_share))
         .map_err(|error| name.cannot_open(cause(&error, Use::Read)))
 }
 
@@ -36,7 +36,7 @@ pub(super) fn read_options(format: Option<Format>, force_share: bool) -> OpenOpt
 
 /// Opens an image for writing. Says what QEMU says where the format was guessed to be raw.
 pub(super) fn writing(name: &ImageName) -> Result<Image, Stop> {
-    let image = Image::open(&name.path, &OpenOptions::write().format(name.format))
+    let image = Image::open_node(&name.node, &OpenOptions::write().format(name.format))
         .map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
     if image
         .top()

@@ -56,6 +56,11 @@ impl disksmith_image::Progress for Percent {
         }
     }
 
+    fn unreadable(&self, offset: u64, error: &disksmith_image::Error) {
+        let why = super::wording::cause(error, super::wording::Use::Read);
+        eprintln!("qemu-img: warning: error while reading offset {offset}: {why}");
+    }
+
     fn is_cancelled(&self) -> bool {
         is_cancelled(&self.cancelled)
     }

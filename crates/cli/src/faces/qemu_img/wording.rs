@@ -36,6 +36,7 @@ pub(super) fn locked(path: &Path, intent: Use) -> String {
 pub(super) fn cause(error: &Error, intent: Use) -> String {
     match error {
         Error::Storage(error) => storage_cause(error, intent),
+        Error::Node { reason } => reason.clone(),
         Error::NotInFormat { format, .. } => format!("Image is not in {format} format"),
         Error::MissingMember {
             role: "backing file",
