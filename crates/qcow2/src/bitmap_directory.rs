@@ -8,9 +8,9 @@ use disksmith_storage::{Storage, read_vec};
 /// Length of the fixed part of an entry in bytes.
 const FIXED: usize = 24;
 /// QEMU's limit on the size of the directory.
-const MAX_DIRECTORY: u64 = 64 << 20;
+pub(crate) const MAX_DIRECTORY: u64 = 64 << 20;
 /// QEMU's limit on the number of bitmaps.
-const MAX_BITMAPS: u32 = 65535;
+pub(crate) const MAX_BITMAPS: u32 = 65535;
 /// Bits 9 to 55 of a bitmap table entry: a cluster of the bitmap.
 pub(crate) const TABLE_OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
 /// Bits of a bitmap table entry that must be zero.
@@ -36,9 +36,51 @@ pub struct BitmapEntry {
     pub granularity_bits: u8,
     /// Its name.
     pub name: Vec<u8>,
+    /// What sort of a bitmap it is: 1 is a dirty bitmap, and there are no others.
+    pub kind: u8,
+    /// Extra data, which nobody understands so far.
+    pub extra: Vec<u8>,
 }
 
+/// Flag: who does not understand the extra data may use the bitmap all the same.
+pub(crate) const EXTRA_DATA_COMPATIBLE: u32 = 4;
+
 impl BitmapEntry {
+    /// Whether its contents can be trusted, and are understood.
+    pub fn is_consistent(&self) -> bool {
+        self.flags & IN_USE == 0
+    }
+
+    /// Whether it records what changes from now on.
+    pub fn is_enabled(&self) -> bool {
+        self.flags & AUTO != 0
+    }
+
+    /// Appends the entry, padded to 8 bytes. `None` when name or extra data are too long.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Option<()> {
+        let mut fixed = [0u8; FIXED];
+        BigEndian::write_u64(&mut fixed[0..8], self.table_offset);
+        BigEndian::write_u32(&mut fixed[8..12], self.table_entries);
+        BigEndian::write_u32(&mut fixed[12..16], self.flags);
+        fixed[16] = self.kind;
+        fixed[17] = self.granularity_bits;
+        BigEndian::write_u16(&mut fixed[18..20], u16::try_from(self.name.len()).ok()?);
+        BigEndian::write_u32(&mut fixed[20..24], u32::try_from(self.extra.len()).ok()?);
+        for part in [&fixed[..], &self.extra, &self.name] {
+            out.extend_from_slice(part);
+        }
+        out.resize(out.len().next_multiple_of(8), 0);
+        Some(())
+    }
+
+    /// Length of the entry in the directory, in bytes.
+    pub(crate) fn encoded_len(&self) -> u64 {
+        ((FIXED + self.extra.len() + self.name.len()) as u64).next_multiple_of(8)
+    }
+
+    /// Where the flags of an entry lie, from its start.
+    pub(crate) const FLAGS_AT: u64 = 12;
+
     /// Reads the directory.
     pub(crate) fn load_directory(file: &dyn Storage, place: &BitmapsExtension) -> Result<Vec<Self>> {
         let image = file.name();
@@ -74,6 +116,11 @@ impl BitmapEntry {
                 flags: BigEndian::read_u32(&fixed[12..16]),
                 granularity_bits: fixed[17],
                 name: name.to_vec(),
+                kind: fixed[16],
+                extra: entry
+                    .get(FIXED..FIXED.saturating_add(extra_len))
+                    .unwrap_or(&[])
+                    .to_vec(),
             });
             at = at.saturating_add(len.next_multiple_of(8));
         }

@@ -4,8 +4,10 @@ use crate::compression::decompress_cluster;
 use crate::core::Core;
 use crate::entry::{CompressedAt, Held, L2Entry};
 use crate::error::{Error, Result};
+use crate::feature::Autoclear;
 use crate::io::read_padded;
 use crate::state::{Mode, Run, State};
+use disksmith_storage::ZeroMode;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -225,6 +227,7 @@ impl Engine {
         let bits = self.core.geometry.cluster_bits;
         let mut state = self.lock_clusters(pos >> bits, ((pos + len - 1) >> bits) + 1);
         state.begin()?;
+        state.note_dirty(pos, len)?;
         let step = state.plan(pos, len)?;
         if let Step::Fill(fill) = &step {
             state.in_flight.push((fill.cluster, fill.cluster + fill.count));
@@ -282,6 +285,14 @@ impl Engine {
 
     /// Makes a range read as zeroes.
     pub(crate) fn write_zeroes(&self, pos: u64, len: u64, keep: bool) -> Result<()> {
+        let raw = self.lock().header.autoclear.contains(Autoclear::DATA_FILE_RAW);
+        if let Some(data) = self.core.data_file.as_ref().filter(|_| raw) {
+            // Who reads that file by itself must see the zeroes too.
+            self.lock().begin()?;
+            let there = len.min(data.size().saturating_sub(pos));
+            let mode = if keep { ZeroMode::Keep } else { ZeroMode::Unmap };
+            data.write_zeroes(pos, there, mode)?;
+        }
         self.per_cluster(pos, len, true, |state, cluster, count| {
             state.zero_clusters(cluster, count, keep)
         })?;
@@ -309,6 +320,7 @@ impl Engine {
         let geometry = &self.core.geometry;
         let size = geometry.cluster_size();
         let end = pos + len;
+        self.lock().note_dirty(pos, len)?;
         let disk_end = self.lock().size;
         let first = pos.next_multiple_of(size);
         let last = if end == disk_end {
@@ -364,6 +376,8 @@ impl Engine {
             let (offset, bits) = {
                 let mut state = self.lock_clusters(cluster, cluster + 1);
                 state.begin()?;
+                let size = self.core.geometry.cluster_size();
+                state.note_dirty(cluster * size, size)?;
                 let (l1, _) = state.indices(cluster);
                 state.own_l2(l1)?;
                 let offset = state.allocate_bytes(packed.len() as u64)?;
@@ -588,7 +602,16 @@ impl State {
             return Ok(1);
         }
         if self.core.has_data_file() && old.has_cluster(true) {
-            return Ok(0);
+            let (l1, _) = self.indices(cluster);
+            self.own_l2(l1)?;
+            let raw = self.header.autoclear.contains(Autoclear::DATA_FILE_RAW);
+            let new = if keep || raw {
+                old.zeroed_in_place(&geometry)
+            } else {
+                L2Entry::zero(&geometry)
+            };
+            self.set_entry(cluster, new)?;
+            return Ok(1);
         }
         let empty = if self.core.version >= 3 {
             L2Entry::zero(&geometry)
@@ -620,7 +643,8 @@ impl State {
             let backed = self.core.backed(at << geometry.cluster_bits) > 0;
             let old = self.entry(at)?;
             let held = old.is_compressed() || old.has_cluster(self.core.has_data_file());
-            if held && !self.core.has_data_file() && (!backed || self.core.version >= 3) {
+            let raw = self.header.autoclear.contains(Autoclear::DATA_FILE_RAW);
+            if held && !raw && (!backed || self.core.version >= 3) {
                 let (l1, _) = self.indices(at);
                 self.own_l2(l1)?;
                 self.set_entry(

@@ -11,7 +11,7 @@ const END: u32 = 0;
 /// Backing file format name.
 const BACKING_FORMAT: u32 = 0xE279_2ACA;
 /// Feature name table.
-const FEATURE_NAMES: u32 = 0x6803_F857;
+pub(crate) const FEATURE_NAMES: u32 = 0x6803_F857;
 /// Bitmaps.
 const BITMAPS: u32 = 0x2385_2875;
 /// Full disk encryption header pointer.

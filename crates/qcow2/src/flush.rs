@@ -12,10 +12,7 @@ impl State {
     /// are not understood.
     pub(crate) fn begin(&mut self) -> Result<()> {
         self.make_way()?;
-        if !self.marked {
-            self.mark_bitmaps()?;
-            self.marked = true;
-        }
+        self.mark_bitmaps()?;
         self.start()
     }
 
@@ -155,6 +152,7 @@ impl State {
                 self.trim()?;
             }
             self.core.file.flush()?;
+            self.unmark_bitmaps()?;
             while !self.releases.is_empty() {
                 freed.extend(self.settle()?);
                 self.write_back()?;

@@ -329,7 +329,11 @@ impl Header {
         if self.snapshots > MAX_SNAPSHOTS {
             return Err(fail("nb_snapshots", 60, self.snapshots.into(), "more than 65536"));
         }
-        if self.snapshots > 0 && !self.geometry.can_lie_at(self.snapshots_offset, u64::from(self.snapshots) * 40) {
+        if self.snapshots > 0
+            && !self
+                .geometry
+                .can_lie_at(self.snapshots_offset, u64::from(self.snapshots) * 40)
+        {
             return Err(fail(
                 "snapshots_offset",
                 64,

@@ -6,7 +6,7 @@
 
 use crate::core::Core;
 use crate::error::{Error, Result};
-use crate::extension::Extension;
+use crate::extension::{Extension, FEATURE_NAMES};
 use crate::header::{CompressionType, Header, MAGIC, SECTOR, V2_LENGTH, V3_LENGTH};
 use crate::io::read_padded;
 use byteorder::{BigEndian, ByteOrder};
@@ -197,7 +197,8 @@ impl HeaderChange {
             }
         }
         let content = at_place(list.len())?;
-        match move_away(area, old, end.max(old_end)) {
+        let from = end.max(old_end);
+        match move_away(area, old, from, true).or_else(|| move_away(area, old, from, false)) {
             Some(moved) => Some(plan(moved, content, false)),
             None => Some(plan(area.to_vec(), content, true)),
         }
@@ -285,8 +286,9 @@ impl HeaderChange {
     }
 }
 
-/// The header cluster with its list and name behind `from`, and a record in the first 512 bytes that leads there.
-fn move_away(area: &[u8], old: &Header, from: usize) -> Option<Vec<u8>> {
+/// The header cluster with its list and name behind `from`, and a record in the first 512 bytes that leads there. The names of
+/// features, which are only a help, may have to go.
+fn move_away(area: &[u8], old: &Header, from: usize, with_features: bool) -> Option<Vec<u8>> {
     let start = old.header_length as usize;
     let limit = match old.backing_offset as usize {
         0 => area.len(),
@@ -295,9 +297,8 @@ fn move_away(area: &[u8], old: &Header, from: usize) -> Option<Vec<u8>> {
     let list = area.get(start..limit)?;
     let records = records(list);
     let mut bridge = start;
-    let mut end = start;
     for record in &records {
-        end = start + record.end;
+        let end = start + record.end;
         if end + RECORD <= SECTOR {
             bridge = end;
         }
@@ -314,8 +315,14 @@ fn move_away(area: &[u8], old: &Header, from: usize) -> Option<Vec<u8>> {
         u32::try_from(from.checked_sub(bridge + RECORD)?).ok()?,
     );
     place(&mut moved, bridge, &head)?;
-    let rest = area.get(bridge..end)?;
-    place(&mut moved, from, rest)?;
+    let mut rest = Vec::new();
+    for record in records.iter().filter(|record| start + record.start >= bridge) {
+        let record = list.get(record.clone())?;
+        if with_features || BigEndian::read_u32(record) != FEATURE_NAMES {
+            rest.extend_from_slice(record);
+        }
+    }
+    place(&mut moved, from, &rest)?;
     let behind = from + rest.len();
     place(&mut moved, behind, &[0; RECORD])?;
     let len = area.get(16..20).map_or(0, BigEndian::read_u32) as usize;

@@ -30,6 +30,7 @@ mod header;
 mod header_area;
 mod image;
 mod io;
+mod preallocate;
 mod prepared;
 mod record;
 mod refcount;
@@ -46,7 +47,7 @@ mod zero_expansion;
 
 pub use amend::{AmendOptions, AmendRefusal};
 pub use backing_change::MAX_BACKING_FORMAT;
-pub use bitmap_change::{BitmapAction, BitmapRefusal, MAX_BITMAP_NAME, NewBitmap};
+pub use bitmap_change::{BitmapAction, BitmapRefusal, DirtyRanges, MAX_BITMAP_NAME, NewBitmap};
 pub use bitmap_directory::BitmapEntry;
 pub use check::{CheckReport, Finding, Repair, Stop, check, check_telling};
 pub use compression::{compress_cluster, decompress_cluster};

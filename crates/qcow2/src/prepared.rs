@@ -1,6 +1,7 @@
 //! A change set that is complete and durable, and its switch.
 
 use crate::cache::SliceCache;
+use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::header::SECTOR;
 use crate::io::read_padded;
@@ -29,8 +30,16 @@ impl PreparedImage {
     pub(crate) fn new(state: &mut State, claim: Claim) -> Result<Self> {
         let record = SwitchRecord::of(state, &claim.image.engine.lock().l1)?;
         let cluster_size = state.core.geometry.cluster_size();
+        let data_file = claim.image.engine.core.data_file.clone();
+        let core = match data_file {
+            None => Arc::clone(&state.core),
+            Some(_) => Arc::new(Core {
+                data_file,
+                ..(*state.core).clone()
+            }),
+        };
         let state = State {
-            core: Arc::clone(&state.core),
+            core,
             header: state.header.clone(),
             sector: state.sector.clone(),
             mode: std::mem::replace(&mut state.mode, Mode::Direct),
@@ -49,8 +58,8 @@ impl PreparedImage {
             protected: std::mem::take(&mut state.protected),
             in_flight: Vec::new(),
             modified: state.modified,
-            marked: state.marked,
             shadowed: true,
+            dirtied: Default::default(),
             area: state.area.take(),
         };
         Ok(Self { claim, state, record })

@@ -109,7 +109,7 @@ impl State {
     }
 
     /// Runs over the entries of an L2 table that are not empty.
-    fn each_entry(
+    pub(crate) fn each_entry(
         &mut self,
         table: u64,
         mut visit: impl FnMut(&mut Self, u64, L2Entry) -> Result<()>,

@@ -15,11 +15,8 @@ impl Engine {
             )));
         }
         let old = self.lock().size;
-        if size != old && self.lock().header.bitmaps().is_some() {
-            return Err(Error::unsupported(
-                &self.core.name,
-                "resizing an image that has persistent dirty bitmaps",
-            ));
+        if size != old {
+            self.lock().check_resizable_bitmaps()?;
         }
         if size < old {
             self.cut(size, old)?;
@@ -145,6 +142,7 @@ impl State {
     fn resize(&mut self, size: u64) -> Result<()> {
         self.size = size;
         self.header.size = size;
+        self.resize_bitmaps()?;
         if matches!(self.mode, Mode::Direct) {
             self.write_header()?;
         }

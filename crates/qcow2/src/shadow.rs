@@ -4,13 +4,16 @@
 //! and within the bounds of the caches; L1 table and refcount table follow when the set is prepared. Nothing that the
 //! header on disk leads to is touched before the switch, so a set that never gets there leaves a longer file, no more.
 
+use crate::core::Core;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::header_area::HeaderChange;
 use crate::image::Qcow2;
 use crate::prepared::PreparedImage;
 use crate::state::{Mode, State};
-use disksmith_storage::{self as storage, Alignment, Extent, HostSpan, Prepared, Shadow, Storage, ZeroMode};
+use disksmith_storage::{
+    self as storage, Alignment, Extent, HostSpan, Prepared, Shadow, Storage, StorageRef, ZeroMode,
+};
 use std::sync::Arc;
 
 /// Keeps the image from being changed otherwise while a change set is open over it.
@@ -57,6 +60,8 @@ impl Drop for Claim {
 pub struct Qcow2Shadow {
     pub(crate) engine: Engine,
     pub(crate) claim: Option<Claim>,
+    /// Whether guest data of an external data file goes to another storage, which is switched in with this.
+    data_goes_beside: bool,
 }
 
 impl Qcow2 {
@@ -93,6 +98,26 @@ impl Qcow2 {
     /// # Errors
     /// When the image was not opened for writing, or has a change set open already.
     pub fn metadata_change_set(self: &Arc<Self>) -> Result<Qcow2Shadow> {
+        self.begin_change_set(None)
+    }
+
+    /// As [`shadow`](Self::shadow), for an image with an external data file, whose clusters cannot move: what the guest
+    /// writes goes to `data` at the same place. That must show the data file's contents, with the same size, and be
+    /// switched in together with the change set.
+    ///
+    /// # Errors
+    /// When the image was not opened for writing, has no external data file, or has a change set open already.
+    pub fn shadow_beside(self: &Arc<Self>, data: StorageRef) -> Result<Box<dyn Shadow>> {
+        if !self.engine.core.has_data_file() {
+            return Err(Error::request(format!(
+                "{}: it has no external data file",
+                self.engine.core.name
+            )));
+        }
+        Ok(Box::new(self.begin_change_set(Some(data))?))
+    }
+
+    fn begin_change_set(self: &Arc<Self>, data: Option<StorageRef>) -> Result<Qcow2Shadow> {
         if !self.is_writable() {
             return Err(storage::Error::ReadOnly { object: self.name() }.into());
         }
@@ -105,8 +130,15 @@ impl Qcow2 {
             return Err(Error::Busy { image: self.name() });
         }
         parent.shadowed = true;
-        let state = parent.fork();
+        let mut state = parent.fork();
         drop(parent);
+        let data_goes_beside = data.is_some();
+        if data_goes_beside {
+            state.core = Arc::new(Core {
+                data_file: data,
+                ..(*state.core).clone()
+            });
+        }
         let claim = Claim {
             image: Arc::clone(self),
             old_len: state.file_len,
@@ -116,6 +148,7 @@ impl Qcow2 {
         Ok(Qcow2Shadow {
             engine: Engine::new(state),
             claim: Some(claim),
+            data_goes_beside,
         })
     }
 }
@@ -146,8 +179,8 @@ impl State {
             protected: self.protected.clone(),
             in_flight: Vec::new(),
             modified: false,
-            marked: false,
             shadowed: false,
+            dirtied: Default::default(),
             area: None,
         }
     }
@@ -158,7 +191,7 @@ impl Qcow2Shadow {
         if self.claim.is_none() {
             return Err(storage::Error::ReadOnly { object: self.name() });
         }
-        if self.engine.core.has_data_file() {
+        if self.engine.core.has_data_file() && !self.data_goes_beside {
             return Err(Error::unsupported(
                 &self.name(),
                 "changing an external data file's contents as a whole",
@@ -271,6 +304,7 @@ impl State {
     /// Writes everything that the new state needs beside the old one, and makes it durable.
     fn prepare(&mut self, claim: &mut Claim) -> Result<()> {
         let geometry = self.core.geometry;
+        self.add_dirtied()?;
         self.settle()?;
         if !self.l1_dirty.is_empty() {
             let bytes = self.l1.len() as u64 * 8;

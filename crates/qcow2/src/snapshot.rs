@@ -176,7 +176,7 @@ impl Qcow2Shadow {
 
 impl State {
     /// The snapshots, and the length of their table in bytes.
-    fn load_snapshots(&self) -> Result<(Vec<Snapshot>, u64)> {
+    pub(crate) fn load_snapshots(&self) -> Result<(Vec<Snapshot>, u64)> {
         Snapshot::load_table(
             &*self.core.file,
             self.header.snapshots_offset,
@@ -286,7 +286,7 @@ impl State {
     }
 
     /// Writes the snapshot table to a new place, and releases the old one.
-    fn replace_snapshots(&mut self, mut list: Vec<Snapshot>) -> Result<()> {
+    pub(crate) fn replace_snapshots(&mut self, mut list: Vec<Snapshot>) -> Result<()> {
         let geometry = self.core.geometry;
         let (_, old_len) = self.load_snapshots()?;
         let old = self.header.snapshots_offset;
@@ -317,7 +317,7 @@ impl State {
     }
 
     /// Writes a table to clusters that are free on disk: where it is. An empty one has no place.
-    fn write_beside(&mut self, bytes: &[u8]) -> Result<u64> {
+    pub(crate) fn write_beside(&mut self, bytes: &[u8]) -> Result<u64> {
         let geometry = self.core.geometry;
         if bytes.is_empty() {
             return Ok(0);

@@ -1,5 +1,6 @@
 //! The tables of an open image, and how guest offsets are looked up in them.
 
+use crate::bitmaps::Dirtied;
 use crate::cache::SliceCache;
 use crate::core::Core;
 use crate::entry::{COPIED, Held, L2Entry, OFFSET_MASK};
@@ -62,10 +63,10 @@ pub(crate) struct State {
     pub(crate) in_flight: Vec<(u64, u64)>,
     /// Whether anything was changed.
     pub(crate) modified: bool,
-    /// Whether the bitmaps that follow the guest's writes know that there are some.
-    pub(crate) marked: bool,
     /// Whether a change set is open over this image.
     pub(crate) shadowed: bool,
+    /// What the bitmaps that follow the guest's writes do not know yet.
+    pub(crate) dirtied: Dirtied,
     /// The new content of the header cluster, once a change set that needs one is prepared.
     pub(crate) area: Option<Box<HeaderChange>>,
 }
@@ -131,8 +132,8 @@ impl State {
             protected: Arc::default(),
             in_flight: Vec::new(),
             modified: false,
-            marked: false,
             shadowed: false,
+            dirtied: Dirtied::default(),
             area: None,
             core,
         })
@@ -300,6 +301,38 @@ impl State {
                 len: left(unit),
             },
         })
+    }
+
+    /// Where bytes would lie that are nowhere yet, if their cluster has its place already, and for how many of the
+    /// `len` bytes from `pos` on that is so.
+    pub(crate) fn unused_place(&mut self, pos: u64, len: u64) -> Result<(Option<u64>, u64)> {
+        let geometry = self.core.geometry;
+        if !geometry.extended_l2 {
+            return Ok((None, len));
+        }
+        let (mut place, mut done) = (None, 0);
+        while done < len {
+            let at = pos + done;
+            let (l1, index) = self.indices(at >> geometry.cluster_bits);
+            let (here, n) = match self.l2_table(l1)? {
+                None => (None, geometry.l1_entry_span() - at % geometry.l1_entry_span()),
+                Some(table) => {
+                    let entry = self.l2_entry(table, index)?;
+                    let within = geometry.within(at);
+                    let here = entry
+                        .has_cluster(self.core.has_data_file())
+                        .then(|| entry.offset() + within);
+                    (here, geometry.cluster_size() - within)
+                }
+            };
+            if done == 0 {
+                place = here;
+            } else if here != place.map(|place| place + done) {
+                break;
+            }
+            done += n;
+        }
+        Ok((place, done.min(len)))
     }
 
     /// Makes the L2 table of an L1 entry one that can be changed in place: allocates it, or copies it when it is shared.
