@@ -18,11 +18,13 @@ use crate::error::{Error, Result};
 use crate::file_name::resolve_beside;
 use crate::format::Format;
 use crate::image::Image;
+use crate::keys::Keys;
 use crate::node::Node;
 use crate::open::OpenOptions;
 use crate::worker::{self, Progress, check_cancelled};
 use concat::Concat;
-use disksmith_qcow2::Qcow2;
+use disksmith_luks::Payload;
+use disksmith_qcow2::{NewEncryption, Preallocation, Qcow2, Unlock};
 use disksmith_storage::{Durability, Existing, HostFile, NewFile, Storage, StorageRef};
 use plan::{PIECE, Piece, Planner};
 use salvage::Salvaged;
@@ -69,6 +71,8 @@ pub struct ConvertOptions {
     pub salvage: bool,
     /// What the target is made of, where it is not just a file (only with `into_existing`).
     pub target_node: Option<Node>,
+    /// The passphrases for it.
+    pub keys: Keys,
     /// How many threads work, at most 8.
     pub threads: Option<usize>,
     /// Has the operating system copy where it can; zeroes in the data are not looked for then.
@@ -96,6 +100,7 @@ impl ConvertOptions {
             rate: None,
             salvage: false,
             target_node: None,
+            keys: Keys::none(),
             threads: None,
             copy_range: false,
             existing: Existing::Refuse,
@@ -282,10 +287,13 @@ fn check_options(sources: usize, options: &ConvertOptions) -> Result<()> {
     if sources == 0 {
         return bad("nothing to convert");
     }
+    if options.compress && (options.create.qcow2.encryption.is_some() || options.format == Format::Luks) {
+        return bad("Compression and encryption not supported at the same time");
+    }
     if options.compress && options.format == Format::Raw {
         return bad("a raw image cannot be compressed");
     }
-    if options.backing.is_some() && options.format == Format::Raw {
+    if options.backing.is_some() && options.format != Format::Qcow2 {
         return bad("a raw image cannot have a backing file");
     }
     if options.backing.is_some() && sources > 1 {
@@ -393,8 +401,32 @@ fn open_target<'a>(
             qcow2: None,
             is_zero,
         }),
+        Format::Luks => {
+            let Some(header) = &options.create.luks else {
+                return Err(Error::BadOption("a LUKS image needs a passphrase".into()));
+            };
+            let storage = Arc::new(Payload::new(file, header.len, header.cipher.clone()));
+            Ok(OpenTarget {
+                path,
+                storage,
+                qcow2: None,
+                // What was never written does not decrypt to zeroes.
+                is_zero: false,
+            })
+        }
         Format::Qcow2 => {
+            let encryption = options.create.qcow2.encryption.as_ref();
+            let cipher = encryption
+                .map(NewEncryption::cipher)
+                .transpose()
+                .map_err(Error::luks(path))?;
+            let is_zero = is_zero
+                && (encryption.is_none() || options.create.qcow2.preallocation == Preallocation::Off);
             let open = disksmith_qcow2::OpenOptions {
+                unlock: Unlock {
+                    cipher,
+                    ..Unlock::default()
+                },
                 backing,
                 data_file: place.data.map(|data| Arc::clone(data) as StorageRef),
                 writable: true,
@@ -424,12 +456,12 @@ fn carry_over(
     // A qcow2 cluster is allocated whole; in a file, zeroes are found down to the sparse size.
     let granule = match options.format {
         Format::Qcow2 => allocation,
-        Format::Raw => sparse.next_power_of_two().clamp(DEFAULT_SPARSE_SIZE, PIECE),
+        Format::Raw | Format::Luks => sparse.next_power_of_two().clamp(DEFAULT_SPARSE_SIZE, PIECE),
     };
     let detect = match options.format {
         _ if sparse == 0 => None,
         Format::Qcow2 => Some(granule.max(sparse.next_multiple_of(granule))),
-        Format::Raw => Some(sparse),
+        Format::Raw | Format::Luks => Some(sparse),
     };
     let target = Target {
         path: opened.path,
@@ -466,7 +498,9 @@ fn convert_into(
         crate::guard::refuse_if_cloned(target)?;
     }
     let source = join(sources)?;
-    let write = OpenOptions::write().format(Some(options.format));
+    let write = OpenOptions::write()
+        .format(Some(options.format))
+        .keys(options.keys.clone());
     let image = match &options.target_node {
         Some(node) => Image::open_node(node, &write)?,
         None => Image::open(target, &write)?,

@@ -4,6 +4,7 @@ use crate::clone::check_replaceable;
 use crate::error::{Error, Result};
 use crate::file_name::{FileName, MAX_BACKING_NAME, resolve_beside};
 use crate::format::Format;
+use disksmith_luks::FreshHeader;
 use disksmith_qcow2::Preallocation;
 use disksmith_storage::{Durability, Existing, HostFile, NewFile, Storage, StorageRef};
 use std::os::unix::ffi::OsStrExt;
@@ -19,12 +20,15 @@ pub struct CreateOptions {
     /// What only qcow2 has (cluster size, version, refcount width, compression …), and what space is taken beforehand, which
     /// raw images can have too.
     pub qcow2: disksmith_qcow2::CreateOptions,
+    /// The header of a LUKS image, which needs one.
+    pub luks: Option<FreshHeader>,
 }
 
 impl Default for CreateOptions {
     fn default() -> Self {
         Self {
             qcow2: disksmith_qcow2::CreateOptions::new(0),
+            luks: None,
         }
     }
 }
@@ -101,6 +105,7 @@ pub(crate) fn fill_empty(
                 Preallocation::Full => write_out_zeroes(file, size)?,
             }
         }
+        Format::Luks => fill_luks(file, path, size, options)?,
         Format::Qcow2 => {
             let qcow2 = disksmith_qcow2::CreateOptions {
                 size,
@@ -110,6 +115,31 @@ pub(crate) fn fill_empty(
             let data: Option<StorageRef> = data_file.map(|d| Arc::clone(d) as StorageRef);
             disksmith_qcow2::create(&storage, data.as_ref(), &qcow2).map_err(Error::qcow2(path))?;
         }
+    }
+    Ok(())
+}
+
+/// Header and key material, and room for the sectors. What is in those is never written: they read as whatever zeroes
+/// decrypt to, as with QEMU.
+fn fill_luks(file: &Arc<HostFile>, path: &Path, size: u64, options: &CreateOptions) -> Result<()> {
+    let bad = |what: &str| Error::BadOption(format!("{}: {what}", path.display()));
+    let header = options
+        .luks
+        .as_ref()
+        .ok_or_else(|| bad("a LUKS image needs a passphrase"))?;
+    let len = header
+        .len
+        .checked_add(size)
+        .filter(|len| *len <= MAX_SIZE)
+        .ok_or_else(|| bad("the size is too large"))?;
+    file.set_size(len)?;
+    match options.qcow2.preallocation {
+        Preallocation::Off | Preallocation::Metadata => {}
+        Preallocation::Falloc => file.preallocate(0, len)?,
+        Preallocation::Full => write_out_zeroes(file, len)?,
+    }
+    for (offset, bytes) in &header.pieces {
+        file.write_at(*offset, bytes)?;
     }
     Ok(())
 }

@@ -81,6 +81,14 @@ pub enum Error {
         /// The image that names it.
         overlay: Option<PathBuf>,
     },
+    /// A LUKS image is damaged, or cannot be opened with what was given.
+    #[error("{}: {source}", .path.display())]
+    Luks {
+        /// The image file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: disksmith_luks::Error,
+    },
     /// The parts of a node do not fit each other.
     #[error("{reason}")]
     Node {
@@ -263,6 +271,12 @@ impl Error {
         }
     }
 
+    /// Puts the path before an error of a LUKS image.
+    pub(crate) fn luks(path: &std::path::Path) -> impl FnOnce(disksmith_luks::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Luks { path, source }
+    }
+
     /// Adds the image's path to an error of its format.
     pub(crate) fn qcow2(path: impl Into<PathBuf>) -> impl FnOnce(disksmith_qcow2::Error) -> Self {
         let path = path.into();
@@ -295,6 +309,7 @@ impl Diagnose for Error {
             | Self::OutputExists { .. }
             | Self::WouldChangeFormat { .. }
             | Self::Unfit { .. } => ErrorKind::Refused,
+            Self::Luks { source, .. } => source.kind(),
             Self::BadOption(_) | Self::Node { .. } | Self::NameTooLong { .. } => ErrorKind::Usage,
             Self::Cancelled => ErrorKind::Failed,
         }
@@ -307,6 +322,7 @@ impl Diagnose for Error {
                 Some(format!("make room on the disk that {} lies on, then run this again", path.display()))
             }
             Self::Qcow2 { source, .. } => source.hint(),
+            Self::Luks { source, .. } => source.hint(),
             Self::ForeignFormat { path, format } => Some(format!(
                 "convert it first, with `qemu-img convert -f {format} -O qcow2 {} NEW.qcow2`; if it is a raw disk all the same, say `-f raw`",
                 path.display()

@@ -10,6 +10,8 @@ pub enum Format {
     Raw,
     /// qcow2, version 2 or 3.
     Qcow2,
+    /// LUKS, version 1: the guest's bytes encrypted, behind a header.
+    Luks,
 }
 
 impl Format {
@@ -19,6 +21,7 @@ impl Format {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
+            Self::Luks => "luks",
         }
     }
 
@@ -28,6 +31,7 @@ impl Format {
         match name {
             b"raw" => Some(Self::Raw),
             b"qcow2" => Some(Self::Qcow2),
+            b"luks" => Some(Self::Luks),
             _ => None,
         }
     }
@@ -151,6 +155,9 @@ pub fn detect(head: &[u8]) -> Detected {
             Detected::Known(Format::Qcow2)
         };
     }
+    if has(head, 0, b"LUKS\xba\xbe\0\x01") {
+        return Detected::Known(Format::Luks);
+    }
     if let Some((_, _, name)) = FOREIGN
         .iter()
         .find(|(offset, signature, _)| has(head, *offset, signature))
@@ -196,6 +203,7 @@ mod tests {
         assert_eq!(detect(b""), Detected::Known(Format::Raw));
         assert_eq!(detect(&[0; 512]), Detected::Known(Format::Raw));
         assert_eq!(detect(b"LUKS\xba\xbe\0\x02"), Detected::Foreign("luks"));
+        assert_eq!(detect(b"LUKS\xba\xbe\0\x01"), Detected::Known(Format::Luks));
         assert!(matches!(detect(b"\x1f\x8b\x08\x00"), Detected::Packed(p) if p.name == "gzip"));
         let mut vdi = vec![0; 100];
         vdi[0x40..0x44].copy_from_slice(b"\x7f\x10\xda\xbe");

@@ -1,6 +1,7 @@
 //! An open image: its layers, from the top of the backing chain to its bottom.
 
 use crate::format::Format;
+use disksmith_luks::SectorCipher;
 use disksmith_qcow2::Qcow2;
 use disksmith_storage::{HostFile, Storage, StorageRef};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,18 @@ pub struct Layer {
 enum Content {
     Raw(StorageRef),
     Qcow2(Arc<Qcow2>),
+    Luks(LuksDisk),
+}
+
+/// The encrypted sectors of a file, and their plain bytes.
+#[derive(Debug)]
+pub(crate) struct LuksDisk {
+    /// The plain bytes.
+    pub(crate) storage: StorageRef,
+    /// Where the encrypted sectors start in the file, in bytes.
+    pub(crate) offset: u64,
+    /// What they are encrypted with.
+    pub(crate) cipher: Arc<SectorCipher>,
 }
 
 impl Image {
@@ -77,6 +90,17 @@ impl Layer {
         }
     }
 
+    pub(crate) fn luks(path: PathBuf, file: Arc<HostFile>, probed: bool, disk: LuksDisk) -> Self {
+        Self {
+            path,
+            format: Format::Luks,
+            probed,
+            file,
+            content: Content::Luks(disk),
+            has_backing: false,
+        }
+    }
+
     pub(crate) fn qcow2(
         path: PathBuf,
         file: Arc<HostFile>,
@@ -100,6 +124,7 @@ impl Layer {
         match &self.content {
             Content::Raw(storage) => storage.clone(),
             Content::Qcow2(image) => image.clone(),
+            Content::Luks(disk) => disk.storage.clone(),
         }
     }
 
@@ -131,8 +156,16 @@ impl Layer {
     #[must_use]
     pub fn as_qcow2(&self) -> Option<&Arc<Qcow2>> {
         match &self.content {
-            Content::Raw(_) => None,
+            Content::Raw(_) | Content::Luks(_) => None,
             Content::Qcow2(image) => Some(image),
+        }
+    }
+
+    /// The encrypted disk, where it is one.
+    pub(crate) fn as_luks(&self) -> Option<&LuksDisk> {
+        match &self.content {
+            Content::Luks(disk) => Some(disk),
+            _ => None,
         }
     }
 
@@ -147,7 +180,7 @@ impl Layer {
                         span.offset == 0 && span.len == size && std::ptr::eq(span.file, &*self.file)
                     })
             }
-            Content::Qcow2(_) => false,
+            Content::Qcow2(_) | Content::Luks(_) => false,
         }
     }
 

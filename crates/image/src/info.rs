@@ -2,7 +2,7 @@
 
 mod collect;
 mod human;
-mod plain_header;
+mod luks_data;
 mod qcow2_data;
 mod value;
 

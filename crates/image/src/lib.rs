@@ -44,6 +44,7 @@ mod held_above;
 mod image;
 mod info;
 mod json;
+mod keys;
 mod map;
 mod measure;
 mod name_pattern;
@@ -81,6 +82,7 @@ pub use info::{
     snapshot_table,
 };
 pub use json::pretty_json;
+pub use keys::Keys;
 pub use map::{MapEntry, for_each_run, map, map_to_human, map_to_json};
 pub use measure::{Measurement, Qcow2Layout, measure, measure_empty};
 pub use name_pattern::NamePattern;

@@ -4,12 +4,14 @@ use crate::error::{Error, Result};
 use crate::file_name::{FileName, resolve_beside};
 use crate::format::{Detected, Format, detect_in};
 use crate::gate::Gate;
-use crate::image::{Image, Layer};
+use crate::image::{Image, Layer, LuksDisk};
+use crate::keys::Keys;
 use crate::node::{Below, FileNode, FormatNode, Node, NullNode};
 use crate::null_disk::NullDisk;
 use crate::recover::open_recovered;
 use crate::rounded::RoundedUp;
-use disksmith_qcow2::{Header, Qcow2};
+use disksmith_luks::{Payload, Volume};
+use disksmith_qcow2::{EncryptionMethod, Header, Qcow2, Unlock};
 use disksmith_storage::{FileId, HostFile, Intent, LockMode, OpenMode, StorageRef, Window, pending_log};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -29,6 +31,8 @@ pub struct OpenOptions {
     pub(crate) backing: bool,
     pub(crate) over: Option<StorageRef>,
     pub(crate) log_dir: Option<PathBuf>,
+    pub(crate) keys: Keys,
+    pub(crate) metadata_only: bool,
 }
 
 impl OpenOptions {
@@ -43,6 +47,8 @@ impl OpenOptions {
             backing: true,
             over: None,
             log_dir: None,
+            keys: Keys::none(),
+            metadata_only: false,
         }
     }
 
@@ -57,6 +63,20 @@ impl OpenOptions {
     #[must_use]
     pub fn log_dir(mut self, log_dir: Option<PathBuf>) -> Self {
         self.log_dir = log_dir;
+        self
+    }
+
+    /// The passphrases for encrypted images.
+    #[must_use]
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Opens encrypted qcow2 images even without a passphrase. Their data cannot be read or written then.
+    #[must_use]
+    pub fn metadata_only(mut self) -> Self {
+        self.metadata_only = true;
         self
     }
 
@@ -116,6 +136,8 @@ pub(crate) struct Found {
     content: Option<StorageRef>,
     /// The node that the external data file is, instead of the recorded one.
     data_file: Option<Node>,
+    /// The options that say how it is decrypted.
+    crypto: Vec<(String, String)>,
 }
 
 impl Image {
@@ -239,6 +261,7 @@ fn find_null(null: &NullNode, mode: OpenMode) -> Result<Found> {
         header: None,
         content: Some(Arc::new(NullDisk::new(null.size, null.zeroes))),
         data_file: None,
+        crypto: Vec::new(),
     })
 }
 
@@ -270,6 +293,7 @@ fn find_format(node: &FormatNode, mode: OpenMode, options: &OpenOptions) -> Resu
                 header: None,
                 content: Some(below.storage().clone()),
                 data_file: None,
+                crypto: Vec::new(),
             }
         }
     };
@@ -277,6 +301,7 @@ fn find_format(node: &FormatNode, mode: OpenMode, options: &OpenOptions) -> Resu
     Ok(Found {
         content: windowed(&found, node)?,
         data_file: node.data_file.clone(),
+        crypto: node.crypto.clone(),
         ..found
     })
 }
@@ -291,7 +316,8 @@ fn over_content(found: Found, node: &FormatNode) -> Result<Found> {
         None => detect_in(&**content)?,
     };
     match detected {
-        Detected::Known(Format::Raw) => Ok(Found {
+        Detected::Known(format @ (Format::Raw | Format::Luks)) => Ok(Found {
+            format,
             probed: node.format.is_none(),
             ..found
         }),
@@ -356,7 +382,8 @@ fn find_file(
     });
     let detected = detect_in(&*file)?;
     let chosen = match (format, detected) {
-        (Some(Format::Raw), _) => Format::Raw,
+        // That it is no LUKS header is found when it is read.
+        (Some(format @ (Format::Raw | Format::Luks)), _) => format,
         (Some(Format::Qcow2), Detected::Known(Format::Qcow2)) => Format::Qcow2,
         (Some(Format::Qcow2), _) => {
             return Err(Error::NotInFormat {
@@ -379,7 +406,7 @@ fn find_file(
         }
     };
     if mode == OpenMode::Read
-        && chosen != Format::Raw
+        && chosen == Format::Qcow2
         && let Some(intent) = Intent::find(path, file.id(), log_dir)?
     {
         // The old state is still what the file shows, but it does not count any more.
@@ -387,7 +414,7 @@ fn find_file(
         return Err(disksmith_storage::Error::Pending { image, log }.into());
     }
     let header = match chosen {
-        Format::Raw => None,
+        Format::Raw | Format::Luks => None,
         Format::Qcow2 => Some(Box::new(Header::load(&*file).map_err(Error::qcow2(path))?)),
     };
     Ok(Found {
@@ -398,6 +425,7 @@ fn find_file(
         header,
         content: None,
         data_file: None,
+        crypto: Vec::new(),
     })
 }
 
@@ -541,9 +569,14 @@ fn open_layer(
         header,
         content,
         data_file: data_node,
+        crypto,
     } = found;
     let Some(header) = header else {
         if let Some(content) = content {
+            if format == Format::Luks {
+                let disk = open_luks(&path, content, &crypto, options)?;
+                return Ok(Layer::luks(path, file, probed, disk));
+            }
             let content = if writable { content } else { in_sectors(content) };
             return Ok(Layer::raw(path, file, probed, content));
         }
@@ -557,6 +590,10 @@ fn open_layer(
             Some(log) => Arc::new(log.view(file.clone())?),
             None => file.clone(),
         };
+        if format == Format::Luks {
+            let disk = open_luks(&path, storage, &crypto, options)?;
+            return Ok(Layer::luks(path, file, probed, disk));
+        }
         let storage = if writable { storage } else { in_sectors(storage) };
         return Ok(Layer::raw(path, file, probed, storage));
     };
@@ -585,12 +622,47 @@ fn open_layer(
         backing,
         data_file,
         writable,
+        unlock: Unlock {
+            passphrase: match header.encryption.map(EncryptionMethod::name) {
+                Some(method) => options.keys.choose(&crypto, method)?,
+                None => None,
+            },
+            metadata_only: options.metadata_only,
+            ..Unlock::default()
+        },
         ..Default::default()
     };
     let content: StorageRef = content.unwrap_or_else(|| file.clone());
     let image = Qcow2::open(content, qcow2_options).map_err(Error::qcow2(&path))?;
     debug_assert_eq!(format, Format::Qcow2);
     Ok(Layer::qcow2(path, file, probed, Arc::new(image), backing_present))
+}
+
+/// Finds the key of a LUKS image.
+fn open_luks(
+    path: &Path,
+    storage: StorageRef,
+    crypto: &[(String, String)],
+    options: &OpenOptions,
+) -> Result<LuksDisk> {
+    let volume = Volume::open(storage.clone(), false).map_err(Error::luks(path))?;
+    let Some(passphrase) = options.keys.choose(crypto, "luks")? else {
+        return Err(Error::luks(path)(disksmith_luks::Error::PassphraseMissing { prefix: "" }));
+    };
+    let key = volume.unlock(&passphrase).map_err(Error::luks(path))?;
+    let cipher = Arc::new(volume.cipher(&key).map_err(Error::luks(path))?);
+    let offset = volume.header().payload_offset();
+    if offset > storage.size() {
+        return Err(Error::NotInFormat {
+            path: path.into(),
+            format: Format::Luks,
+        });
+    }
+    Ok(LuksDisk {
+        storage: Arc::new(Payload::new(storage, offset, cipher.clone())),
+        offset,
+        cipher,
+    })
 }
 
 /// A raw disk as readers see it: in whole sectors.

@@ -72,8 +72,8 @@ pub(crate) fn open_recovered(
         return open_recovered(path, lock, log_dir, format);
     }
     let raw = match format {
-        Some(format) => format == Format::Raw,
-        None => detect_in(&file)? == Detected::Known(Format::Raw),
+        Some(format) => format != Format::Qcow2,
+        None => matches!(detect_in(&file)?, Detected::Known(Format::Raw | Format::Luks)),
     };
     if !raw || lock != LockMode::Lock {
         return Ok(file);

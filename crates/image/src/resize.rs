@@ -3,6 +3,7 @@
 use crate::create::MAX_SIZE;
 use crate::error::{Error, Result};
 use crate::format::Format;
+use crate::keys::Keys;
 use crate::transaction::{DiskSpec, Transaction, TransactionOptions};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,8 @@ pub struct ResizeOptions {
     pub shrink: bool,
     /// Resizes even an image that has clones.
     pub force: bool,
+    /// The passphrases for encrypted images.
+    pub keys: Keys,
     /// Where the redo log of a raw image goes, if not beside it.
     pub log_dir: Option<PathBuf>,
 }
@@ -39,6 +42,7 @@ pub fn resize(path: &Path, size: NewSize, options: &ResizeOptions) -> Result<u64
     let edit = TransactionOptions {
         force: options.force,
         log_dir: options.log_dir.clone(),
+        keys: options.keys.clone(),
         ..TransactionOptions::default()
     };
     let spec = DiskSpec {

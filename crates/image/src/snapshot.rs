@@ -69,7 +69,10 @@ fn change(
     guarded: bool,
     change: impl FnOnce(&mut Qcow2Shadow) -> disksmith_qcow2::Result<Snapshot>,
 ) -> Result<SnapshotInfo> {
-    let open = OpenOptions::write().format(options.format).without_backing();
+    let open = OpenOptions::write()
+        .format(options.format)
+        .without_backing()
+        .metadata_only();
     let image = Image::open(path, &open)?;
     let Some((top, qcow2)) = image.top().and_then(|top| Some((top, top.as_qcow2()?))) else {
         let text = format!("{}: a raw image has no internal snapshots", path.display());

@@ -8,7 +8,9 @@ use crate::format::{Detected, Format, PROBE_SIZE, detect};
 use crate::gate::Gate;
 use crate::guard::refuse_if_cloned;
 use crate::image::Image;
+use crate::keys::Keys;
 use crate::open::OpenOptions;
+use disksmith_luks::Payload;
 use disksmith_storage::{
     Existing, FileId, Intent, Member, Prepared, RawShadow, Scratch, Shadow, Staging, Storage, StorageRef,
 };
@@ -66,6 +68,8 @@ pub struct TransactionOptions {
     pub existing: Existing,
     /// How many bytes all images together hold in memory.
     pub budget: u64,
+    /// The passphrases for encrypted images.
+    pub keys: Keys,
 }
 
 impl Default for TransactionOptions {
@@ -77,6 +81,7 @@ impl Default for TransactionOptions {
             force: false,
             existing: Existing::Refuse,
             budget: Staging::DEFAULT_BUDGET,
+            keys: Keys::none(),
         }
     }
 }
@@ -288,6 +293,7 @@ impl Disk {
         let open = OpenOptions::read()
             .format(spec.format)
             .gate(options.gate.clone())
+            .keys(options.keys.clone())
             .log_dir(options.log_dir.clone());
         let in_place = spec.output == Output::InPlace;
         let (image, output, shadow): (Image, Option<NewImage>, Box<dyn Shadow>) = if options.dry_run {
@@ -347,7 +353,13 @@ fn shadow_of(image: &Image, log_dir: Option<&Path>) -> Result<Box<dyn Shadow>> {
     };
     match top.as_qcow2() {
         Some(qcow2) => qcow2.shadow().map_err(Error::qcow2(top.path())),
-        None => Ok(Box::new(RawShadow::new(top.file().clone(), log_dir)?)),
+        None => {
+            let shadow: Box<dyn Shadow> = Box::new(RawShadow::new(top.file().clone(), log_dir)?);
+            Ok(match top.as_luks() {
+                Some(disk) => Box::new(Payload::new(shadow, disk.offset, disk.cipher.clone())),
+                None => shadow,
+            })
+        }
     }
 }
 

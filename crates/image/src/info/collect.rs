@@ -5,12 +5,13 @@ use crate::error::{Error, Result};
 use crate::file_name::{FileName, resolve_beside};
 use crate::format::{Detected, Format, detect_in};
 use crate::gate::Gate;
-use crate::info::plain_header::PlainHeader;
+use crate::info::luks_data::luks_data;
 use crate::info::qcow2_data::{qcow2_data, tables};
 use crate::open::{MAX_CHAIN, path_of_name};
 use crate::rounded::RoundedUp;
-use disksmith_qcow2::{Header, Incompatible};
+use disksmith_qcow2::{EncryptionMethod, Header, Incompatible};
 use disksmith_storage::{FileId, HostFile, LockMode, OpenMode, Storage, StorageRef};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -138,6 +139,7 @@ fn one(path: &Path, format: Option<Format>) -> Result<(ImageInfo, FileId)> {
     let image = match detected {
         Detected::Known(Format::Raw) => raw,
         Detected::Known(Format::Qcow2) => qcow2(path, &file, raw)?,
+        Detected::Known(Format::Luks) => luks(path, &file, raw)?,
         Detected::Foreign(format) => {
             return Err(Error::ForeignFormat {
                 path: path.into(),
@@ -155,14 +157,17 @@ fn one(path: &Path, format: Option<Format>) -> Result<(ImageInfo, FileId)> {
 }
 
 fn qcow2(path: &Path, file: &Arc<HostFile>, raw: ImageInfo) -> Result<ImageInfo> {
-    let encryption = encryption(file)?;
-    // All but the data of an encrypted image can be told.
-    let file: StorageRef = match encryption {
-        None => file.clone(),
-        Some(_) => Arc::new(PlainHeader::new(file.clone())),
-    };
+    let file: StorageRef = file.clone();
     let header = Header::load(&*file).map_err(Error::qcow2(path))?;
     let (snapshots, bitmaps) = tables(path, &file, &header)?;
+    let encryption = match header.encryption {
+        None => None,
+        Some(EncryptionMethod::Aes) => Some(json!({"format": "aes"})),
+        Some(EncryptionMethod::Luks) => {
+            let volume = header.luks_volume(&file).map_err(Error::qcow2(path))?;
+            Some(luks_data(volume.header(), true))
+        }
+    };
     let backing = header.backing_name.as_ref().map(|name| BackingInfo {
         filename: String::from_utf8_lossy(name).into_owned(),
         full_filename: String::from_utf8_lossy(&resolve_beside(path, name)).into_owned(),
@@ -186,17 +191,18 @@ fn qcow2(path: &Path, file: &Arc<HostFile>, raw: ImageInfo) -> Result<ImageInfo>
     })
 }
 
-/// The name of the encryption that a header asks for.
-fn encryption(file: &HostFile) -> Result<Option<&'static str>> {
-    if file.size() < PlainHeader::CRYPT_METHOD + 4 {
-        return Ok(None);
-    }
-    let mut method = [0; 4];
-    file.read_at(PlainHeader::CRYPT_METHOD, &mut method)?;
-    Ok(match u32::from_be_bytes(method) {
-        1 => Some("aes"),
-        2 => Some("luks"),
-        // Others are unknown; reading the header says so.
-        _ => None,
+/// A LUKS image; its passphrase is not needed to tell of it.
+fn luks(path: &Path, file: &Arc<HostFile>, raw: ImageInfo) -> Result<ImageInfo> {
+    let header = disksmith_luks::Header::load(&**file, false).map_err(Error::luks(path))?;
+    let payload = file.size().saturating_sub(header.payload_offset());
+    Ok(ImageInfo {
+        format: Format::Luks.name().into(),
+        virtual_size: payload.next_multiple_of(RoundedUp::SECTOR),
+        encrypted: true,
+        format_specific: Some(FormatSpecific {
+            kind: Format::Luks.name().into(),
+            data: luks_data(&header, false),
+        }),
+        ..raw
     })
 }

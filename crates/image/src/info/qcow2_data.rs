@@ -4,13 +4,14 @@ use super::SnapshotInfo;
 use crate::error::{Error, Result};
 use disksmith_qcow2::{
     Autoclear, BitmapEntry, Compatible, CompressionType, Header, Incompatible, OpenOptions, Qcow2, Snapshot,
+    Unlock,
 };
 use disksmith_storage::StorageRef;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// The members of `format-specific.data`, in QEMU's order.
-pub(super) fn qcow2_data(header: &Header, encryption: Option<&str>, bitmaps: Vec<Value>) -> Value {
+pub(super) fn qcow2_data(header: &Header, encryption: Option<Value>, bitmaps: Vec<Value>) -> Value {
     let v3 = header.version >= 3;
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| {
@@ -38,8 +39,8 @@ pub(super) fn qcow2_data(header: &Header, encryption: Option<&str>, bitmaps: Vec
     if let Some(name) = data_file {
         put("data-file", json!(String::from_utf8_lossy(name)));
     }
-    if let Some(format) = encryption {
-        put("encrypt", json!({"format": format}));
+    if let Some(encryption) = encryption {
+        put("encrypt", encryption);
     }
     if v3 {
         if data_file.is_some() {
@@ -73,6 +74,7 @@ pub(super) fn tables(
         .then(|| file.clone());
     let options = OpenOptions {
         data_file,
+        unlock: Unlock::metadata_only(),
         ..OpenOptions::default()
     };
     let image = Qcow2::open(file.clone(), options).map_err(Error::qcow2(path))?;

@@ -66,6 +66,9 @@ impl NewImage {
                 match format {
                     Format::Raw => (file.file().clone() as StorageRef, None),
                     Format::Qcow2 => open(path, &file, None)?,
+                    Format::Luks => {
+                        return Err(Error::BadOption("the edited copy cannot be a new LUKS image".into()));
+                    }
                 }
             }
         };
