@@ -1,7 +1,9 @@
 //! The faces: the old tools whose scripts call this program, each under its own name (`ln -s disksmith NAME`) or as
 //! `disksmith NAME …`, with that tool's arguments, output and exit status.
 
+mod dos_time;
 mod getopt;
+mod mkfs_vfat;
 pub(crate) mod qemu_img;
 
 use std::ffi::{OsStr, OsString};
@@ -17,10 +19,16 @@ struct Face {
 }
 
 /// Every face there is.
-const FACES: &[Face] = &[Face {
-    names: &["qemu-img"],
-    run: |_, arguments| qemu_img::run(arguments),
-}];
+const FACES: &[Face] = &[
+    Face {
+        names: &["qemu-img"],
+        run: |_, arguments| qemu_img::run(arguments),
+    },
+    Face {
+        names: &["mkfs.vfat", "mkfs.fat", "mkdosfs", "mkfs.msdos"],
+        run: mkfs_vfat::run,
+    },
+];
 
 /// A face that was called, with what stood behind its name.
 pub(crate) struct Call {

@@ -147,6 +147,16 @@ impl RawEntry {
         self.0[12] = self.0[12] & !(LOWER_BASE | LOWER_EXTENSION) | case;
     }
 
+    /// Swaps names and case bits with another entry.
+    pub(crate) fn swap_names(&mut self, other: &mut Self) {
+        let (mine, theirs) = (&mut self.0[..11], &mut other.0[..11]);
+        mine.swap_with_slice(theirs);
+        let bits = LOWER_BASE | LOWER_EXTENSION;
+        let (mine, theirs) = (self.0[12], other.0[12]);
+        self.0[12] = mine & !bits | theirs & bits;
+        other.0[12] = theirs & !bits | mine & bits;
+    }
+
     /// Sets the first cluster; the upper half only in a FAT32.
     pub(crate) fn set_first_cluster(&mut self, cluster: u32, kind: FatKind) {
         if kind == FatKind::Fat32 {

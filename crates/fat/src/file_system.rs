@@ -575,7 +575,7 @@ impl FileSystem for Fat {
         self.operate(|operation| self.remove_node(operation, dir, name, true))
     }
 
-    /// Renames; a name may also change its case only. Exchanging is not supported.
+    /// Renames; a name may also change its case only. Exchanging swaps what the two names stand for.
     fn rename(
         &self,
         dir: InodeNo,

@@ -431,34 +431,29 @@ impl Layout {
     fn encode_partition(&self, options: &FormatOptions, bytes: &mut [u8; 512]) {
         let (heads, track) = (u64::from(self.heads.max(1)), u64::from(self.per_track.max(1)));
         let sectors = self.total * (u64::from(self.sector_len) / 512).max(1);
-        let hidden = u64::from(options.hidden_sectors);
-        let address = |sector: u64| {
-            let cylinder = sector / (heads * track);
-            if cylinder > 1023 {
-                return [0xfe, 0xff, 0xff];
-            }
-            let number = sector % track + 1;
-            // 255, 63 and 1023 at most.
-            [
-                (sector / track % heads) as u8,
-                (number | cylinder >> 2 & 0xc0) as u8,
-                (cylinder & 0xff) as u8,
-            ]
-        };
         LittleEndian::write_u32(&mut bytes[440..444], options.volume_id);
         bytes[446] = 0x80;
-        bytes[447..450].copy_from_slice(&address(hidden));
-        let lba = sectors > 16_450_560;
+        // Head 0, sector 1, cylinder 0.
+        bytes[447..450].copy_from_slice(&[0, 1, 0]);
         bytes[450] = match self.kind {
-            FatKind::Fat12 if sectors < 65_536 => 0x01,
+            FatKind::Fat12 => 0x01,
             FatKind::Fat16 if sectors < 65_536 => 0x04,
-            FatKind::Fat12 | FatKind::Fat16 if !lba => 0x06,
-            FatKind::Fat12 | FatKind::Fat16 => 0x0e,
-            FatKind::Fat32 if !lba => 0x0b,
+            FatKind::Fat16 => 0x06,
             FatKind::Fat32 => 0x0c,
         };
-        bytes[451..454].copy_from_slice(&address((hidden + sectors).saturating_sub(1)));
-        LittleEndian::write_u32(&mut bytes[454..458], options.hidden_sectors);
+        // mkfs.fat gives the address behind the last sector.
+        let cylinder = sectors / (heads * track);
+        let number = sectors % track + 1;
+        let end = match cylinder {
+            0..=1023 => [
+                // 255, 63 and 1023 at most.
+                (sectors / track % heads) as u8,
+                (number | cylinder >> 2 & 0xc0) as u8,
+                (cylinder & 0xff) as u8,
+            ],
+            _ => [0xfe, 0xff, 0xff],
+        };
+        bytes[451..454].copy_from_slice(&end);
         LittleEndian::write_u32(&mut bytes[458..462], u32::try_from(sectors).unwrap_or(u32::MAX));
     }
 

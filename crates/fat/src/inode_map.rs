@@ -67,6 +67,15 @@ impl InodeMap {
         self.numbers.insert(to, number);
     }
 
+    /// Notes that two entries changed places.
+    pub(crate) fn swapped(&mut self, first: u64, second: u64) {
+        let (one, other) = (self.number(first).0, self.number(second).0);
+        self.offsets.insert(one, second);
+        self.offsets.insert(other, first);
+        self.numbers.insert(second, one);
+        self.numbers.insert(first, other);
+    }
+
     /// Notes that an entry was removed.
     pub(crate) fn removed(&mut self, offset: u64) {
         let number = self.number(offset).0;

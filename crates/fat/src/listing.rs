@@ -7,15 +7,18 @@ use crate::directory::{DirectoryPlace, Found, MAX_LEN, NamedEntry, read_entries}
 use crate::directory_entry::ENTRY_LEN;
 use crate::fat_table::FatTable;
 use crate::fragments::Fragments;
+use crate::short_name::ShortNames;
 use disksmith_storage::Storage;
 use disksmith_vfs::Result;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// A file or directory of a listing.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) name: Vec<u8>,
     pub(crate) raw_name: [u8; 11],
+    /// The short name as it is looked up.
+    pub(crate) short_key: Vec<u8>,
     pub(crate) is_dir: bool,
     /// How many entries before it hold its long name.
     pub(crate) long_slots: u32,
@@ -37,7 +40,7 @@ pub(crate) struct Listing {
     items: BTreeMap<u32, Item>,
     /// Long and short names, folded.
     names: HashMap<Vec<u8>, u32>,
-    short_names: HashSet<[u8; 11]>,
+    pub(crate) short_names: ShortNames,
     unnamed: bool,
 }
 
@@ -59,7 +62,7 @@ impl Listing {
             search_from: 0,
             items: BTreeMap::new(),
             names: HashMap::new(),
-            short_names: HashSet::new(),
+            short_names: ShortNames::default(),
             unnamed: false,
         };
         read_entries(storage, boot, table, (place, page), &mut |found| {
@@ -86,36 +89,32 @@ impl Listing {
         let item = Item {
             name: entry.name,
             raw_name: entry.short.raw_name,
+            short_key: fold(&entry.short.name(self.page)),
             is_dir: entry.short.is_dir(),
             long_slots: entry.long_slots,
         };
-        self.names
-            .entry(fold(&entry.short.name(self.page)))
-            .or_insert(entry.slot);
         self.add(entry.slot, item);
     }
 
     /// Adds an item, whose entries are in use already.
     pub(crate) fn add(&mut self, slot: u32, item: Item) {
+        self.names.entry(item.short_key.clone()).or_insert(slot);
         self.names.entry(fold(&item.name)).or_insert(slot);
         self.short_names.insert(item.raw_name);
         self.items.insert(slot, item);
     }
 
-    /// Lets a short name too lead to an item.
-    pub(crate) fn add_short(&mut self, slot: u32, name: &[u8]) {
-        self.names.entry(fold(name)).or_insert(slot);
+    /// Notes that an item is now a directory, or none.
+    pub(crate) fn set_is_dir(&mut self, slot: u32, is_dir: bool) {
+        if let Some(item) = self.items.get_mut(&slot) {
+            item.is_dir = is_dir;
+        }
     }
 
     /// Finds a long or short name, whatever its case.
     pub(crate) fn find(&self, name: &[u8]) -> Option<(u32, &Item)> {
         let slot = self.names.get(&fold(name))?;
         Some((*slot, self.items.get(slot)?))
-    }
-
-    /// Whether a short name is taken.
-    pub(crate) fn has_short(&self, raw_name: &[u8; 11]) -> bool {
-        self.short_names.contains(raw_name)
     }
 
     /// Items in the order in which they lie.
@@ -132,7 +131,11 @@ impl Listing {
         let Some(item) = self.items.remove(&slot) else {
             return slot..=slot;
         };
-        self.names.retain(|_, of| *of != slot);
+        for key in [fold(&item.name), item.short_key] {
+            if self.names.get(&key) == Some(&slot) {
+                self.names.remove(&key);
+            }
+        }
         self.short_names.remove(&item.raw_name);
         let first = slot.saturating_sub(item.long_slots);
         for at in first..=slot {

@@ -6,10 +6,10 @@ use crate::directory::DirectoryPlace;
 use crate::directory_entry::{ENTRY_LEN, RawEntry, Slot};
 use crate::file_system::{Fat, KIND, ROOT};
 use crate::fragments::Fragments;
-use crate::listing::{Item, Listing};
+use crate::listing::{Item, Listing, fold};
 use crate::long_name;
 use crate::operation::Operation;
-use crate::short_name::{self, ShortName};
+use crate::short_name::ShortName;
 use disksmith_storage::ZeroMode;
 use disksmith_vfs::{Error, FileType, InodeNo, NewNode, RenameMode, Result};
 use std::collections::HashSet;
@@ -118,7 +118,7 @@ impl Fat {
         mode: RenameMode,
     ) -> Result<()> {
         if mode == RenameMode::Exchange {
-            return Err(self.cannot("exchanging two names"));
+            return self.exchange(operation, (dir, name), (new_dir, new_name));
         }
         let mut source = self.take_listing(dir)?;
         let (slot, item) = source.find(name).ok_or_else(|| not_found(name))?;
@@ -185,6 +185,68 @@ impl Fat {
         Ok(())
     }
 
+    /// Swaps what two names stand for: the entries change places, the names stay.
+    fn exchange(
+        &self,
+        operation: &mut Operation,
+        (dir, name): (InodeNo, &[u8]),
+        (new_dir, new_name): (InodeNo, &[u8]),
+    ) -> Result<()> {
+        let mut source = self.take_listing(dir)?;
+        let mut other = match dir == new_dir {
+            true => None,
+            false => Some(self.take_listing(new_dir)?),
+        };
+        let (slot, item) = source.find(name).ok_or_else(|| not_found(name))?;
+        let is_dir = item.is_dir;
+        let target = other.as_ref().unwrap_or(&source);
+        let (new_slot, item) = target.find(new_name).ok_or_else(|| not_found(new_name))?;
+        let new_is_dir = item.is_dir;
+        let from = source.offset(&self.boot, slot)?;
+        let to = target.offset(&self.boot, new_slot)?;
+        if from != to {
+            let within = is_dir && self.is_within(new_dir, self.number(from))?
+                || new_is_dir && self.is_within(dir, self.number(to))?;
+            if within {
+                return Err(Error::InvalidArgument {
+                    path: text(name),
+                    reason: "a directory cannot be moved into itself",
+                });
+            }
+            let (mut first, mut second) = (RawEntry([0; 32]), RawEntry([0; 32]));
+            self.storage.read_at(from, &mut first.0)?;
+            self.storage.read_at(to, &mut second.0)?;
+            first.swap_names(&mut second);
+            self.storage.write_at(from, &second.0)?;
+            self.storage.write_at(to, &first.0)?;
+            source.set_is_dir(slot, new_is_dir);
+            other.as_mut().unwrap_or(&mut source).set_is_dir(new_slot, is_dir);
+            if let Some(other) = &other {
+                let first_of = |listing: &Listing, dir| match listing.place {
+                    DirectoryPlace::Chain(first) if dir != ROOT => first,
+                    _ => 0,
+                };
+                if new_is_dir {
+                    self.set_parent(from, first_of(&source, dir))?;
+                    operation.reparented.push((self.number(to), dir));
+                }
+                if is_dir {
+                    self.set_parent(to, first_of(other, new_dir))?;
+                    operation.reparented.push((self.number(from), new_dir));
+                }
+            }
+            operation.swapped.push((from, to));
+        }
+        let now = (self.clock)();
+        self.touch(dir, now)?;
+        if let Some(other) = other {
+            self.touch(new_dir, now)?;
+            self.put_listing(new_dir, other);
+        }
+        self.put_listing(dir, source);
+        Ok(())
+    }
+
     /// Whether a directory is another one or lies below it.
     fn is_within(&self, dir: InodeNo, above: InodeNo) -> Result<bool> {
         let mut seen = HashSet::new();
@@ -211,11 +273,10 @@ impl Fat {
         is_dir: bool,
     ) -> Result<u64> {
         let name_text = long_name::check_carried(name)?;
-        let exact = short_name::exact(name).filter(|short| !listing.has_short(&short.raw));
-        let (short, long) = match exact {
+        let (short, long) = match listing.short_names.exact(name) {
             Some(short) => (short, Vec::new()),
             None => {
-                let raw = short_name::alias(name_text, &|raw| listing.has_short(raw));
+                let raw = listing.short_names.alias(name_text, self.code_page);
                 let raw = raw.ok_or_else(|| self.cannot("so many names that are alike"))?;
                 (ShortName { raw, case: 0 }, long_name::encode(name_text, &raw))
             }
@@ -236,16 +297,18 @@ impl Fat {
                 .write_at(listing.offset(&self.boot, end)?, &[0; ENTRY_LEN as usize])?;
         }
         let slot = start + long_slots;
+        let short_key = match Slot::parse(&entry.0, self.boot.kind) {
+            Slot::Entry(parsed) => fold(&parsed.name(self.code_page)),
+            _ => Vec::new(),
+        };
         let item = Item {
             name: name.to_vec(),
             raw_name: short.raw,
+            short_key,
             is_dir,
             long_slots,
         };
         listing.add(slot, item);
-        if let Slot::Entry(parsed) = Slot::parse(&entry.0, self.boot.kind) {
-            listing.add_short(slot, &parsed.name(self.code_page));
-        }
         listing.offset(&self.boot, slot)
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Operation {
     freed: Vec<u32>,
     /// Entries that moved, from where to where.
     pub(crate) moved: Vec<(u64, u64)>,
+    /// Entries that changed places.
+    pub(crate) swapped: Vec<(u64, u64)>,
     /// Entries that are gone.
     pub(crate) removed: Vec<u64>,
     /// Directories whose parent changed.
@@ -40,6 +42,7 @@ impl Fat {
             space,
             freed: Vec::new(),
             moved: Vec::new(),
+            swapped: Vec::new(),
             removed: Vec::new(),
             reparented: Vec::new(),
         };
@@ -67,6 +70,9 @@ impl Fat {
         }
         for (from, to) in operation.moved {
             inodes.moved(from, to);
+        }
+        for (first, second) in operation.swapped {
+            inodes.swapped(first, second);
         }
         drop(inodes);
         let mut parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);

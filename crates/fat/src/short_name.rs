@@ -1,17 +1,71 @@
-//! Making short names, FAT specification 1.03, "The Basis-Name Generation Algorithm" and "The Numeric-Tail Generation Algorithm".
+//! Making short names, FAT specification 1.03, "The Basis-Name Generation Algorithm" and "The Numeric-Tail Generation Algorithm", in the
+//! way of mtools: what has to be changed gets a number from 1 on, what differs in case only gets none.
 
+use crate::code_page::CodePage;
 use crate::directory_entry::{LOWER_BASE, LOWER_EXTENSION};
+use std::collections::{HashMap, HashSet};
 
 /// Characters besides letters and digits that a short name can have.
 const PUNCTUATION: &[u8] = b"$%'-_@~`!(){}^#&";
-/// Plain numeric tails that are tried, before a hash of the name takes its place.
-const PLAIN_TAILS: u32 = 4;
+/// The highest number that is put behind a name: it has six digits, so that a letter of the name stays.
+const MAX_TAIL: u32 = 999_999;
+/// Names of devices, which DOS takes no file for, whatever its extension.
+const DEVICES: [&[u8]; 4] = [b"CON", b"AUX", b"PRN", b"NUL"];
 
 /// A short name that stands for a name by itself, with the case bits of its entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ShortName {
     pub(crate) raw: [u8; 11],
     pub(crate) case: u8,
+}
+
+/// The short names of a directory.
+#[derive(Debug, Default)]
+pub(crate) struct ShortNames {
+    taken: HashSet<[u8; 11]>,
+    /// The next number to try, for a name without one.
+    next: HashMap<[u8; 11], u32>,
+}
+
+impl ShortNames {
+    /// Notes a name that is there.
+    pub(crate) fn insert(&mut self, raw: [u8; 11]) {
+        self.taken.insert(raw);
+    }
+
+    /// Notes that a name is gone.
+    pub(crate) fn remove(&mut self, raw: &[u8; 11]) {
+        self.taken.remove(raw);
+        // Its number may be the lowest one that is free.
+        self.next.clear();
+    }
+
+    /// The free short name that says all of a name.
+    pub(crate) fn exact(&self, name: &[u8]) -> Option<ShortName> {
+        exact(name).filter(|short| !self.taken.contains(&short.raw))
+    }
+
+    /// A free short name for a long one; `None` where there are too many alike.
+    pub(crate) fn alias(&mut self, name: &str, page: CodePage) -> Option<[u8; 11]> {
+        let stem = Stem::new(name, page);
+        let raw = pad(&stem.base, &stem.extension);
+        if !stem.changed && !self.taken.contains(&raw) {
+            return Some(raw);
+        }
+        let next = self.next.entry(raw).or_insert(1);
+        while *next <= MAX_TAIL {
+            let tail = format!("~{next}");
+            *next += 1;
+            let kept = stem.base.len().min(8 - tail.len());
+            let mut base = stem.base.get(..kept).unwrap_or_default().to_vec();
+            base.extend_from_slice(tail.as_bytes());
+            let raw = pad(&base, &stem.extension);
+            if !self.taken.contains(&raw) {
+                return Some(raw);
+            }
+        }
+        None
+    }
 }
 
 /// The short name that says all of a name: eight and three characters at most, each part in one case.
@@ -41,11 +95,19 @@ fn plain(name: &[u8]) -> Option<[u8; 11]> {
     if base.is_empty() || base.len() > 8 || extension.len() > 3 || dotted || !fits(base) || !fits(extension) {
         return None;
     }
-    Some(pad(base, extension))
+    (!is_device(&base.to_ascii_uppercase())).then(|| pad(base, extension))
 }
 
 fn is_short(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || PUNCTUATION.contains(&byte)
+}
+
+/// Whether a name in upper case, without its extension, is that of a device.
+pub(crate) fn is_device(base: &[u8]) -> bool {
+    match base {
+        [b'C', b'O', b'M', b'1'..=b'9'] | [b'L', b'P', b'T', b'1'..=b'9'] => true,
+        other => DEVICES.contains(&other),
+    }
 }
 
 /// What is before and after the last dot; a dot at the beginning does not count.
@@ -68,54 +130,65 @@ fn pad(base: &[u8], extension: &[u8]) -> [u8; 11] {
     for (place, byte) in right.iter_mut().zip(extension) {
         *place = byte.to_ascii_uppercase();
     }
+    if raw[0] == 0xe5 {
+        // That would mean a deleted entry.
+        raw[0] = 0x05;
+    }
     raw
 }
 
-/// A short name for a long one, different from all that `taken` knows; `None` where there are too many alike.
-pub(crate) fn alias(name: &str, taken: &dyn Fn(&[u8; 11]) -> bool) -> Option<[u8; 11]> {
-    if let Some(raw) = plain(name.as_bytes()).filter(|raw| !taken(raw)) {
-        return Some(raw);
+/// What is left of a long name.
+struct Stem {
+    base: Vec<u8>,
+    extension: Vec<u8>,
+    /// Whether more than case is lost.
+    changed: bool,
+}
+
+impl Stem {
+    fn new(name: &str, page: CodePage) -> Self {
+        let trimmed = name.trim_start_matches(['.', ' ']);
+        let mut changed = trimmed.len() != name.len();
+        let (base, extension) = trimmed.rsplit_once('.').unwrap_or((trimmed, ""));
+        let mut base = squeeze(base, page, &mut changed);
+        let mut extension = squeeze(extension, page, &mut changed);
+        changed |= base.len() > 8 || extension.len() > 3 || base.is_empty() || is_device(&base);
+        base.truncate(8);
+        extension.truncate(3);
+        if base.is_empty() {
+            base.push(b'_');
+        }
+        Self {
+            base,
+            extension,
+            changed,
+        }
     }
-    let trimmed = name.trim_start_matches(['.', ' ']);
-    let (base, extension) = trimmed.rsplit_once('.').unwrap_or((trimmed, ""));
-    let (mut base, mut extension) = (squeeze(base), squeeze(extension));
-    extension.truncate(3);
-    if base.is_empty() {
-        base.push(b'_');
-    }
-    let tailed = |stem: &[u8], number: u32| {
-        let tail = format!("~{number}");
-        let mut base: Vec<u8> = stem.iter().copied().take(8 - tail.len()).collect();
-        base.extend_from_slice(tail.as_bytes());
-        pad(&base, &extension)
-    };
-    let plain = (1..=PLAIN_TAILS).map(|number| tailed(&base, number));
-    let first = hash(name);
-    let hashed = (0..=u32::from(u16::MAX)).map(|step| {
-        let mut stem: Vec<u8> = base.iter().copied().take(2).collect();
-        stem.extend_from_slice(format!("{:04X}", (first + step) & 0xffff).as_bytes());
-        tailed(&stem, 1)
-    });
-    plain.chain(hashed).find(|raw| !taken(raw))
 }
 
 /// Drops blanks and dots, and puts `_` for what a short name cannot have.
-fn squeeze(part: &str) -> Vec<u8> {
-    part.chars()
-        .filter(|c| !matches!(c, ' ' | '.'))
-        .map(|c| match u8::try_from(c) {
-            Ok(byte) if is_short(byte) => byte,
-            _ => b'_',
-        })
-        .collect()
-}
-
-/// Sixteen bits that differ for most names.
-fn hash(name: &str) -> u32 {
-    let sum = name.bytes().fold(0x811c_9dc5_u32, |sum, byte| {
-        (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    (sum >> 16 ^ sum) & 0xffff
+fn squeeze(part: &str, page: CodePage, changed: &mut bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for character in part.chars() {
+        match character {
+            ' ' | '.' => *changed = true,
+            _ if character.is_ascii() => {
+                let byte = u8::try_from(character.to_ascii_uppercase()).unwrap_or(b'_');
+                if is_short(byte) {
+                    bytes.push(byte);
+                } else {
+                    *changed = true;
+                    bytes.push(b'_');
+                }
+            }
+            _ => {
+                let mut upper = character.to_uppercase();
+                let single = upper.next().filter(|_| upper.next().is_none());
+                bytes.push(single.and_then(|upper| page.encode(upper)).unwrap_or(b'_'));
+            }
+        }
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -140,29 +213,43 @@ mod tests {
             "a+b",
             "ä",
             "a.",
+            "con.txt",
             "",
         ] {
             assert_eq!(exact(name), None, "{name}");
         }
     }
 
+    /// What mcopy makes of the same names.
     #[test]
-    fn aliases_differ() {
-        let mut taken: Vec<[u8; 11]> = Vec::new();
+    fn aliases_are_those_of_mtools() {
+        let mut names = ShortNames::default();
         let mut next = |name: &str| {
-            let raw = alias(name, &|raw| taken.contains(raw)).unwrap();
-            taken.push(raw);
-            String::from_utf8(raw.to_vec()).unwrap()
+            let raw = names.alias(name, CodePage::CP850).unwrap();
+            names.insert(raw);
+            raw.iter()
+                .map(|byte| CodePage::CP850.decode(*byte))
+                .collect::<String>()
         };
-        assert_eq!(next("Mixed.Txt"), "MIXED   TXT");
-        assert_eq!(next("user-data.yaml"), "USER-D~1YAM");
-        assert_eq!(next("user-data2.yaml"), "USER-D~2YAM");
-        assert_eq!(next("..a b.c.d"), "ABC~1   D  ");
-        assert_eq!(next("ü.ü"), "_~1     _  ");
-        let many: Vec<String> = (0..300).map(|n| next(&format!("a long name {n}"))).collect();
-        assert!(
-            many[0].starts_with("ALONGN~1") && many[299].ends_with("~1   "),
-            "{many:?}"
-        );
+        for (name, short) in [
+            ("Mixed.Txt", "MIXED   TXT"),
+            ("user-data", "USER-D~1   "),
+            ("user-data2", "USER-D~2   "),
+            ("a.tar.gz", "ATAR~1  GZ "),
+            (".hidden", "HIDDEN~1   "),
+            (".hidden.txt", "HIDDEN~1TXT"),
+            ("with space.txt", "WITHSP~1TXT"),
+            ("a+b,c.d", "A_B_C~1 D  "),
+            ("a..b", "A~1     B  "),
+            ("Ünï.txt", "ÜNÏ     TXT"),
+            ("ж.txt", "_       TXT"),
+            ("aux.txt", "AUX~1   TXT"),
+            ("x.html", "X~1     HTM"),
+        ] {
+            assert_eq!(next(name), short, "{name}");
+        }
+        let many: Vec<String> = (0..12).map(|n| next(&format!("longername{n}.txt"))).collect();
+        assert_eq!(many[8], "LONGER~9TXT");
+        assert_eq!(many[9], "LONGE~10TXT");
     }
 }

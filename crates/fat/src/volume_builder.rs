@@ -52,7 +52,7 @@ impl VolumeBuilder {
     /// A volume without files, whose times are those of the options.
     pub fn new(options: FormatOptions) -> Self {
         Self {
-            tree: VolumeTree::new(options.time),
+            tree: VolumeTree::new(options.time, options.code_page),
             options,
             size: None,
             min_size: MIN_SIZE,

@@ -1,11 +1,12 @@
 //! The files of a volume that is to be made, before it is known where they lie.
 
+use crate::code_page::CodePage;
 use crate::directory_entry::{ENTRY_LEN, RawEntry};
 use crate::listing::fold;
 use crate::long_name;
-use crate::short_name::{self, ShortName};
+use crate::short_name::{ShortName, ShortNames};
 use disksmith_vfs::{Error, Result, Timestamp};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// The longest directory, in entries, as the specification says.
@@ -60,7 +61,7 @@ pub(crate) struct Directory {
     pub(crate) parent: usize,
     pub(crate) children: Vec<usize>,
     names: HashMap<Vec<u8>, usize>,
-    short_names: HashSet<[u8; 11]>,
+    short_names: ShortNames,
     /// Entries of all children.
     slots: u64,
 }
@@ -76,11 +77,13 @@ impl Directory {
 #[derive(Debug)]
 pub(crate) struct VolumeTree {
     pub(crate) nodes: Vec<Node>,
+    page: CodePage,
 }
 
 impl VolumeTree {
-    pub(crate) fn new(time: Timestamp) -> Self {
+    pub(crate) fn new(time: Timestamp, page: CodePage) -> Self {
         Self {
+            page,
             nodes: vec![Node {
                 entry: RawEntry::new(true, time),
                 long: Vec::new(),
@@ -172,11 +175,10 @@ impl VolumeTree {
         if directory.names.contains_key(&folded) {
             return Err(Error::Exists { path: text(name) });
         }
-        let exact = short_name::exact(name).filter(|short| !directory.short_names.contains(&short.raw));
-        let (short, long) = match exact {
+        let (short, long) = match directory.short_names.exact(name) {
             Some(short) => (short, Vec::new()),
             None => {
-                let raw = short_name::alias(name_text, &|raw| directory.short_names.contains(raw));
+                let raw = directory.short_names.alias(name_text, self.page);
                 let raw = raw.ok_or_else(|| Error::Unsupported {
                     filesystem: "vfat".into(),
                     operation: "so many names that are alike".into(),

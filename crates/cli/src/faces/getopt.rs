@@ -50,6 +50,16 @@ pub(super) const fn short_flag(key: &'static str, short: u8) -> Spec {
     }
 }
 
+/// An option with a value and without a long form; `key` is how the program calls it.
+pub(super) const fn short_value(key: &'static str, short: u8) -> Spec {
+    Spec {
+        key,
+        long: "",
+        short,
+        value: true,
+    }
+}
+
 /// Another long form of the option `key`, with a value.
 pub(super) const fn alias(long: &'static str, key: &'static str) -> Spec {
     Spec {
@@ -97,6 +107,47 @@ impl Arguments {
             }
         }
         Ok(arguments)
+    }
+
+    /// All options in the order in which they were given.
+    pub(super) fn options(&self) -> &[Given] {
+        &self.options
+    }
+
+    /// Reads the arguments of `who` the way that `getopt_long_only` does: long options may have one dash, and no abbreviation
+    /// of two of them is taken, not even where both mean the same.
+    pub(super) fn parse_long_only(
+        who: &str,
+        specs: &'static [Spec],
+        words: &[OsString],
+    ) -> Result<Self, Misused> {
+        let mut reader = Reader {
+            who: who.into(),
+            specs,
+            words: words.iter(),
+        };
+        let mut arguments = Self::default();
+        while let Some(word) = reader.words.next() {
+            if word == "--" {
+                arguments.operands.extend(reader.words.by_ref().cloned());
+                continue;
+            }
+            let bytes = word.as_bytes();
+            match bytes.strip_prefix(b"-") {
+                Some(text) if !text.is_empty() && reader.is_long_only(text) => {
+                    let given = reader.long(word, text)?;
+                    arguments.options.push(given);
+                }
+                _ if reader.option(word, &mut arguments.options)? => {}
+                _ => arguments.operands.push(word.clone()),
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// The options in the order in which they were given.
+    pub(super) fn in_order(&self) -> &[Given] {
+        &self.options
     }
 
     /// Whether an option was given.
@@ -197,6 +248,18 @@ impl Reader<'_> {
             options.push((spec.key, value));
         }
         Ok(true)
+    }
+
+    /// Whether what stands behind a single dash is a long option, or the beginning of some.
+    fn is_long_only(&self, text: &[u8]) -> bool {
+        let name = text.split(|b| *b == b'=').next().unwrap_or_default();
+        let is_short = |letter: &u8| self.specs.iter().any(|spec| spec.short == *letter && *letter != 0);
+        match text {
+            [b'-', ..] => false,
+            [letter] if is_short(letter) => false,
+            [letter, ..] => self.specs.iter().any(|spec| spec.starts_with(name)) || !is_short(letter),
+            [] => false,
+        }
     }
 
     fn long(&mut self, word: &OsStr, text: &[u8]) -> Result<Given, Misused> {

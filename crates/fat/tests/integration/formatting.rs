@@ -168,11 +168,9 @@ fn formats_as_mkfs_does() {
         let len = boot.data_offset + u64::from(boot.cluster_len);
         let (mut x, mut y) = (vec![0; 1 << 20], vec![0; 1 << 20]);
         let code = if boot.kind == FatKind::Fat32 { 0x5a } else { 0x3e };
-        let backup = args
-            .iter()
-            .position(|arg| *arg == "-b")
-            .map_or(6, |at| args[at + 1].parse::<usize>().unwrap());
-        let backup = backup.min((boot.fat_offset / u64::from(boot.sector_len)) as usize - 1);
+        let mut place = [0; 2];
+        a.read_at(50, &mut place).unwrap();
+        let backup = usize::from(u16::from_le_bytes(place));
         let backup = backup * boot.sector_len as usize;
         for start in (0..len).step_by(1 << 20) {
             let n = (len - start).min(1 << 20) as usize;
