@@ -20,6 +20,7 @@ use crate::state::read_table;
 use counts::Counts;
 use disksmith_storage::{self as storage, StorageRef};
 use snapshots::SnapshotTable;
+use std::collections::BTreeMap;
 
 /// What to repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,8 +102,8 @@ struct Checker<'a> {
     repair: Repair,
     /// Whether what some damaged structure references is not known. Then space may look unused that is not.
     blind: bool,
-    /// Clusters beyond the end of the file that are referenced, as ranges: first, one past the last.
-    beyond: Vec<(u64, u64)>,
+    /// Clusters beyond the end of the file that are referenced: by the first of each range, one past its last.
+    beyond: BTreeMap<u64, u64>,
     snapshots: SnapshotTable,
     /// Entries of tables that were looked at once more.
     repeated: u64,
@@ -163,7 +164,7 @@ impl<'a> Checker<'a> {
             rebuild: false,
             repair,
             blind: false,
-            beyond: Vec::new(),
+            beyond: BTreeMap::new(),
             snapshots: SnapshotTable::default(),
             repeated: 0,
             block: (0, Vec::new()),
@@ -268,7 +269,9 @@ impl<'a> Checker<'a> {
 
     /// Whether a cluster beyond the end of the file is referenced, so that nothing else may be put there.
     fn is_beyond(&self, cluster: u64) -> bool {
-        self.beyond.iter().any(|(first, end)| (*first..*end).contains(&cluster))
+        self.beyond
+            .iter()
+            .any(|(first, end)| (*first..*end).contains(&cluster))
     }
 
     fn too_large(&self) -> Error {

@@ -1,7 +1,6 @@
 //! Making new images.
 
 use crate::encryption::{NewEncryption, Unlock};
-use crate::entry::COPIED;
 use crate::error::{Error, Result};
 use crate::extension::Extension;
 use crate::feature::{Autoclear, Compatible, FeatureName, Incompatible};
@@ -10,7 +9,7 @@ use crate::image::{OpenOptions, Qcow2};
 use crate::refcount;
 use crate::state::table_bytes;
 use crate::types::{Geometry, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES, MIN_CLUSTER_BITS};
-use disksmith_storage::{StorageRef, ZeroMode};
+use disksmith_storage::StorageRef;
 
 /// The backing file that a new image names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,15 +117,14 @@ impl CreateOptions {
         if self.data_file_raw && (self.data_file.is_none() || self.backing.is_some()) {
             return refuse("a raw external data file needs a data file, and cannot go with a backing file");
         }
-        if self.data_file.is_some() && self.preallocation != Preallocation::Off {
-            return refuse("preallocation with an external data file is not supported");
-        }
         if let Some(backing) = &self.backing {
             if backing.name.is_empty() || backing.name.len() as u64 > MAX_BACKING_NAME {
                 return refuse("the backing file's name must have 1 to 1023 bytes");
             }
-            if self.preallocation != Preallocation::Off {
-                return refuse("preallocation does not go with a backing file here");
+            if self.preallocation != Preallocation::Off && !self.extended_l2 {
+                return refuse(
+                    "Backing file and preallocation can only be used at the same time if extended_l2 is on",
+                );
             }
         }
         let geometry = Geometry {
@@ -212,7 +210,10 @@ pub fn build_image_bytes(options: &CreateOptions) -> Result<ImageBytes> {
         pieces.push((at(first_block + index), block));
     }
     let luks = options.encryption.as_ref().map_or(&[][..], NewEncryption::pieces);
-    pieces.extend(luks.iter().map(|(offset, bytes)| (at(luks_first) + offset, bytes.clone())));
+    pieces.extend(
+        luks.iter()
+            .map(|(offset, bytes)| (at(luks_first) + offset, bytes.clone())),
+    );
     Ok(ImageBytes {
         len: at(total),
         pieces,
@@ -299,59 +300,22 @@ pub fn create(file: &StorageRef, data_file: Option<&StorageRef>, options: &Creat
     {
         data.set_size(options.disk_size())?;
     }
-    if options.preallocation != Preallocation::Off {
-        preallocate(file, options)?;
-    }
-    Ok(())
-}
-
-fn preallocate(file: &StorageRef, options: &CreateOptions) -> Result<()> {
-    let open = OpenOptions {
-        writable: true,
-        ordered: false,
-        unlock: Unlock::metadata_only(),
-        ..OpenOptions::default()
+    let preallocation = match options.preallocation {
+        // A program that knows nothing of this image may fill the data file.
+        Preallocation::Off if options.data_file_raw => Preallocation::Metadata,
+        other => other,
     };
-    let image = Qcow2::open(file.clone(), open)?;
-    let geometry = image.geometry();
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
-    {
-        let mut state = image.engine.lock();
-        state.begin()?;
-        let clusters = geometry.clusters(options.disk_size());
-        let mut cluster = 0;
-        while cluster < clusters {
-            let (l1, index) = state.indices(cluster);
-            state.begin()?;
-            state.own_l2(l1)?;
-            let wanted = (geometry.l2_entries() - index).min(clusters - cluster);
-            let (first, count, _) = state.allocate_run(wanted)?;
-            for i in 0..count {
-                let offset = (first + i) << geometry.cluster_bits;
-                state.set_entry(
-                    cluster + i,
-                    crate::entry::L2Entry::data(offset | COPIED, &geometry),
-                )?;
-            }
-            ranges.push((first << geometry.cluster_bits, count << geometry.cluster_bits));
-            cluster += count;
-        }
-    }
-    image.write_back()?;
-    for (offset, len) in ranges {
-        match options.preallocation {
-            Preallocation::Falloc => file.write_zeroes(offset, len, ZeroMode::Keep)?,
-            Preallocation::Full => {
-                let zeroes = vec![0; 1 << 20];
-                let mut done = 0;
-                while done < len {
-                    let n = (len - done).min(zeroes.len() as u64);
-                    file.write_at(offset + done, zeroes.get(..n as usize).unwrap_or(&[]))?;
-                    done += n;
-                }
-            }
-            _ => {}
-        }
+    if preallocation != Preallocation::Off {
+        let open = OpenOptions {
+            data_file: data_file.cloned(),
+            writable: true,
+            ordered: false,
+            unlock: Unlock::metadata_only(),
+            ..OpenOptions::default()
+        };
+        let image = Qcow2::open(file.clone(), open)?;
+        image.preallocate(0, options.disk_size(), preallocation)?;
+        image.write_back()?;
     }
     Ok(())
 }

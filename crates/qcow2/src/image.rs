@@ -298,7 +298,13 @@ impl Engine {
             Held::Nowhere => {
                 let backed = self.core.backed(offset).min(len);
                 match self.core.backing.as_ref().filter(|_| backed > 0) {
-                    None => Extent::absent(len),
+                    None => {
+                        let (place, len) = self.lock().unused_place(offset, len)?;
+                        Extent {
+                            host: place.and_then(host),
+                            ..Extent::absent(len)
+                        }
+                    }
                     Some(backing) => {
                         let extent = backing.extent_at(offset, backed)?;
                         Extent {

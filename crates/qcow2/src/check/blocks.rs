@@ -10,6 +10,9 @@ const RESERVED: u64 = 0x1ff;
 /// Bits of refcount table entries that are the block's place.
 const OFFSET: u64 = !RESERVED;
 
+/// A file is made longer for a block that lies beyond its end by no more than this, and its length.
+const MOST_GROWTH: u64 = 64 << 20;
+
 impl Checker<'_> {
     pub(super) fn walk_blocks(&mut self, fix: bool) -> Result<()> {
         let geometry = self.core.geometry;
@@ -52,7 +55,8 @@ impl Checker<'_> {
     fn grow_to(&mut self, offset: u64) -> Result<bool> {
         let geometry = self.core.geometry;
         let end = offset.saturating_add(geometry.cluster_size());
-        if end > i64::MAX as u64 || geometry.clusters(end) > i32::MAX as u64 {
+        let plausible = self.core.file.size().saturating_mul(2).saturating_add(MOST_GROWTH);
+        if end > plausible || geometry.clusters(end) > i32::MAX as u64 {
             return Ok(false);
         }
         if self.core.file.set_size(end).is_err() {

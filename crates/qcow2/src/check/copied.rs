@@ -8,7 +8,11 @@ use byteorder::{BigEndian, ByteOrder};
 use std::collections::HashSet;
 
 fn corrected(entry: u64, refcount: u64) -> u64 {
-    if refcount == 1 { entry | COPIED } else { entry & !COPIED }
+    if refcount == 1 {
+        entry | COPIED
+    } else {
+        entry & !COPIED
+    }
 }
 
 impl Checker<'_> {

@@ -230,7 +230,9 @@ impl fmt::Display for Finding {
                 "cluster {cluster} has refcount {refcount}, and is referenced {references} times{}",
                 done(repaired)
             ),
-            Self::RefcountUnreadable { cluster } => write!(f, "cannot read the refcount of cluster {cluster}"),
+            Self::RefcountUnreadable { cluster } => {
+                write!(f, "cannot read the refcount of cluster {cluster}")
+            }
             Self::BlockUnusable { offset, index } => {
                 write!(f, "refcount block {index} at {offset:#x} is not cluster aligned")
             }
@@ -256,7 +258,10 @@ impl fmt::Display for Finding {
                 "L2 entry {index} ({entry:#x}) is a compressed cluster, in an image with an external data file"
             ),
             Self::CompressedSubclusters { index, entry } => {
-                write!(f, "L2 entry {index} ({entry:#x}) is a compressed cluster with subclusters")
+                write!(
+                    f,
+                    "L2 entry {index} ({entry:#x}) is a compressed cluster with subclusters"
+                )
             }
             Self::SubclusterBitmap { offset } => write!(
                 f,
@@ -308,7 +313,10 @@ impl fmt::Display for Finding {
                 write!(f, "snapshot table entry {index} is incomplete{}", done(repaired))
             }
             Self::SnapshotsWithDataFile { count } => {
-                write!(f, "there are {count} snapshots in an image with an external data file")
+                write!(
+                    f,
+                    "there are {count} snapshots in an image with an external data file"
+                )
             }
             Self::SnapshotL1Misaligned { id, name, offset } => write!(
                 f,
@@ -329,7 +337,11 @@ impl fmt::Display for Finding {
             }
             Self::BlockMisaligned { index } => write!(f, "refcount block {index} is not cluster aligned"),
             Self::BlockOutside { index, repaired } => {
-                write!(f, "refcount block {index} lies outside of the file{}", done(repaired))
+                write!(
+                    f,
+                    "refcount block {index} lies outside of the file{}",
+                    done(repaired)
+                )
             }
             Self::BlockShared { index, references } => write!(
                 f,

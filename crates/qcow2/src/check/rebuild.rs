@@ -117,9 +117,7 @@ impl Checker<'_> {
                 }
             }
             self.reach(place + 1)?;
-            self.core
-                .file
-                .write_at(place << geometry.cluster_bits, &block)?;
+            self.core.file.write_at(place << geometry.cluster_bits, &block)?;
             cluster = start + geometry.block_entries();
         }
         Ok(())

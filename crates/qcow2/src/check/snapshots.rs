@@ -160,7 +160,10 @@ impl Checker<'_> {
             return Ok(());
         };
         let file = self.core.file.clone();
-        let (offset, end) = (first << geometry.cluster_bits, (first + clusters) << geometry.cluster_bits);
+        let (offset, end) = (
+            first << geometry.cluster_bits,
+            (first + clusters) << geometry.cluster_bits,
+        );
         if file.size() < end {
             file.set_size(end)?;
         }

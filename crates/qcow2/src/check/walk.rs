@@ -58,12 +58,20 @@ impl Checker<'_> {
         }
     }
 
-    fn remember_beyond(&mut self, first: u64, end: u64) {
-        if self.beyond.len() < MAX_BEYOND {
-            self.beyond.push((first, end));
-        } else {
-            self.beyond = vec![(self.core.geometry.clusters(self.core.file.size()), u64::MAX)];
+    fn remember_beyond(&mut self, mut first: u64, mut end: u64) {
+        // Joined with what it touches.
+        while let Some((from, to)) = self.beyond.range(..=end).next_back().map(|(a, b)| (*a, *b)) {
+            if to < first {
+                break;
+            }
+            self.beyond.remove(&from);
+            (first, end) = (first.min(from), end.max(to));
         }
+        if self.beyond.len() >= MAX_BEYOND {
+            self.beyond.clear();
+            (first, end) = (self.core.geometry.clusters(self.core.file.size()), u64::MAX);
+        }
+        self.beyond.insert(first, end);
     }
 
     /// Counts all references. `repair` is what is mended on the way.
@@ -165,10 +173,7 @@ impl Checker<'_> {
 
     fn walk_l2(&mut self, mut table: Table, bytes: &[u8]) -> Result<()> {
         let geometry = self.core.geometry;
-        for (index, bytes) in bytes
-            .chunks_exact(geometry.l2_entry_size() as usize)
-            .enumerate()
-        {
+        for (index, bytes) in bytes.chunks_exact(geometry.l2_entry_size() as usize).enumerate() {
             let descriptor = BigEndian::read_u64(bytes);
             let bitmap = bytes.get(8..16).map_or(0, BigEndian::read_u64);
             if descriptor == 0 && bitmap == 0 {
@@ -299,7 +304,9 @@ impl Checker<'_> {
         for bitmap in list {
             let (offset, entries) = (bitmap.table_offset, u64::from(bitmap.table_entries));
             self.count(offset, entries * 8);
-            let inside = offset.checked_add(entries * 8).is_some_and(|end| end <= file.size());
+            let inside = offset
+                .checked_add(entries * 8)
+                .is_some_and(|end| end <= file.size());
             if !inside || self.core.geometry.within(offset) != 0 || entries > MAX_BITMAP_TABLE {
                 self.corrupt(Finding::BitmapTable { offset });
                 self.report.stopped = Some(Stop::Invalid);

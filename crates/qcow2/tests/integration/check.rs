@@ -3,7 +3,9 @@
 
 use crate::judge;
 use crate::model::{Op, apply, op};
-use disksmith_qcow2::{CheckReport, CreateOptions, Header, OpenOptions, Qcow2, Repair, check, create};
+use disksmith_qcow2::{
+    CheckReport, CreateOptions, Finding, Header, OpenOptions, Qcow2, Repair, check, create,
+};
 use disksmith_storage::{HostFile, Memory, Storage, StorageRef};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -32,6 +34,11 @@ fn ours(report: &CheckReport) -> [u64; 7] {
         report.compressed_clusters,
         report.image_end_offset,
     ]
+}
+
+fn first_few(report: &CheckReport) -> String {
+    let few: Vec<String> = report.faults.iter().take(30).map(ToString::to_string).collect();
+    few.join("; ")
 }
 
 /// `None` when qemu-img cannot open the image.
@@ -269,7 +276,7 @@ proptest! {
                 prop_assert!(ours(&report)[1] > 1000 && ours(&report)[1] <= theirs[1]);
             }
             (Some(theirs), Ok(report)) => {
-                prop_assert_eq!(ours(&report), theirs, "{:?} {:?}", FIELDS, report.faults);
+                prop_assert_eq!(ours(&report), theirs, "{:?} {}", FIELDS, first_few(&report));
             }
             (None, _) => {}
             (Some(theirs), Err(error)) => prop_assert!(false, "qemu-img: {:?}, ours: {}", theirs, error),
@@ -300,17 +307,20 @@ proptest! {
         std::fs::write(&path, memory.to_vec()).unwrap();
         let Some(after_ours) = theirs(&path, &[]) else {
             let output = judge::run("qemu-img", &["check", "-f", "qcow2", path.to_str().unwrap()]);
-            return Err(TestCaseError::fail(format!("{} {:?}", judge::text(&output), report.faults)));
+            return Err(TestCaseError::fail(format!("{} {}", judge::text(&output), first_few(&report))));
         };
-        // check-errors, corruptions, leaks: no more left than qemu-img leaves.
-        for i in 0..3 {
+        // check-errors, corruptions, leaks: no more left than qemu-img leaves. But what a misplaced table covers, which
+        // may be data of the guest, is not changed here.
+        let misplaced = report.faults.iter().any(|f| matches!(f, Finding::L2TableMisaligned { .. }));
+        let sound = after_theirs[..3] == [0, 0, 0];
+        for i in if misplaced && !sound { 0..1 } else { 0..3 } {
             prop_assert!(
                 after_ours[i] <= after_theirs[i],
                 "{:?} ours {:?} theirs {:?} {:?}",
                 FIELDS,
                 after_ours,
                 after_theirs,
-                report.faults
+                first_few(&report)
             );
         }
     }
