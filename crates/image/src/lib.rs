@@ -27,6 +27,8 @@
 //!
 //! [`Error`] implements [`disksmith_storage::Diagnose`]: its kind gives the program's exit status, its hint what to do next.
 
+mod amend;
+mod bitmap;
 mod byte_size;
 mod chain;
 mod check;
@@ -61,6 +63,8 @@ mod take_up;
 mod transaction;
 mod worker;
 
+pub use amend::{ChangeOptions, amend, amend_image};
+pub use bitmap::{BitmapChange, bitmaps_of, change_bitmap, change_bitmap_of, copy_bitmaps};
 pub use byte_size::{BadSize, human_size, parse_size};
 pub use check::{CheckReport, EXIT_NOT_CHECKABLE, check, check_telling};
 pub use clone::{CloneOptions, clone_full, clone_linked};
@@ -70,7 +74,7 @@ pub use convert::{
     BackingFile, ConvertOptions, ConvertReport, DEFAULT_SPARSE_SIZE, Source, convert, convert_from, write_raw,
 };
 pub use create::{CreateOptions, MAX_SIZE, create};
-pub use disksmith_qcow2::{MAX_SNAPSHOT_NAME, NewSnapshot, SnapshotKey};
+pub use disksmith_qcow2::{AmendOptions, MAX_SNAPSHOT_NAME, NewSnapshot, SnapshotKey};
 pub use error::{CLONES_LISTED, Error, Result};
 pub use file_name::{FileName, MAX_BACKING_NAME, protocol_of, relative_name, resolve_beside};
 pub use format::{Detected, Format, PROBE_SIZE, Packing, detect, detect_in};

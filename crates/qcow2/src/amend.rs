@@ -8,7 +8,7 @@ use crate::image::Qcow2;
 use crate::refcount_width::MAX_REFCOUNT_BITS;
 use crate::shadow::Qcow2Shadow;
 use crate::state::State;
-use disksmith_storage::{self as storage, Shadow};
+use disksmith_storage::Shadow;
 use std::sync::Arc;
 
 /// What shall be different; whatever is `None` stays as it is.
@@ -150,7 +150,7 @@ impl Qcow2 {
     ///
     /// # Errors
     /// [`Error::Amend`] where the change cannot be, before anything is done; those of a change set.
-    pub fn amend(self: &Arc<Self>, options: &AmendOptions) -> storage::Result<()> {
+    pub fn amend(self: &Arc<Self>, options: &AmendOptions) -> Result<()> {
         options.check(self)?;
         let (old_version, old_bits) = {
             let header = &self.engine.lock().header;

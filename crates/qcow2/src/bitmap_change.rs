@@ -11,7 +11,7 @@ use crate::header::Header;
 use crate::image::Qcow2;
 use crate::shadow::Qcow2Shadow;
 use crate::state::{Mode, State, table_bytes};
-use disksmith_storage::{self as storage, Shadow};
+use disksmith_storage::Shadow;
 use std::sync::Arc;
 
 /// The longest name of a bitmap in bytes.
@@ -132,7 +132,7 @@ impl Qcow2 {
     pub fn change_bitmaps<T>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut Qcow2Shadow) -> Result<T>,
-    ) -> storage::Result<T> {
+    ) -> Result<T> {
         let mut edit = Box::new(self.metadata_change_set()?);
         let done = change(&mut edit)?;
         edit.prepare()?.switch()?;
@@ -145,7 +145,7 @@ impl Qcow2 {
     /// # Errors
     /// [`BitmapRefusal::Inconsistent`] for the first such one unless `skip_broken`; [`BitmapRefusal::Exists`];
     /// those of a change set.
-    pub fn copy_bitmaps(self: &Arc<Self>, from: &Self, skip_broken: bool) -> storage::Result<Vec<Vec<u8>>> {
+    pub fn copy_bitmaps(self: &Arc<Self>, from: &Self, skip_broken: bool) -> Result<Vec<Vec<u8>>> {
         let list = from.bitmaps()?;
         let mut skipped = Vec::new();
         if list.is_empty() {
@@ -223,6 +223,15 @@ impl Qcow2Shadow {
             }
             state.replace_directory(&list)
         })
+    }
+
+    /// Fails where there is no bitmap of that name that can be used.
+    ///
+    /// # Errors
+    /// [`BitmapRefusal::NotFound`] and [`BitmapRefusal::Inconsistent`].
+    pub fn check_bitmap(&self, name: &[u8]) -> Result<()> {
+        let (list, index) = self.find_bitmap(name)?;
+        self.usable(&list, index)
     }
 
     /// Sets the bits of `target` that are set in `source`.

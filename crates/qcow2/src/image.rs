@@ -112,6 +112,26 @@ impl Qcow2 {
         Ok(image)
     }
 
+    /// The image as it is now, opened for writing with the same files and keys.
+    pub(crate) fn opened_anew(&self) -> Result<Self> {
+        let old = &self.engine.core;
+        let header = Header::load(&*old.file)?;
+        let core = Core {
+            geometry: header.geometry,
+            version: header.version,
+            compression: header.compression,
+            ..Core::clone(old)
+        };
+        let state = State::load(Arc::new(core), header.clone())?;
+        let image = Self {
+            engine: Engine::new(state),
+            writable: self.writable,
+            opened: header,
+        };
+        image.engine.lock().verify()?;
+        Ok(image)
+    }
+
     pub(crate) fn read_only(engine: Engine, opened: Header) -> Self {
         Self {
             engine,

@@ -1,11 +1,10 @@
 //! Another width for refcounts: all of them are written anew beside the old ones, and switched in by the header.
 
 use crate::amend::AmendRefusal;
-use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::feature::Autoclear;
-use crate::header::{Header, SECTOR};
-use crate::image::{OpenOptions, Qcow2};
+use crate::header::SECTOR;
+use crate::image::Qcow2;
 use crate::io::read_padded;
 use crate::refcount;
 use crate::state::{State, table_bytes};
@@ -34,38 +33,24 @@ impl Layout {
 }
 
 impl Qcow2 {
-    /// The image as it is now, opened for writing with the same files under it.
-    pub(crate) fn opened_anew(&self) -> Result<Self> {
-        let core: &Core = &self.engine.core;
-        let options = OpenOptions {
-            backing: core.backing.clone(),
-            data_file: core.data_file.clone(),
-            writable: true,
-            ordered: core.ordered,
-            ..OpenOptions::default()
-        };
-        let header = Header::load(&*core.file)?;
-        Self::open_with(core.file.clone(), header, options)
-    }
-
     /// Gives all refcounts another width, in one switch. This image cannot be written any more after that.
-    pub(crate) fn set_refcount_bits(&self, bits: u64) -> storage::Result<()> {
+    pub(crate) fn set_refcount_bits(&self, bits: u64) -> Result<()> {
         if !self.is_writable() {
-            return Err(storage::Error::ReadOnly { object: self.name() });
+            return Err(storage::Error::ReadOnly { object: self.name() }.into());
         }
         let order = bits.trailing_zeros();
         self.engine.flush()?;
         let _io = self.engine.exclusive();
         let mut state = self.engine.lock();
         if state.shadowed {
-            return Err(Error::Busy { image: self.name() }.into());
+            return Err(Error::Busy { image: self.name() });
         }
         let old_len = state.core.file.size();
         let new = match state.write_refcounts_anew(order) {
             Ok(new) => new,
             Err(error) => {
                 let _ = state.core.file.set_size(old_len);
-                return Err(error.into());
+                return Err(error);
             }
         };
         state.shadowed = true;

@@ -105,7 +105,7 @@ impl State {
                 .saturating_add(index << geometry.cluster_bits);
             let backed = guest < size && self.core.backed(guest) > 0;
             let new = if entry.has_cluster(false) || backed {
-                self.zeroed_cluster(paths)?
+                self.zeroed_cluster(guest, paths)?
             } else {
                 0
             };
@@ -131,16 +131,13 @@ impl State {
         Ok(new)
     }
 
-    /// A new cluster that holds zeroes and has so many references: its entry.
-    fn zeroed_cluster(&mut self, references: u64) -> Result<u64> {
+    /// A new cluster that holds zeroes for the guest at `guest` and has so many references: its entry.
+    fn zeroed_cluster(&mut self, guest: u64, references: u64) -> Result<u64> {
         let geometry = self.core.geometry;
-        let (first, fresh) = self.allocate(1)?;
+        let (first, _) = self.allocate(1)?;
         let offset = first << geometry.cluster_bits;
-        if !fresh {
-            self.core
-                .file
-                .write_at(offset, &vec![0; geometry.cluster_size() as usize])?;
-        }
+        let zeroes = vec![0; geometry.cluster_size() as usize];
+        self.core.write_data(offset, guest, &zeroes)?;
         self.set_refcount(first, references)?;
         Ok(if references == 1 { COPIED | offset } else { offset })
     }
