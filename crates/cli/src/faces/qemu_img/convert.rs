@@ -4,8 +4,9 @@ use super::create::target_path;
 use super::image_name::{self, ImageName};
 use super::image_options::{self, ImageOptions};
 use super::new_image::{self, Wording, create_options};
-use super::open::{read_options, reading, try_lock};
+use super::open::{reading, try_lock};
 use super::percent::Percent;
+use super::snapshot_key::SnapshotChoice;
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause, locked};
 use super::{caches, help, object, size};
@@ -13,7 +14,6 @@ use crate::faces::getopt::{Arguments, Spec, flag, short_flag, value};
 use crate::output::print;
 use disksmith_image::{BackingFile, ConvertOptions, Error, Format, Source, convert_from};
 use disksmith_storage::{Durability, Existing};
-use super::snapshot_key::SnapshotChoice;
 use std::ffi::OsString;
 
 const OPTIONS: &[Spec] = &[

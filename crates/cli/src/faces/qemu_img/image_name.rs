@@ -84,10 +84,11 @@ fn named(name: &OsStr, format: Option<&str>) -> Result<Node, String> {
     }
     match driver {
         "file" | "host_device" => {
-            let full = match driver {
-                "host_device" => [OsStr::new("host_device:"), name].concat(),
-                _ => name.to_owned(),
-            };
+            let mut full = OsString::new();
+            if driver == "host_device" {
+                full.push("host_device:");
+            }
+            full.push(name);
             match node(&full, Some(Format::Raw))? {
                 Node::Format(over) => Ok(over.file),
                 other => Ok(other),

@@ -15,141 +15,210 @@ enum Kind {
 /// A property: its name, its kind, its default where messages tell it, and what it is.
 type Property = (&'static str, Kind, Option<&'static str>, &'static str);
 
+/// In the order in which messages tell them.
 const QCOW2: &[Property] = &[
     (
         "encryption",
         Kind::Switch,
         None,
-        "encrypt the old way (not supported here)",
+        "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
     ),
     (
         "encrypt.format",
         Kind::Text,
         None,
-        "encrypt the image: luks, aes (not supported here)",
+        "Encrypt the image, format choices: 'aes', 'luks'",
     ),
     (
         "encrypt.key-secret",
         Kind::Text,
         None,
-        "id of the secret with the passphrase",
+        "ID of secret providing qcow AES key or LUKS passphrase",
     ),
-    ("encrypt.cipher-alg", Kind::Text, None, "cipher"),
-    ("encrypt.cipher-mode", Kind::Text, None, "mode of the cipher"),
+    (
+        "encrypt.cipher-alg",
+        Kind::Text,
+        None,
+        "Name of encryption cipher algorithm",
+    ),
+    (
+        "encrypt.cipher-mode",
+        Kind::Text,
+        None,
+        "Name of encryption cipher mode",
+    ),
     (
         "encrypt.ivgen-alg",
         Kind::Text,
         None,
-        "how initial vectors are made",
+        "Name of IV generator algorithm",
     ),
     (
         "encrypt.ivgen-hash-alg",
         Kind::Text,
         None,
-        "hash for the initial vectors",
+        "Name of IV generator hash algorithm",
     ),
-    ("encrypt.hash-alg", Kind::Text, None, "hash"),
+    (
+        "encrypt.hash-alg",
+        Kind::Text,
+        None,
+        "Name of encryption hash algorithm",
+    ),
     (
         "encrypt.iter-time",
         Kind::Number,
         None,
-        "milliseconds that deriving the key shall take",
+        "Time to spend in PBKDF in milliseconds",
     ),
-    (
-        "cluster_size",
-        Kind::Size,
-        Some("65536"),
-        "size of a cluster, 512 to 2M",
-    ),
-    (
-        "extended_l2",
-        Kind::Switch,
-        Some("off"),
-        "L2 entries with 32 subclusters",
-    ),
+    ("cluster_size", Kind::Size, Some("65536"), "qcow2 cluster size"),
+    ("extended_l2", Kind::Switch, Some("off"), "Extended L2 tables"),
     (
         "preallocation",
         Kind::Text,
         None,
-        "what is allocated beforehand: off, metadata, falloc, full",
+        "Preallocation mode (allowed values: off, metadata, falloc, full)",
     ),
     (
         "compression_type",
         Kind::Text,
         Some("zlib"),
-        "how clusters are compressed: zlib, zstd",
+        "Compression method used for image cluster compression",
     ),
-    ("size", Kind::Size, None, "size of the disk"),
+    ("size", Kind::Size, None, "Virtual disk size"),
     (
         "compat",
         Kind::Text,
         None,
-        "version of the format: v2 (0.10), v3 (1.1)",
+        "Compatibility level (v2 [0.10] or v3 [1.1])",
     ),
-    ("backing_file", Kind::Text, None, "image that this one stands on"),
-    ("backing_fmt", Kind::Text, None, "format of that image"),
-    ("data_file", Kind::Text, None, "file that holds the disk's data"),
+    ("backing_file", Kind::Text, None, "File name of a base image"),
+    ("backing_fmt", Kind::Text, None, "Image format of the base image"),
+    (
+        "data_file",
+        Kind::Text,
+        None,
+        "File name of an external data file",
+    ),
     (
         "data_file_raw",
         Kind::Switch,
         None,
-        "that file shall be a raw image by itself",
+        "The external data file must stay valid as a raw image",
     ),
     (
         "lazy_refcounts",
         Kind::Switch,
         Some("off"),
-        "refcounts may be written late",
+        "Postpone refcount updates",
     ),
     (
         "refcount_bits",
         Kind::Number,
         Some("16"),
-        "width of a refcount in bits",
+        "Width of a reference count entry in bits",
     ),
     (
         "nocow",
         Kind::Switch,
         None,
-        "no copy-on-write on the host (btrfs)",
+        "Turn off copy-on-write (valid only on btrfs)",
     ),
     (
         "extent_size_hint",
         Kind::Size,
         None,
-        "size of an extent on the host (XFS)",
+        "Extent size hint for the image file, 0 to disable",
     ),
 ];
 
 const RAW: &[Property] = &[
-    ("size", Kind::Size, None, "size of the disk"),
+    ("size", Kind::Size, None, "Virtual disk size"),
     (
         "nocow",
         Kind::Switch,
         None,
-        "no copy-on-write on the host (btrfs)",
+        "Turn off copy-on-write (valid only on btrfs)",
     ),
     (
         "preallocation",
         Kind::Text,
         None,
-        "what is allocated beforehand: off, falloc, full",
+        "Preallocation mode (allowed values: off, falloc, full)",
     ),
     (
         "extent_size_hint",
         Kind::Size,
         None,
-        "size of an extent on the host (XFS)",
+        "Extent size hint for the image file, 0 to disable",
+    ),
+];
+
+const LUKS: &[Property] = &[
+    ("size", Kind::Size, None, "Virtual disk size"),
+    (
+        "key-secret",
+        Kind::Text,
+        None,
+        "ID of the secret that provides the keyslot passphrase",
+    ),
+    (
+        "cipher-alg",
+        Kind::Text,
+        None,
+        "Name of encryption cipher algorithm",
+    ),
+    ("cipher-mode", Kind::Text, None, "Name of encryption cipher mode"),
+    ("ivgen-alg", Kind::Text, None, "Name of IV generator algorithm"),
+    (
+        "ivgen-hash-alg",
+        Kind::Text,
+        None,
+        "Name of IV generator hash algorithm",
+    ),
+    ("hash-alg", Kind::Text, None, "Name of encryption hash algorithm"),
+    (
+        "iter-time",
+        Kind::Number,
+        None,
+        "Time to spend in PBKDF in milliseconds",
+    ),
+    (
+        "detached-header",
+        Kind::Switch,
+        None,
+        "Create a detached LUKS header",
+    ),
+    (
+        "nocow",
+        Kind::Switch,
+        None,
+        "Turn off copy-on-write (valid only on btrfs)",
+    ),
+    (
+        "preallocation",
+        Kind::Text,
+        None,
+        "Preallocation mode (allowed values: off, falloc, full)",
+    ),
+    (
+        "extent_size_hint",
+        Kind::Size,
+        None,
+        "Extent size hint for the image file, 0 to disable",
     ),
 ];
 
 /// Properties that belong to the file rather than to the format.
-const OF_FILE: &[&str] = &["nocow", "extent_size_hint"];
+fn of_file(format: Format, name: &str) -> bool {
+    matches!(name, "nocow" | "extent_size_hint") || format != Format::Qcow2 && name == "preallocation"
+}
 
 fn properties(format: Format) -> &'static [Property] {
     match format {
         Format::Raw => RAW,
         Format::Qcow2 => QCOW2,
+        Format::Luks => LUKS,
     }
 }
 
@@ -171,7 +240,7 @@ pub(super) fn malformed(lists: &[String]) -> Option<&String> {
 /// The text for `-o help`; with a file's name also what belongs to files.
 pub(super) fn help(format: Format, with_file: bool) -> String {
     let mut known: Vec<&Property> = properties(format).iter().collect();
-    known.retain(|p| with_file || !OF_FILE.contains(&p.0) && (format != Format::Raw || p.0 == "size"));
+    known.retain(|p| with_file || !of_file(format, p.0));
     known.sort_by_key(|p| p.0);
     let title = if with_file {
         "Supported options:\n".into()
@@ -190,7 +259,7 @@ pub(super) fn help(format: Format, with_file: bool) -> String {
     let more = if with_file {
         ""
     } else {
-        "\nFiles have further options: they are listed when the target is named too.\n"
+        "\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n"
     };
     title + &lines.collect::<String>() + more
 }

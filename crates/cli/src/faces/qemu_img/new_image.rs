@@ -33,6 +33,7 @@ pub(super) fn create_options(options: &ImageOptions, wording: Wording) -> Result
     match options.format() {
         Format::Raw => create.qcow2.preallocation = raw_preallocation(options.text("preallocation"))?,
         Format::Qcow2 => qcow2(&mut create.qcow2, options, wording)?,
+        Format::Luks => return Err("making images in the format 'luks' is not supported yet".into()),
     }
     Ok(create)
 }

@@ -98,10 +98,12 @@ pub(super) fn run(words: &[OsString]) -> Done {
     }
     drop(image);
     let options = ResizeOptions {
+        keys: disksmith_image::Keys::none(),
         format: Some(format),
         shrink: arguments.has("shrink"),
         force: true,
         log_dir: None,
+        keys: object::keys_for(&name)?,
     };
     if total != old {
         resize(&name.path, NewSize::To(total), &options).map_err(|error| explain(&error))?;

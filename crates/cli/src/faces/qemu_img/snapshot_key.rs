@@ -22,7 +22,10 @@ pub(super) enum SnapshotChoice {
 impl SnapshotChoice {
     /// The last choice of a command line.
     pub(super) fn read(arguments: &Arguments) -> Result<Option<Self>, Stop> {
-        arguments.text("snapshot").map(|text| Self::parse(&text)).transpose()
+        arguments
+            .text("snapshot")
+            .map(|text| Self::parse(&text))
+            .transpose()
     }
 
     fn parse(text: &str) -> Result<Self, Stop> {

@@ -53,6 +53,11 @@ pub(super) fn cause(error: &Error, intent: Use) -> String {
             source: disksmith_qcow2::Error::NotQcow2 { .. },
             ..
         } => "Image is not in qcow2 format".into(),
+        Error::Qcow2 {
+            source: disksmith_qcow2::Error::Encryption { source, .. },
+            ..
+        }
+        | Error::Luks { source, .. } => source.to_string(),
         Error::Qcow2 { source, .. } => source.to_string(),
         Error::File { source, .. } => system(source),
         other => other.to_string(),
@@ -71,6 +76,9 @@ fn storage_cause(error: &storage::Error, intent: Use) -> String {
         }
         storage::Error::Io { source, .. } => system(source),
         storage::Error::Locked { path, .. } => locked(path, intent),
+        storage::Error::Unsupported { object, .. } if intent == Use::Write && Path::new(object).is_dir() => {
+            format!("Could not open '{object}': Is a directory")
+        }
         storage::Error::Unsupported { object, .. } if Path::new(object).is_dir() => {
             format!("'file' driver requires '{object}' to be a regular file")
         }
