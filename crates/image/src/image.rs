@@ -23,6 +23,7 @@ pub struct Layer {
     file: Arc<HostFile>,
     content: Content,
     has_backing: bool,
+    data_file: Option<Arc<HostFile>>,
 }
 
 #[derive(Debug)]
@@ -87,6 +88,7 @@ impl Layer {
             file,
             content: Content::Raw(storage),
             has_backing: false,
+            data_file: None,
         }
     }
 
@@ -98,6 +100,7 @@ impl Layer {
             file,
             content: Content::Luks(disk),
             has_backing: false,
+            data_file: None,
         }
     }
 
@@ -115,6 +118,7 @@ impl Layer {
             file,
             content: Content::Qcow2(image),
             has_backing,
+            data_file: None,
         }
     }
 
@@ -182,6 +186,17 @@ impl Layer {
             }
             Content::Qcow2(_) | Content::Luks(_) => false,
         }
+    }
+
+    /// Notes the file that holds its data.
+    pub(crate) fn with_data_file(mut self, file: Option<Arc<HostFile>>) -> Self {
+        self.data_file = file;
+        self
+    }
+
+    /// The external data file, where it has one that is a plain file.
+    pub(crate) fn data_file(&self) -> Option<&Arc<HostFile>> {
+        self.data_file.as_ref()
     }
 
     /// Whether there is a layer below it.

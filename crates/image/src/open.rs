@@ -600,6 +600,7 @@ fn open_layer(
     let wants_data = header
         .incompatible
         .contains(disksmith_qcow2::Incompatible::DATA_FILE);
+    let mut plain_data = None;
     let data_file: Option<StorageRef> = match (header.data_file_name(), data_node) {
         (_, Some(node)) if wants_data => {
             let mode = OpenOptions {
@@ -609,11 +610,28 @@ fn open_layer(
             Some(Image::open_node(&node, &mode)?.storage().clone())
         }
         (Some(name), _) if wants_data => {
-            let member = Member::resolve(&path, "data file", name, &options.gate)?;
-            let mode = if writable { OpenMode::Write } else { OpenMode::Read };
-            let opened = HostFile::open(&member.path, mode, options.lock)
-                .map_err(|source| member.missing(source.into()))?;
-            Some(Arc::new(opened))
+            let mut member = Member::resolve(&path, "data file", name, &options.gate)?;
+            if let FileName::Path(other) = FileName::parse(name)
+                && member.path.symlink_metadata().is_err()
+                && other.symlink_metadata().is_ok()
+                && options.gate.allows(&other)
+            {
+                // QEMU looks for it in the working directory, and makes it there.
+                member.path = other;
+            }
+            let log_dir = options.log_dir.as_deref();
+            let opened = if writable {
+                open_recovered(&member.path, options.lock, log_dir, Some(Format::Raw))
+            } else {
+                HostFile::open(&member.path, OpenMode::Read, options.lock).map_err(Error::from)
+            };
+            let opened = Arc::new(opened.map_err(|source| member.missing(source))?);
+            plain_data = Some(opened.clone());
+            // An edit that was interrupted while it was carried over counts.
+            match if writable { None } else { pending_log(&opened, log_dir)? } {
+                Some(log) => Some(Arc::new(log.view(opened)?)),
+                None => Some(opened),
+            }
         }
         _ => None,
     };
@@ -635,7 +653,8 @@ fn open_layer(
     let content: StorageRef = content.unwrap_or_else(|| file.clone());
     let image = Qcow2::open(content, qcow2_options).map_err(Error::qcow2(&path))?;
     debug_assert_eq!(format, Format::Qcow2);
-    Ok(Layer::qcow2(path, file, probed, Arc::new(image), backing_present))
+    let layer = Layer::qcow2(path, file, probed, Arc::new(image), backing_present);
+    Ok(layer.with_data_file(plain_data))
 }
 
 /// Finds the key of a LUKS image.
@@ -647,7 +666,9 @@ fn open_luks(
 ) -> Result<LuksDisk> {
     let volume = Volume::open(storage.clone(), false).map_err(Error::luks(path))?;
     let Some(passphrase) = options.keys.choose(crypto, "luks")? else {
-        return Err(Error::luks(path)(disksmith_luks::Error::PassphraseMissing { prefix: "" }));
+        return Err(Error::luks(path)(disksmith_luks::Error::PassphraseMissing {
+            prefix: "",
+        }));
     };
     let key = volume.unlock(&passphrase).map_err(Error::luks(path))?;
     let cipher = Arc::new(volume.cipher(&key).map_err(Error::luks(path))?);

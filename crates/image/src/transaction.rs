@@ -1,5 +1,6 @@
 //! An edit: every change is staged first, and then committed as a whole.
 
+mod data_file;
 mod output;
 mod stage;
 
@@ -14,6 +15,7 @@ use disksmith_luks::Payload;
 use disksmith_storage::{
     Existing, FileId, Intent, Member, Prepared, RawShadow, Scratch, Shadow, Staging, Storage, StorageRef,
 };
+use data_file::DataFile;
 use output::NewImage;
 use stage::Stage;
 use std::path::{Path, PathBuf};
@@ -104,6 +106,8 @@ struct Disk {
     /// The image under it, with its locks, and, where it is new, the file that is not in its place yet.
     /// Dropped after the stage.
     output: Option<NewImage>,
+    /// Where changes of an external data file go.
+    data: Option<Arc<DataFile>>,
     /// A raw image that nobody said is one must not turn into something else.
     keeps_raw: bool,
     _image: Image,
@@ -206,6 +210,11 @@ impl Transaction {
             {
                 log::warn!("{error}");
             }
+            if let Some(data) = &disk.data
+                && let Err(error) = data.abandon()
+            {
+                log::warn!("{error}");
+            }
         }
     }
 
@@ -218,6 +227,9 @@ impl Transaction {
                 output.complete()?;
             } else if staging.is_dirty() {
                 prepared.push((disk.path.clone(), staging.into_shadow()?.prepare()?));
+                if let Some(data) = &disk.data {
+                    prepared.extend(data.prepare()?);
+                }
             } else {
                 staging.abandon()?;
             }
@@ -296,6 +308,7 @@ impl Disk {
             .keys(options.keys.clone())
             .log_dir(options.log_dir.clone());
         let in_place = spec.output == Output::InPlace;
+        let mut data = None;
         let (image, output, shadow): (Image, Option<NewImage>, Box<dyn Shadow>) = if options.dry_run {
             let image = Image::open(&spec.path, &open)?;
             let scratch = Scratch::new(image.storage().clone());
@@ -306,7 +319,8 @@ impl Disk {
             if !options.force {
                 refuse_if_cloned(&spec.path)?;
             }
-            let shadow = shadow_of(&image, options.log_dir.as_deref())?;
+            data = data_file_of(&image, options.log_dir.as_deref())?;
+            let shadow = shadow_of(&image, data.as_ref(), options.log_dir.as_deref())?;
             (image, None, shadow)
         } else {
             let image = Image::open(&spec.path, &open)?;
@@ -320,6 +334,7 @@ impl Disk {
             path: spec.path.clone(),
             stage: Arc::new(Stage::new(Staging::new(shadow, budget))),
             output,
+            data,
             keeps_raw: in_place && probed_raw,
             _image: image,
         })
@@ -346,13 +361,26 @@ impl Disk {
     }
 }
 
+/// The shadow of the external data file of an image's top layer, where it has one.
+fn data_file_of(image: &Image, log_dir: Option<&Path>) -> Result<Option<Arc<DataFile>>> {
+    let Some(file) = image.top().and_then(|top| top.data_file()) else {
+        return Ok(None);
+    };
+    let shadow = RawShadow::new(file.clone(), log_dir)?;
+    Ok(Some(Arc::new(DataFile::new(file.path().to_path_buf(), shadow))))
+}
+
 /// The shadow of an image's top layer, by its format.
-fn shadow_of(image: &Image, log_dir: Option<&Path>) -> Result<Box<dyn Shadow>> {
+fn shadow_of(image: &Image, data: Option<&Arc<DataFile>>, log_dir: Option<&Path>) -> Result<Box<dyn Shadow>> {
     let Some(top) = image.top() else {
         return Err(Error::BadOption("no image to edit".into()));
     };
     match top.as_qcow2() {
-        Some(qcow2) => qcow2.shadow().map_err(Error::qcow2(top.path())),
+        Some(qcow2) => match data {
+            Some(data) => qcow2.shadow_beside(data.clone() as StorageRef),
+            None => qcow2.shadow(),
+        }
+        .map_err(Error::qcow2(top.path())),
         None => {
             let shadow: Box<dyn Shadow> = Box::new(RawShadow::new(top.file().clone(), log_dir)?);
             Ok(match top.as_luks() {

@@ -209,7 +209,7 @@ fn checks_are_those_of_qemu_img() {
                         normal(&said),
                         normal(&theirs_said),
                         "{name} with {what}, {args:?}: {:?}",
-                        ours.findings
+                        ours
                     );
                 }
                 assert_eq!(

@@ -4,7 +4,7 @@ use crate::judge::{assert_clean, assert_same, directory, have, qemu_img, qemu_io
 use disksmith_image::{
     DiskSpec, Error, Format, Image, OpenOptions, Output, Recovered, Transaction, TransactionOptions, recover,
 };
-use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
+use disksmith_storage::{Diagnose, ErrorKind, Existing, LockMode, StorageRef};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -512,4 +512,75 @@ fn a_killed_edit_of_several_images_changes_all_or_none() {
         assert_clean(&b);
         assert_clean(&c);
     }
+}
+
+/// An image whose data is in `NAME.data`, raw or not. QEMU looks for relative names in the working directory.
+fn with_data_file(dir: &Path, name: &str, data_file_raw: bool) -> PathBuf {
+    let path = dir.join(name);
+    let mut options = disksmith_image::CreateOptions::default();
+    let data = dir.join(format!("{name}.data"));
+    options.qcow2.data_file = Some(data.to_str().unwrap().as_bytes().to_vec());
+    options.qcow2.data_file_raw = data_file_raw;
+    disksmith_image::create(&path, Format::Qcow2, SIZE, &options, Existing::Refuse).unwrap();
+    path
+}
+
+#[test]
+fn an_edit_of_a_data_file_is_seen_after_the_commit_only() {
+    if !have("qemu-img") {
+        return;
+    }
+    for data_file_raw in [false, true] {
+        let dir = directory();
+        let path = with_data_file(dir.path(), "a.qcow2", data_file_raw);
+        let before = std::fs::read(dir.path().join("a.qcow2.data")).unwrap();
+        for commit in [false, true] {
+            let transaction = edit(&path);
+            let disk = transaction.storage(0).unwrap();
+            mark(&disk, 9);
+            disk.write_zeroes(3 << 20, 2048, disksmith_storage::ZeroMode::Unmap)
+                .unwrap();
+            disk.write_at(3 << 20, &[9; 2048]).unwrap();
+            disk.discard(6 << 20, 65536).unwrap();
+            if commit {
+                transaction.commit().unwrap();
+                assert_eq!(generation(&path, Format::Qcow2), 9);
+            } else {
+                transaction.abandon();
+                assert!(std::fs::read(dir.path().join("a.qcow2.data")).unwrap() == before);
+                assert_eq!(generation(&path, Format::Qcow2), 0);
+            }
+            assert_clean(&path);
+            assert_eq!(names(dir.path()), ["a.qcow2", "a.qcow2.data"]);
+        }
+        let raw = dir.path().join("raw");
+        qemu_img(dir.path(), "convert -O raw a.qcow2 raw");
+        assert_eq!(generation(&raw, Format::Raw), 9);
+        if data_file_raw {
+            assert_same(&raw, &dir.path().join("a.qcow2.data"));
+        }
+    }
+}
+
+#[test]
+fn a_killed_edit_of_a_data_file_leaves_old_or_new() {
+    if !have("qemu-img") {
+        return;
+    }
+    let dir = directory();
+    let path = with_data_file(dir.path(), "a.qcow2", false);
+    let transaction = edit(&path);
+    mark(&transaction.storage(0).unwrap(), 0);
+    transaction.commit().unwrap();
+    for after in moments().take(kills() as usize) {
+        kill_an_edit(&[&path], after);
+        // Opening for a change completes or discards.
+        edit(&path).abandon();
+        assert_clean(&path);
+        generation(&path, Format::Qcow2);
+    }
+    let transaction = edit(&path);
+    mark(&transaction.storage(0).unwrap(), 1);
+    transaction.commit().unwrap();
+    assert_eq!(names(dir.path()), ["a.qcow2", "a.qcow2.data"]);
 }
