@@ -65,7 +65,9 @@ impl Chain {
     pub(crate) fn find_as_recorded(&self, name: &[u8]) -> Option<usize> {
         let pairs = self.links.iter().zip(self.links.iter().skip(1));
         let place = pairs.into_iter().position(|(overlay, below)| {
-            let Some(recorded) = &overlay.recorded else { return false };
+            let Some(recorded) = &overlay.recorded else {
+                return false;
+            };
             if protocol_of(name).is_some() || protocol_of(recorded).is_some() {
                 return name == recorded || name == resolve_beside(&overlay.path, recorded);
             }

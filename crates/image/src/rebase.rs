@@ -114,6 +114,7 @@ pub fn rebase(path: &Path, options: &RebaseOptions, progress: &dyn Progress) -> 
     };
     let work = TakeUp {
         view: image.storage().clone(),
+        granule: granule_of(&image)?,
         old_size: over.old_size,
         new: new.as_ref().map(Below::storage),
         // What a common image below holds is the same for both.
@@ -171,6 +172,7 @@ pub fn pull(path: &Path, options: &PullOptions, progress: &dyn Progress) -> Resu
     }
     let work = TakeUp {
         view: image.storage().clone(),
+        granule: granule_of(&image)?,
         old_size: over.old_size,
         new: below.map(|layer| layer.storage()),
         same_from: base.map(|index| index as u32),
@@ -284,6 +286,10 @@ fn rename(path: &Path, name: Option<Vec<u8>>, options: &RebaseOptions) -> Result
         backing_format: format,
         data: 0,
     })
+}
+
+fn granule_of(image: &Image) -> Result<u64> {
+    Ok(qcow2_of(image)?.geometry().subcluster_size())
 }
 
 fn qcow2_of(image: &Image) -> Result<&Arc<Qcow2>> {

@@ -14,6 +14,8 @@ const PIECE: u64 = 256 << 10;
 pub(crate) struct TakeUp {
     /// The image as the guest reads it now.
     pub(crate) view: StorageRef,
+    /// The unit in which it holds things: a cluster, or a subcluster.
+    pub(crate) granule: u64,
     /// How long its backing file is; zeroes follow.
     pub(crate) old_size: u64,
     /// What will lie below.
@@ -59,11 +61,15 @@ pub(crate) fn take_up(
 ) -> Result<u64> {
     let size = work.view.size();
     let written = AtomicU64::new(0);
-    let cluster = target.storage.alignment().allocation;
+    // What is compressed is so in whole clusters.
+    let granule = match target.compressed {
+        Some(_) => target.storage.alignment().allocation,
+        None => work.granule,
+    };
     let mut planner = Planner {
         work,
-        granule: cluster,
-        piece: PIECE.max(cluster),
+        granule,
+        piece: PIECE.max(granule),
         at: 0,
         size,
         new: None,
@@ -76,7 +82,7 @@ pub(crate) fn take_up(
             planner.next()
         },
         |piece, buffers: &mut Buffers| {
-            let n = work.carry(&piece, target, cluster, path, buffers)?;
+            let n = work.carry(&piece, target, granule, path, buffers)?;
             progress.moved(n);
             written.fetch_add(n, Ordering::Relaxed);
             Ok(())
@@ -258,9 +264,10 @@ impl TakeUp {
         if self.compare && new == Some(old) {
             return Kind::Same;
         }
-        let zero = piece.old_zero || (!self.write_out_zeroes && is_zero(old));
+        let beyond = offset >= self.old_size;
+        let zero = piece.old_zero || ((beyond || !self.write_out_zeroes) && is_zero(old));
         match zero {
-            true if self.write_out_zeroes && offset < self.old_size => Kind::Data,
+            true if self.write_out_zeroes && !beyond => Kind::Data,
             true if !self.compare && (self.new.is_none() || piece.new_zero) => Kind::Same,
             true => Kind::Zero,
             false => Kind::Data,

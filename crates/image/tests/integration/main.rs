@@ -8,6 +8,7 @@
 )]
 
 mod chain;
+mod chain_edit;
 mod clone;
 mod convert;
 mod hostile;

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod amend;
 mod bitmaps;
 mod check;
 mod crash;
 mod create;
+mod emptying;
 mod header_change;
 mod interop;
 mod judge;

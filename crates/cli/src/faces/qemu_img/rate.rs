@@ -20,11 +20,7 @@ pub(super) fn rate(arguments: &Arguments) -> Result<Option<u64>, Stop> {
     let Some(text) = arguments.text("rate") else {
         return Ok(None);
     };
-    let wrong = || Stop::new(format!("Invalid rate limit specified: '{text}'."));
-    let rate = super::size::parse(&text).map_err(|_| wrong())?;
-    if rate > i64::MAX as u64 {
-        return Err(wrong());
-    }
+    let rate = super::size::disk("rate limit", &text)?;
     Ok(Some(rate).filter(|rate| *rate > 0))
 }
 
