@@ -1,9 +1,11 @@
 //! The faces: the old tools whose scripts call this program, each under its own name (`ln -s disksmith NAME`) or as
 //! `disksmith NAME …`, with that tool's arguments, output and exit status.
 
+mod cloud_localds;
 mod dos_time;
 mod getopt;
 mod mkfs_vfat;
+pub(crate) mod mkisofs;
 pub(crate) mod qemu_img;
 
 use std::ffi::{OsStr, OsString};
@@ -27,6 +29,14 @@ const FACES: &[Face] = &[
     Face {
         names: &["mkfs.vfat", "mkfs.fat", "mkdosfs", "mkfs.msdos"],
         run: mkfs_vfat::run,
+    },
+    Face {
+        names: &["cloud-localds"],
+        run: cloud_localds::run,
+    },
+    Face {
+        names: &["genisoimage", "mkisofs", "xorrisofs"],
+        run: mkisofs::run,
     },
 ];
 

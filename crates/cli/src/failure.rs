@@ -101,6 +101,11 @@ impl Failure {
         self.exact_status.unwrap_or(status.max(self.least_status))
     }
 
+    /// What failed and why.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints the failure on standard error and gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         eprintln!("disksmith: {}", self.message);

@@ -40,7 +40,7 @@ mod sysprep;
 mod template;
 
 pub use context::{Context, CopyOwner, RandomSource, SeededRandom, SystemRandom};
-pub use crypt::{Scheme, hash_password};
+pub use crypt::{Scheme, hash_password, random_password};
 pub use customize::customize;
 pub use error::{Error, Result};
 pub use files::{FstabEntry, Group, User, parse_fstab, parse_group, parse_os_release, parse_passwd};

@@ -4,6 +4,7 @@
 //! main configuration takes from user-data besides.
 
 use crate::diagnostic::Findings;
+use crate::schema::{self, Schema};
 use crate::yaml::{self, Type, Yaml};
 
 /// What the value of a key may be.
@@ -227,6 +228,7 @@ pub(crate) fn check(text: &str, findings: &mut Findings) {
             "put it in the file network-config".to_string(),
         );
     }
+    schema::check(Schema::CloudConfig, &root, &[], findings);
 }
 
 /// Warns of a key that is not in a list.

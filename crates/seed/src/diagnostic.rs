@@ -84,6 +84,8 @@ pub(crate) struct Findings {
     file: String,
     dropped: Vec<Dropped>,
     suggestions: usize,
+    /// How bad it is when a document does not fit cloud-init's own schema; `None` does not compare them.
+    pub(crate) schema: Option<Severity>,
     /// How many documents stand around the part that is looked at.
     pub(crate) depth: usize,
     /// Lines before the part that is looked at (a part of a MIME archive).
@@ -97,9 +99,37 @@ impl Findings {
             file: file.into(),
             dropped: Vec::new(),
             suggestions: 0,
+            schema: None,
             depth: 0,
             line_offset: 0,
             list: Vec::new(),
+        }
+    }
+
+    /// Findings for a thorough check: what cloud-init's own schema does not allow is an error.
+    pub(crate) fn strict(file: &str) -> Self {
+        Self {
+            schema: Some(Severity::Error),
+            ..Self::new(file)
+        }
+    }
+
+    /// Adds a finding, unless something is said of that place already; then only its severity may rise.
+    pub(crate) fn unless_told(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        (line, column): (usize, usize),
+        message: impl Into<String>,
+    ) {
+        let place = (line.saturating_add(self.line_offset), column);
+        let told = self
+            .list
+            .iter_mut()
+            .find(|d| (d.line, d.column) == place && d.severity > Severity::Note && d.code != "schema");
+        match told {
+            Some(told) => told.severity = told.severity.max(severity),
+            None => self.add(severity, code, (line, column), message, None),
         }
     }
 
@@ -112,6 +142,12 @@ impl Findings {
         fix: Option<String>,
     ) {
         let line = line.saturating_add(self.line_offset);
+        let message = message.into();
+        let told =
+            |d: &Diagnostic| (d.line, d.column, d.code) == (line, column, code) && d.message == message;
+        if self.list.iter().any(told) {
+            return; // a value with an anchor, seen from several places
+        }
         if self.list.iter().filter(|d| d.severity == severity).count() >= MAX_OF_EACH {
             match self.dropped.iter_mut().find(|d| d.severity == severity) {
                 Some(dropped) => dropped.count = dropped.count.saturating_add(1),
@@ -129,7 +165,7 @@ impl Findings {
             column,
             severity,
             code,
-            message: shortened(message.into()),
+            message: shortened(message),
             fix: fix.map(shortened),
         });
     }

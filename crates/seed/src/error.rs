@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Severity};
 use disksmith_storage::{Diagnose, ErrorKind};
+use std::path::PathBuf;
 
 /// The result of making a seed.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -46,9 +47,55 @@ pub enum Error {
         /// What was given.
         label: String,
     },
-    /// The volume cannot be made or written.
+    /// A network configuration that ConfigDrive's `network_data.json` has no words for.
+    #[error("{name}:{line}:{column}: {reason}")]
+    Network {
+        /// The document, as the user named it.
+        name: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What cannot be said.
+        reason: String,
+    },
+    /// A row of a fleet that makes no seed.
+    #[error("row {row}: {reason}")]
+    Row {
+        /// Which row, from 1.
+        row: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What should be a seed, or a table of a fleet, is none.
+    #[error("{name} {reason}")]
+    NoSeed {
+        /// The file or folder.
+        name: String,
+        /// Why it is none.
+        reason: String,
+    },
+    /// The output exists, and may not be replaced.
+    #[error("{} exists", .path.display())]
+    OutputExists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// Writing the volume failed.
+    #[error("cannot write the seed: {source}")]
+    Write {
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The ISO image cannot be made or written, or read.
     #[error(transparent)]
     Volume(#[from] disksmith_iso9660::Error),
+    /// The FAT filesystem cannot be made or read.
+    #[error(transparent)]
+    Files(#[from] disksmith_vfs::Error),
+    /// The volume's file cannot be written.
+    #[error(transparent)]
+    Storage(#[from] disksmith_storage::Error),
 }
 
 fn summary(diagnostics: &[Diagnostic]) -> String {
@@ -67,8 +114,16 @@ impl Diagnose for Error {
             | Self::MetaData { .. }
             | Self::PartType { .. }
             | Self::Setting { .. }
+            | Self::Network { .. }
+            | Self::Row { .. }
+            | Self::NoSeed { .. }
             | Self::LabelNotSearched { .. } => ErrorKind::Usage,
+            Self::OutputExists { .. } => ErrorKind::Refused,
+            Self::Write { source } if source.kind() == std::io::ErrorKind::StorageFull => ErrorKind::NoSpace,
+            Self::Write { .. } => ErrorKind::Failed,
             Self::Volume(inner) => inner.kind(),
+            Self::Files(inner) => inner.kind(),
+            Self::Storage(inner) => inner.kind(),
         }
     }
 
@@ -91,7 +146,14 @@ impl Diagnose for Error {
                  --no-validate takes it"
                     .into(),
             ),
+            Self::Network { .. } => Some(
+                "write network_data.json yourself and give that as the network configuration, or use a NoCloud seed".into(),
+            ),
+            Self::OutputExists { .. } => Some("name another file, or say `--force` to replace it".into()),
+            Self::Row { .. } | Self::NoSeed { .. } | Self::Write { .. } => None,
             Self::Volume(inner) => inner.hint(),
+            Self::Files(inner) => inner.hint(),
+            Self::Storage(inner) => inner.hint(),
         }
     }
 }

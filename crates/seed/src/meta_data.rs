@@ -106,6 +106,22 @@ pub(crate) fn check(text: &str, findings: &mut Findings) {
     }
 }
 
+/// Warns where a document that nothing is added to any more has no identity.
+pub(crate) fn check_complete(text: &str, findings: &mut Findings) {
+    let Ok(root) = yaml::parse(text, &mut Findings::new("")) else {
+        return;
+    };
+    if root.is_none_or(|root| root.value_type() == Type::Mapping && root.get("instance-id").is_none()) {
+        let message = "there is no instance-id: the instance is \"nocloud\" to cloud-init, and a changed seed no new one";
+        findings.warning(
+            "instance-id-missing",
+            (1, 1),
+            message,
+            "add instance-id: NAME".to_string(),
+        );
+    }
+}
+
 /// The text of a key, if the document is a mapping and has it.
 pub(crate) fn value(text: &str, key: &str) -> Option<String> {
     let root = yaml::parse(text, &mut Findings::new("")).ok()??;

@@ -2,6 +2,8 @@
 
 use crate::cloud_config;
 use crate::diagnostic::Findings;
+use crate::error::{Error, Result};
+use crate::transfer_encoding::{base64_lines, decode};
 use crate::user_data::{self, UserDataKind};
 
 /// The types of parts that cloud-init handles.
@@ -23,7 +25,7 @@ const TYPES: [&str; 14] = [
 ];
 
 /// The fields of a head that matter here.
-const FIELDS: [&str; 2] = ["content-type", "content-transfer-encoding"];
+const FIELDS: [&str; 3] = ["content-type", "content-transfer-encoding", "content-disposition"];
 
 /// The head of a message or part: those of [`FIELDS`] that it has, the first of each, names in lower case, values unfolded.
 struct Head {
@@ -164,9 +166,18 @@ fn check_part(head: &Head, part: &str, line_offset: usize, findings: &mut Findin
         .get("content-transfer-encoding")
         .unwrap_or("7bit")
         .to_ascii_lowercase();
-    if matches!(encoding.as_str(), "7bit" | "8bit" | "binary") {
-        let body = user_data::behind_lines(part, head.lines);
-        findings.line_offset = findings.line_offset.saturating_add(head.lines);
+    let body = user_data::behind_lines(part, head.lines);
+    findings.line_offset = findings.line_offset.saturating_add(head.lines);
+    let decoded = decode(encoding.trim(), body);
+    if decoded.is_none() {
+        let message = format!("a part whose encoding {encoding:?} is unknown, or cannot be decoded");
+        findings.error("mime-encoding", (1, 1), message, None);
+    }
+    // What is encoded has lines of its own: they are counted from where the part begins.
+    if let Some(body) = decoded
+        .as_deref()
+        .and_then(|bytes| std::str::from_utf8(bytes).ok())
+    {
         match content_type.as_str() {
             "text/cloud-config" => cloud_config::check(body, findings),
             "text/plain"
@@ -180,6 +191,71 @@ fn check_part(head: &Head, part: &str, line_offset: usize, findings: &mut Findin
         }
     }
     findings.line_offset = saved;
+}
+
+/// A part of an archive that was taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Its type, in lower case.
+    pub(crate) content_type: String,
+    /// The file name that it has.
+    pub(crate) name: Option<String>,
+    /// How it was encoded.
+    pub(crate) encoding: String,
+    /// Its contents, decoded where that is possible.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// So many parts of an archive are taken.
+const MAX_PARTS: usize = 1000;
+
+/// The parts of an archive; a message that is no archive is one part.
+pub(crate) fn parts(text: &str) -> Vec<Found> {
+    let head = Head::parse(text.split('\n'));
+    let multipart = head.content_type().is_some_and(|t| t.starts_with("multipart/"));
+    let Some(boundary) = head.boundary().filter(|_| multipart) else {
+        return vec![found(&head, text)];
+    };
+    let (open, close) = (format!("--{boundary}"), format!("--{boundary}--"));
+    let mut out = Vec::new();
+    let (mut start, mut at) = (None, 0usize);
+    for line in text.split_inclusive('\n') {
+        let word = line.trim_end();
+        if word == open || word == close {
+            if let Some(part) = start.take().and_then(|s| text.get(s..at)) {
+                // the line end before a boundary belongs to the boundary
+                let part = part.strip_suffix('\n').unwrap_or(part);
+                out.push(found(&Head::parse(part.split('\n')), part));
+            }
+            if word == close || out.len() >= MAX_PARTS {
+                return out;
+            }
+            start = Some(at + line.len());
+        }
+        at += line.len();
+    }
+    if let Some(part) = start.and_then(|s| text.get(s..)) {
+        out.push(found(&Head::parse(part.split('\n')), part));
+    }
+    out
+}
+
+fn found(head: &Head, part: &str) -> Found {
+    let encoding = head.get("content-transfer-encoding").unwrap_or("7bit").trim();
+    let encoding = encoding.to_ascii_lowercase();
+    let body = user_data::behind_lines(part, head.lines);
+    let name = head.get("content-disposition").and_then(|value| {
+        let parameter = value.split(';').skip(1).find_map(|p| p.split_once('='));
+        parameter
+            .filter(|(key, _)| key.trim().eq_ignore_ascii_case("filename"))
+            .map(|(_, name)| name.trim().trim_matches('"').to_string())
+    });
+    Found {
+        content_type: head.content_type().unwrap_or_else(|| "text/plain".into()),
+        name,
+        bytes: decode(&encoding, body).unwrap_or_else(|| body.as_bytes().to_vec()),
+        encoding,
+    }
 }
 
 /// One document of a MIME archive that is made.
@@ -197,8 +273,8 @@ pub struct Part {
 /// Text goes in as it is, anything else in base64.
 ///
 /// # Errors
-/// The name of a part that has no type and no header which cloud-init knows.
-pub fn archive(parts: &[Part]) -> Result<Vec<u8>, String> {
+/// [`Error::PartType`] for a part that has no type and no header which cloud-init knows.
+pub fn archive(parts: &[Part]) -> Result<Vec<u8>> {
     let boundary = boundary(parts);
     let mut out =
         format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n").into_bytes();
@@ -208,7 +284,9 @@ pub fn archive(parts: &[Part]) -> Result<Vec<u8>, String> {
             Some(given) => format!("text/{given}"),
             None => UserDataKind::of(&part.bytes)
                 .and_then(UserDataKind::mime_type)
-                .ok_or_else(|| part.name.clone())?
+                .ok_or_else(|| Error::PartType {
+                    name: part.name.clone(),
+                })?
                 .to_string(),
         };
         let name: String = part
@@ -277,22 +355,13 @@ fn boundary(parts: &[Part]) -> String {
     }
 }
 
-/// Base64 (RFC 4648) in lines of 76 characters.
-fn base64_lines(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for line in bytes.chunks(57) {
-        for group in line.chunks(3) {
-            let word = group.iter().fold(0u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - group.len()));
-            for i in 0..4usize {
-                let digit = ALPHABET
-                    .get((word >> (18 - 6 * i) & 63) as usize)
-                    .copied()
-                    .unwrap_or(b'=');
-                out.push(char::from(if i <= group.len() { digit } else { b'=' }));
-            }
-        }
-        out.push('\n');
-    }
-    out
+/// Compresses a document, without name and time, so that the same document gives the same bytes.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::GzBuilder::new()
+        .mtime(0)
+        .write(Vec::new(), flate2::Compression::best());
+    // writing to memory does not fail
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
 }

@@ -5,6 +5,7 @@
 
 use crate::cloud_config::unknown_key;
 use crate::diagnostic::Findings;
+use crate::schema::{self, Schema};
 use crate::yaml::{self, Type, Yaml};
 
 /// Kinds of devices that version 2 has.
@@ -112,6 +113,9 @@ const V1_SUBNETS: &[&str] = &[
     "static6",
 ];
 
+/// What cloud-init takes in version 1 although its schema does not.
+const V1_BEYOND_SCHEMA: &[&str] = &["metric", "accept-ra", "params"];
+
 /// Checks a network-config document.
 pub(crate) fn check(text: &str, findings: &mut Findings) {
     let Ok(root) = yaml::parse(text, findings) else {
@@ -193,8 +197,14 @@ fn check_config(config: &Yaml, root: &Yaml, findings: &mut Findings) {
         return;
     };
     match (version.value_type(), version.text()) {
-        (Type::Integer, Some("1")) => check_v1(config, findings),
-        (Type::Integer, Some("2")) => check_v2(config, findings),
+        (Type::Integer, Some("1")) => {
+            check_v1(config, findings);
+            schema::check(Schema::NetworkV1, root, V1_BEYOND_SCHEMA, findings);
+        }
+        (Type::Integer, Some("2")) => {
+            check_v2(config, findings);
+            schema::check(Schema::NetworkV2, root, &[V2_DEVICE, V2_KINDS].concat(), findings);
+        }
         (Type::Text, Some("1" | "2")) => {
             let message = "the version is a text; cloud-init would ignore the document";
             findings.error(

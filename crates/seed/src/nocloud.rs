@@ -1,37 +1,17 @@
 //! NoCloud seeds: a volume labelled `cidata` with `user-data`, `meta-data`, and at will `network-config` and `vendor-data`.
 
 use crate::diagnostic::{Diagnostic, Findings, Severity};
+use crate::document::{Document, text_of};
 use crate::error::{Error, Result};
+use crate::media::Media;
+use crate::seed::{BuildOptions, InstanceId, Seed};
 use crate::{meta_data, network_config, settings, user_data};
-use disksmith_iso9660::{Attributes, ImageTree, IsoImage, Options, Source};
-use disksmith_storage::{Durability, Existing};
-use disksmith_vfs::Timestamp;
 use sha2::{Digest, Sha256};
-use std::path::Path;
 
 /// The label that cloud-init looks for.
 pub const LABEL: &str = "cidata";
 /// Hexadecimal digits of an instance id that is made.
 const ID_DIGITS: usize = 16;
-
-/// A document that goes into a seed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// How findings name it: the path that the user gave.
-    pub name: String,
-    /// Its contents.
-    pub bytes: Vec<u8>,
-}
-
-impl Document {
-    /// A document and the name that findings give it.
-    pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self {
-            name: name.into(),
-            bytes: bytes.into(),
-        }
-    }
-}
 
 /// What a NoCloud seed is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,72 +31,6 @@ pub struct NoCloud {
     /// A name that goes into an instance id that is made, so that machines with the same documents differ: the seed's
     /// file name, say.
     pub name: Option<String>,
-}
-
-/// How a seed is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuildOptions {
-    /// Label of the volume; cloud-init finds only `cidata` and `CIDATA` unless its `fs_label` says otherwise.
-    pub label: String,
-    /// The time that everything in the seed gets.
-    pub time: Timestamp,
-    /// Whether errors in the documents refuse the seed.
-    pub validate: bool,
-}
-
-impl BuildOptions {
-    /// Labelled `cidata`, with validation.
-    pub fn new(time: Timestamp) -> Self {
-        Self {
-            label: LABEL.into(),
-            time,
-            validate: true,
-        }
-    }
-}
-
-/// Where the instance id of a seed comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InstanceId {
-    /// It stood in meta-data.
-    Given(String),
-    /// It was made from the documents and added.
-    Made(String),
-    /// meta-data cannot be read, and validation was off.
-    Unknown,
-}
-
-impl InstanceId {
-    /// The id itself, where it is known.
-    pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Self::Given(id) | Self::Made(id) => Some(id),
-            Self::Unknown => None,
-        }
-    }
-}
-
-/// A seed that is ready to be written.
-#[derive(Debug)]
-pub struct Seed {
-    /// The volume.
-    pub image: IsoImage,
-    /// The files in it, by name.
-    pub files: Vec<(&'static str, Vec<u8>)>,
-    /// Its instance id.
-    pub instance_id: InstanceId,
-    /// What was found in the documents; no errors unless validation was off.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-impl Seed {
-    /// Writes the seed to a file that appears whole or not at all.
-    ///
-    /// # Errors
-    /// The file exists and may not be replaced; it cannot be written.
-    pub fn write_file(&self, path: &Path, existing: Existing, durability: Durability) -> Result<()> {
-        Ok(self.image.write_file(path, existing, durability)?)
-    }
 }
 
 impl NoCloud {
@@ -147,7 +61,7 @@ impl NoCloud {
     /// # Errors
     /// [`Error::Setting`]; [`Error::LabelNotSearched`] where `options.validate` is set.
     pub fn check_settings(&self, options: &BuildOptions) -> Result<()> {
-        settings::check_label(&options.label, options.validate)?;
+        settings::check_label(&options.label, options.format, options.validate)?;
         if let Some(name) = &self.local_hostname {
             settings::check_hostname(name)?;
         }
@@ -179,18 +93,22 @@ impl NoCloud {
             .user_data
             .as_ref()
             .map_or_else(|| b"#cloud-config\n{}\n".to_vec(), |d| d.bytes.clone());
-        let mut files = vec![("user-data", user_data), ("meta-data", meta_data)];
+        let mut files = vec![
+            ("user-data".to_string(), user_data),
+            ("meta-data".to_string(), meta_data),
+        ];
         for (name, document) in [
             ("network-config", &self.network_config),
             ("vendor-data", &self.vendor_data),
         ] {
             if let Some(document) = document {
-                files.push((name, document.bytes.clone()));
+                files.push((name.to_string(), document.bytes.clone()));
             }
         }
-        let image = volume(&options.label, options.time, &files)?;
+        let image = Media::new(options.format, &options.label, options.time, &files)?;
         Ok(Seed {
             image,
+            label: options.label.clone(),
             files,
             instance_id,
             diagnostics,
@@ -263,58 +181,4 @@ impl NoCloud {
         let hex: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
         format!("iid-{}", hex.chars().take(ID_DIGITS).collect::<String>())
     }
-}
-
-/// The text of a document that is YAML; findings where it is none.
-fn text_of<'a>(bytes: &'a [u8], findings: &mut Findings) -> Option<&'a str> {
-    let bytes = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
-        Some(rest) => {
-            findings.warning(
-                "byte-order-mark",
-                (1, 1),
-                "starts with a byte order mark",
-                "save it as UTF-8 without BOM".to_string(),
-            );
-            rest
-        }
-        None => bytes,
-    };
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Some(text),
-        Err(_) => {
-            findings.error(
-                "encoding",
-                (1, 1),
-                "not UTF-8 text",
-                "save it as UTF-8".to_string(),
-            );
-            None
-        }
-    }
-}
-
-/// An ISO 9660 volume with Joliet and Rock Ridge, so that every guest reads the exact names.
-pub(crate) fn volume(label: &str, time: Timestamp, files: &[(&'static str, Vec<u8>)]) -> Result<IsoImage> {
-    let mut tree = ImageTree::new(Attributes::new(0o755, time));
-    for (path, bytes) in files {
-        let mut dir = tree.root();
-        let mut parts = path.split('/').peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                let attributes = Attributes::new(0o644, time);
-                tree.add_file(dir, part.as_bytes(), attributes, Source::bytes(bytes.as_slice()))?;
-            } else {
-                dir = match tree.child(dir, part.as_bytes()) {
-                    Some(found) => found,
-                    None => tree.add_directory(dir, part.as_bytes(), Attributes::new(0o755, time))?,
-                };
-            }
-        }
-    }
-    let options = Options {
-        joliet: true,
-        rock_ridge: true,
-        ..Options::new(label, time)
-    };
-    Ok(IsoImage::plan(tree, options)?)
 }

@@ -1,7 +1,8 @@
 //! Documents for the common case, from a handful of settings.
 
+use crate::document::Document;
 use crate::meta_data::quoted;
-use crate::nocloud::Document;
+use crate::transfer_encoding::base64;
 use std::net::IpAddr;
 
 /// A user to create.
@@ -19,6 +20,19 @@ pub struct QuickUser {
     pub groups: Vec<String>,
     /// Login shell; `None` is the image's default.
     pub shell: Option<String>,
+}
+
+/// A file to write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuickFile {
+    /// Where; an absolute path.
+    pub path: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// Its mode: `0644`.
+    pub permissions: Option<String>,
+    /// Its owner: `root:root`.
+    pub owner: Option<String>,
 }
 
 /// A fixed address for one network device.
@@ -66,6 +80,17 @@ pub struct Quick {
     pub password_hash: Option<String>,
     /// Password hash of root; for keys of root's too put a user `root` in `users` instead.
     pub root_password_hash: Option<String>,
+    /// Whether root must give itself a new password at its first login. Then its hash must be of a scheme that cloud-init knows
+    /// at this place: `$5$` or `$6$`.
+    pub root_password_expires: bool,
+    /// Whether root cannot log in by password.
+    pub lock_root_password: bool,
+    /// Public keys of root's.
+    pub root_ssh_keys: Vec<String>,
+    /// Files to write.
+    pub files: Vec<QuickFile>,
+    /// Whether cloud-init shall do nothing from the second start on.
+    pub disable_cloud_init: bool,
     /// Packages to install; the lists of packages are updated before.
     pub packages: Vec<String>,
     /// Whether all packages are upgraded.
@@ -95,7 +120,14 @@ impl Quick {
         if let Some(hash) = &self.password_hash {
             line(&mut out, 0, "password", hash);
         }
-        if self.password_hash.is_some() {
+        let expiring = self
+            .root_password_hash
+            .as_ref()
+            .filter(|_| self.root_password_expires);
+        if let Some(hash) = expiring {
+            out.push_str("chpasswd:\n  expire: true\n");
+            list(&mut out, 2, "list", &[format!("root:{hash}")]);
+        } else if self.password_hash.is_some() {
             out.push_str("chpasswd:\n  expire: false\n");
         }
         let by_password = self.password_hash.is_some()
@@ -104,7 +136,10 @@ impl Quick {
         if by_password {
             out.push_str("ssh_pwauth: true\n");
         }
-        if self.root_password_hash.is_some() || self.users.iter().any(|u| u.name == "root") {
+        let root_logs_in = self.root_password_hash.is_some()
+            || !self.root_ssh_keys.is_empty()
+            || self.users.iter().any(|u| u.name == "root");
+        if root_logs_in {
             out.push_str("disable_root: false\n");
         }
         if self.package_upgrade {
@@ -114,7 +149,12 @@ impl Quick {
             out.push_str("package_update: true\n");
             list(&mut out, 0, "packages", &self.packages);
         }
-        list(&mut out, 0, "runcmd", &self.run);
+        self.files(&mut out);
+        let mut run = self.run.clone();
+        if self.disable_cloud_init {
+            run.push("touch /etc/cloud/cloud-init.disabled".into());
+        }
+        list(&mut out, 0, "runcmd", &run);
         if out == "#cloud-config\n" {
             out.push_str("{}\n");
         }
@@ -122,9 +162,16 @@ impl Quick {
     }
 
     fn users(&self, out: &mut String) {
-        let root = self.root_password_hash.as_ref().map(|hash| QuickUser {
+        let hash = self
+            .root_password_hash
+            .clone()
+            .filter(|_| !self.root_password_expires);
+        let locked = self.lock_root_password && hash.is_none();
+        let named = hash.is_some() || locked || !self.root_ssh_keys.is_empty();
+        let root = named.then(|| QuickUser {
             name: "root".into(),
-            password_hash: Some(hash.clone()),
+            password_hash: hash,
+            ssh_keys: self.root_ssh_keys.clone(),
             ..QuickUser::default()
         });
         let users: Vec<&QuickUser> = self.users.iter().chain(root.as_ref()).collect();
@@ -153,8 +200,36 @@ impl Quick {
                 out.push_str("    lock_passwd: false\n");
                 // hashed_passwd also changes a user that exists, passwd only a new one.
                 line(out, 4, "hashed_passwd", hash);
+            } else if user.name == "root" && !locked {
+                // cloud-init would lock a password that the image may have
+                out.push_str("    lock_passwd: false\n");
+            } else if user.name == "root" {
+                out.push_str("    lock_passwd: true\n");
             }
             list(out, 4, "ssh_authorized_keys", &user.ssh_keys);
+        }
+    }
+
+    fn files(&self, out: &mut String) {
+        if self.files.is_empty() {
+            return;
+        }
+        out.push_str("write_files:\n");
+        for file in &self.files {
+            line(out, 2, "- path", &file.path);
+            match std::str::from_utf8(&file.bytes) {
+                Ok(text) => line(out, 4, "content", text),
+                Err(_) => {
+                    line(out, 4, "encoding", "b64");
+                    line(out, 4, "content", &base64(&file.bytes));
+                }
+            }
+            if let Some(mode) = &file.permissions {
+                line(out, 4, "permissions", mode);
+            }
+            if let Some(owner) = &file.owner {
+                line(out, 4, "owner", owner);
+            }
         }
     }
 

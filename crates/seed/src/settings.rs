@@ -1,22 +1,27 @@
 //! The settings of a seed that are no documents: label, host name, instance id.
 
 use crate::error::{Error, Result};
+use crate::media::MediaFormat;
 
 /// Bytes of an ISO 9660 volume label (ECMA-119, 8.4.7).
 const MAX_LABEL: usize = 32;
+/// Bytes of a FAT label.
+const MAX_FAT_LABEL: usize = 11;
 /// Bytes of a host name, Linux's limit.
 const MAX_HOSTNAME: usize = 64;
 /// Characters of a part of a host name (RFC 1035, 2.3.4).
 const MAX_HOSTNAME_PART: usize = 63;
 
 /// Checks a label: that it can be written and, where `searched`, that NoCloud looks for it.
-pub(crate) fn check_label(label: &str, searched: bool) -> Result<()> {
+pub(crate) fn check_label(label: &str, format: MediaFormat, searched: bool) -> Result<()> {
     let reason = if label.trim().is_empty() {
         "is empty"
     } else if !label.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
         "holds characters that are not ASCII, or cannot be printed"
     } else if label.len() > MAX_LABEL {
         "is longer than 32 characters, all that a volume has room for"
+    } else if format != MediaFormat::Iso && label.len() > MAX_FAT_LABEL {
+        "is longer than 11 characters, all that a FAT volume has room for"
     } else if searched && !matches!(label, "cidata" | "CIDATA") {
         return Err(Error::LabelNotSearched { label: label.into() });
     } else {

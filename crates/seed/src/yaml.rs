@@ -6,6 +6,7 @@ mod tag;
 use crate::diagnostic::Findings;
 use position::{Place, tab_before};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use std::collections::HashMap;
 use tag::Tagged;
 
 /// Deeper nesting than this is refused.
@@ -142,11 +143,13 @@ enum Open {
     Sequence {
         at: (usize, usize),
         index: usize,
+        anchor: usize,
         items: Vec<Yaml>,
     },
     Mapping {
         at: (usize, usize),
         index: usize,
+        anchor: usize,
         entries: Vec<(Yaml, Yaml)>,
         key: Option<Yaml>,
     },
@@ -163,6 +166,8 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
     let mut values = 0usize;
     let mut depth = 0usize;
     let mut tab_told = false;
+    // What has an anchor, and how many values it holds.
+    let mut anchored: HashMap<usize, (Yaml, usize)> = HashMap::new();
     while let Some(event) = parser.next_event() {
         let (event, span) = match event {
             Ok(event) => event,
@@ -201,6 +206,10 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
             (stack, root) = (Vec::new(), None);
         }
         let built = values <= MAX_VALUES;
+        let mut anchor = match &event {
+            Event::Scalar(_, _, anchor, _) => *anchor,
+            _ => 0,
+        };
         let done = match event {
             Event::StreamStart | Event::StreamEnd | Event::Nothing | Event::DocumentEnd => None,
             Event::DocumentStart(_) => {
@@ -227,11 +236,16 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
                 return Err(());
             }
             _ if !built => None,
-            Event::Alias(_) => Some(Yaml {
-                value: Value::Opaque,
-                at,
-                index,
-            }),
+            Event::Alias(id) => {
+                let value = match anchored.get(&id) {
+                    Some((node, held)) if values.saturating_add(*held) <= MAX_VALUES => {
+                        values += held;
+                        node.value.clone()
+                    }
+                    _ => Value::Opaque,
+                };
+                Some(Yaml { value, at, index })
+            }
             Event::Scalar(text, style, _, _) => {
                 let value = match tagged {
                     Some(Tagged::Other) => Value::Opaque,
@@ -246,35 +260,50 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
                 };
                 Some(Yaml { value, at, index })
             }
-            Event::SequenceStart(..) => {
+            Event::SequenceStart(anchor, _) => {
                 stack.push(Open::Sequence {
                     at,
                     index,
+                    anchor,
                     items: Vec::new(),
                 });
                 None
             }
-            Event::MappingStart(..) => {
+            Event::MappingStart(anchor, _) => {
                 stack.push(Open::Mapping {
                     at,
                     index,
+                    anchor,
                     entries: Vec::new(),
                     key: None,
                 });
                 None
             }
             Event::SequenceEnd | Event::MappingEnd => match stack.pop() {
-                Some(Open::Sequence { at, index, items }) => Some(Yaml {
-                    value: Value::Sequence(items),
+                Some(Open::Sequence {
                     at,
                     index,
-                }),
+                    anchor: own,
+                    items,
+                }) => {
+                    anchor = own;
+                    Some(Yaml {
+                        value: Value::Sequence(items),
+                        at,
+                        index,
+                    })
+                }
                 Some(Open::Mapping {
-                    at, index, entries, ..
+                    at,
+                    index,
+                    anchor: own,
+                    entries,
+                    ..
                 }) => {
                     duplicate_keys(&entries, findings);
+                    anchor = own;
                     Some(Yaml {
-                        value: Value::Mapping(entries),
+                        value: Value::Mapping(merged(entries)),
                         at,
                         index,
                     })
@@ -283,6 +312,14 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
             },
         };
         let Some(node) = done else { continue };
+        if anchor != 0 {
+            let held = values_in(&node);
+            // Copies of what is anchored count as well, or a small document could become a huge one.
+            if values.saturating_add(held) <= MAX_VALUES {
+                values += held;
+                anchored.insert(anchor, (node.clone(), held));
+            }
+        }
         match stack.last_mut() {
             None => root = Some(node),
             Some(Open::Sequence { items, .. }) => items.push(node),
@@ -296,6 +333,53 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Result<Option<Yaml>,
         return Err(());
     }
     Ok(root.filter(|r: &Yaml| r.value_type() != Type::Null))
+}
+
+/// How many scalars a value holds, itself among them.
+fn values_in(node: &Yaml) -> usize {
+    match &node.value {
+        Value::Sequence(items) => items.iter().map(values_in).sum::<usize>() + 1,
+        Value::Mapping(entries) => {
+            entries
+                .iter()
+                .map(|(k, v)| values_in(k) + values_in(v))
+                .sum::<usize>()
+                + 1
+        }
+        _ => 1,
+    }
+}
+
+/// The entries with those of the mappings that `<<` names, which stand behind the mapping's own.
+fn merged(entries: Vec<(Yaml, Yaml)>) -> Vec<(Yaml, Yaml)> {
+    let is_merge = |key: &Yaml| matches!(&key.value, Value::Scalar { text, plain: true } if text == "<<");
+    if !entries.iter().any(|(key, _)| is_merge(key)) {
+        return entries;
+    }
+    let mut own = Vec::new();
+    let mut more: Vec<(Yaml, Yaml)> = Vec::new();
+    for (key, value) in entries {
+        let sources = match &value.value {
+            Value::Mapping(_) if is_merge(&key) => std::slice::from_ref(&value),
+            Value::Sequence(items)
+                if is_merge(&key) && items.iter().all(|i| matches!(i.value, Value::Mapping(_))) =>
+            {
+                items
+            }
+            _ => {
+                own.push((key, value));
+                continue;
+            }
+        };
+        for (name, inner) in sources.iter().flat_map(Yaml::entries) {
+            if !more.iter().any(|(there, _)| there.text() == name.text()) {
+                more.push((name.clone(), inner.clone()));
+            }
+        }
+    }
+    more.retain(|(name, _)| !own.iter().any(|(there, _)| there.text() == name.text()));
+    more.append(&mut own);
+    more
 }
 
 trait EmptySpan {

@@ -184,7 +184,7 @@ fn md5_crypt(password: &[u8], salt: &[u8]) -> [u8; 16] {
 }
 
 /// A password of 16 characters that cannot be mistaken for each other (no 0 and O, 1 and l and I).
-pub(crate) fn random_password(random: &mut dyn RandomSource) -> Result<String> {
+pub fn random_password(random: &mut dyn RandomSource) -> Result<String> {
     const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
     let mut password = String::new();
     while password.len() < 16 {

@@ -2,7 +2,7 @@
 
 use crate::volume::{options, run};
 use disksmith_seed::{
-    ConfigDrive, DeviceMatch, Document, NoCloud, Quick, QuickUser, Severity, StaticNetwork,
+    ConfigDrive, DeviceMatch, Document, GuestSystem, NoCloud, Quick, QuickUser, Severity, StaticNetwork,
 };
 use disksmith_storage::{Durability, Existing};
 
@@ -105,6 +105,7 @@ fn quick_documents_say_what_was_asked_for() {
 #[test]
 fn config_drives() {
     let drive = ConfigDrive {
+        guest: GuestSystem::CloudbaseInit,
         hostname: Some("win1".into()),
         admin_pass: Some("Pa$$w0rd".into()),
         public_keys: vec![("mykey".into(), "ssh-rsa AAAA x\n".into())],
@@ -113,8 +114,9 @@ fn config_drives() {
         ..ConfigDrive::default()
     };
     let seed = drive.build(&options()).unwrap();
-    assert_eq!(seed.uuid, drive.build(&options()).unwrap().uuid);
-    assert_eq!(seed.uuid.len(), 36);
+    let uuid = seed.instance_id.as_str().unwrap();
+    assert_eq!(seed.instance_id, drive.build(&options()).unwrap().instance_id);
+    assert_eq!(uuid.len(), 36);
     assert_eq!(seed.diagnostics, []);
     let folder = tempfile::tempdir().unwrap();
     let iso = folder.path().join("x.iso");
@@ -129,7 +131,7 @@ fn config_drives() {
         &["-J", "-x", "/openstack/latest/meta_data.json", "-i", iso],
     ) {
         let found: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(found["uuid"], seed.uuid.as_str());
+        assert_eq!(found["uuid"], uuid);
         assert_eq!(found["admin_pass"], "Pa$$w0rd");
         assert_eq!(found["public_keys"]["mykey"], "ssh-rsa AAAA x");
     }
