@@ -1,5 +1,7 @@
 //! The verbs, one file each, and what their arguments share.
 
+mod amend;
+mod bitmap;
 mod cat;
 mod check;
 mod clone;
@@ -94,6 +96,8 @@ enum Verb {
     Commit(commit::CommitArgs),
     Rebase(rebase::RebaseArgs),
     Pull(pull::PullArgs),
+    Amend(amend::AmendArgs),
+    Bitmap(bitmap::BitmapArgs),
     Recover(recover::RecoverArgs),
     Customize(customize::CustomizeArgs),
     Sysprep(sysprep::SysprepArgs),
@@ -126,6 +130,8 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Commit(args) => commit::run(args, globals),
         Verb::Rebase(args) => rebase::run(args, globals),
         Verb::Pull(args) => pull::run(args, globals),
+        Verb::Amend(args) => amend::run(args, globals),
+        Verb::Bitmap(args) => bitmap::run(args, globals),
         Verb::Recover(args) => recover::run(args, globals),
         Verb::Customize(args) => customize::run(args, globals),
         Verb::Sysprep(args) => sysprep::run(args, globals),
@@ -146,6 +152,8 @@ pub(crate) enum ImageFormat {
     Raw,
     /// QEMU's own format
     Qcow2,
+    /// The disk's bytes encrypted, behind a LUKS header
+    Luks,
 }
 
 impl From<ImageFormat> for disksmith_image::Format {
@@ -153,6 +161,7 @@ impl From<ImageFormat> for disksmith_image::Format {
         match format {
             ImageFormat::Raw => Self::Raw,
             ImageFormat::Qcow2 => Self::Qcow2,
+            ImageFormat::Luks => Self::Luks,
         }
     }
 }

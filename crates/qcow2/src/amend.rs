@@ -89,7 +89,13 @@ pub enum AmendRefusal {
 impl AmendOptions {
     /// Checks what can be said against the change before anything is done.
     fn check(&self, image: &Qcow2) -> Result<()> {
-        let state = image.engine.lock();
+        let mut state = image.engine.lock();
+        if let Some(bits) = self
+            .refcount_bits
+            .filter(|bits| bits.is_power_of_two() && *bits <= MAX_REFCOUNT_BITS)
+        {
+            state.check_refcount_bits(bits)?;
+        }
         let header = &state.header;
         let has_data_file = header.incompatible.contains(Incompatible::DATA_FILE);
         let version = self.version.unwrap_or(header.version);

@@ -59,6 +59,7 @@ impl State {
             }
         };
         if wanted {
+            self.begin()?;
             self.dirtied.ranges.insert(pos, pos.saturating_add(len));
         }
         Ok(())

@@ -143,6 +143,13 @@ impl State {
         })
     }
 
+    /// Fails where a refcount is too great for so many bits.
+    pub(crate) fn check_refcount_bits(&mut self, bits: u64) -> Result<()> {
+        let structures = self.refcount_structures();
+        self.lay_out_refcounts(bits.trailing_zeros(), &structures)
+            .map(|_| ())
+    }
+
     fn lay_out_refcounts(&mut self, order: u32, structures: &HashSet<u64>) -> Result<Layout> {
         let old = self.core.geometry;
         let geometry = Geometry {

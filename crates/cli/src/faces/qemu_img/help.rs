@@ -8,8 +8,8 @@ use crate::output::print;
 const COMMANDS: &[(&str, &str, &str)] = &[
     (
         "amend",
-        "change properties of an image (not supported yet)",
-        "-o OPTIONS FILENAME",
+        "change the form of an image",
+        "[-f FMT | --image-opts] [-t CACHE] [--force] [-p] [-q] -o OPTIONS FILENAME",
     ),
     (
         "bench",
@@ -18,8 +18,9 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ),
     (
         "bitmap",
-        "change persistent bitmaps (not supported yet)",
-        "(--add|--remove|…) FILENAME BITMAP",
+        "change an image's persistent dirty bitmaps",
+        "(--merge SOURCE | --add | --remove | --clear | --enable | --disable)… [-f FMT | --image-opts]\n        \
+         [-b SRC_FILENAME [-F SRC_FMT]] [-g SIZE[bkKMGTPE]] FILENAME BITMAP",
     ),
     (
         "check",
