@@ -48,6 +48,15 @@ pub struct BackingFile {
     pub format: Option<Format>,
 }
 
+/// What is done about bitmaps that were not saved properly, so that nobody knows what they should hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyBitmaps {
+    /// The work fails.
+    All,
+    /// They are left out, and [`Progress::skipped_bitmap`] hears of it.
+    Consistent,
+}
+
 /// How an image is converted.
 #[derive(Debug, Clone)]
 pub struct ConvertOptions {
@@ -65,6 +74,11 @@ pub struct ConvertOptions {
     pub into_existing: bool,
     /// The image that is there reads as zeroes (only with `into_existing`).
     pub target_is_zero: bool,
+    /// Copies only what the source's top layer holds: the target that is there stands on what the source stands on (only with
+    /// `into_existing`).
+    pub top_only: bool,
+    /// Copies the persistent dirty bitmaps too.
+    pub bitmaps: Option<CopyBitmaps>,
     /// At most so many bytes are carried over in a second.
     pub rate: Option<u64>,
     /// What cannot be read becomes zeroes, and [`Progress::unreadable`] hears of it, instead of ending the work.
@@ -97,6 +111,8 @@ impl ConvertOptions {
             sparse_size: None,
             into_existing: false,
             target_is_zero: false,
+            top_only: false,
+            bitmaps: None,
             rate: None,
             salvage: false,
             target_node: None,
@@ -223,6 +239,7 @@ fn fill(
     }
     let opened = open_target(place, options, backing)?;
     let data = carry_over(&source, &opened, options, progress)?;
+    copy_bitmaps(sources, &opened, options, progress)?;
     if let Some(image) = &opened.qcow2 {
         image.write_back().map_err(Error::qcow2(place.path))?;
     }
@@ -349,7 +366,14 @@ fn open_backing(
     let image = Image::open(
         Path::new(OsStr::from_bytes(&full)),
         &OpenOptions::read().format(backing.format),
-    )?;
+    )
+    .map_err(|source| Error::MissingMember {
+        overlay: target.into(),
+        role: "backing file",
+        recorded: String::from_utf8_lossy(&backing.name).into_owned(),
+        resolved: PathBuf::from(OsStr::from_bytes(&full)),
+        source: Box::new(source),
+    })?;
     let format = image.top().map_or(Format::Raw, |top| top.format());
     create.qcow2.backing = Some(disksmith_qcow2::Backing {
         name: backing.name.clone(),
@@ -382,7 +406,8 @@ struct OpenTarget<'a> {
     path: &'a Path,
     storage: StorageRef,
     qcow2: Option<Arc<Qcow2>>,
-    is_zero: bool,
+    /// From where on it reads as zeroes.
+    zero_from: u64,
 }
 
 fn open_target<'a>(
@@ -391,7 +416,7 @@ fn open_target<'a>(
     backing: Option<StorageRef>,
 ) -> Result<OpenTarget<'a>> {
     // space that was taken and filled beforehand stays so
-    let is_zero = backing.is_none();
+    let zero_from = backing.as_ref().map_or(0, |backing| backing.size());
     let path = place.path;
     let file: StorageRef = place.file.clone();
     match options.format {
@@ -399,7 +424,7 @@ fn open_target<'a>(
             path,
             storage: file,
             qcow2: None,
-            is_zero,
+            zero_from,
         }),
         Format::Luks => {
             let Some(header) = &options.create.luks else {
@@ -411,7 +436,7 @@ fn open_target<'a>(
                 storage,
                 qcow2: None,
                 // What was never written does not decrypt to zeroes.
-                is_zero: false,
+                zero_from: u64::MAX,
             })
         }
         Format::Qcow2 => {
@@ -420,8 +445,9 @@ fn open_target<'a>(
                 .map(NewEncryption::cipher)
                 .transpose()
                 .map_err(Error::luks(path))?;
-            let is_zero = is_zero
-                && (encryption.is_none() || options.create.qcow2.preallocation == Preallocation::Off);
+            let encrypted_zeroes =
+                encryption.is_some() && options.create.qcow2.preallocation != Preallocation::Off;
+            let zero_from = if encrypted_zeroes { u64::MAX } else { zero_from };
             let open = disksmith_qcow2::OpenOptions {
                 unlock: Unlock {
                     cipher,
@@ -439,7 +465,7 @@ fn open_target<'a>(
                 path,
                 storage: image.clone(),
                 qcow2: Some(image),
-                is_zero,
+                zero_from,
             })
         }
     }
@@ -467,10 +493,10 @@ fn carry_over(
         path: opened.path,
         storage: opened.storage.clone(),
         compressed: options.compress.then(|| opened.qcow2.clone()).flatten(),
-        is_zero: opened.is_zero,
+        zero_from: opened.zero_from,
         detect,
         granule,
-        top_only: options.backing.is_some(),
+        top_only: options.backing.is_some() || options.top_only,
         copy_range: options.copy_range,
     };
     let threads = options.threads.unwrap_or_else(worker::default_threads);
@@ -516,14 +542,42 @@ fn convert_into(
         path: target,
         storage: image.storage().clone(),
         qcow2: image.top().and_then(|top| top.as_qcow2().cloned()),
-        is_zero: options.target_is_zero || reads_as_zero(image.storage())?,
+        zero_from: if options.target_is_zero || reads_as_zero(image.storage())? {
+            0
+        } else {
+            u64::MAX
+        },
     };
     let data = carry_over(&source, &opened, options, progress)?;
     opened.storage.flush()?;
+    copy_bitmaps(sources, &opened, options, progress)?;
     Ok(ConvertReport {
         virtual_size: image.size(),
         data,
     })
+}
+
+/// Copies the bitmaps of a source that has some.
+fn copy_bitmaps(
+    sources: &[Source],
+    target: &OpenTarget<'_>,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let (Some(wanted), [source]) = (options.bitmaps, sources) else {
+        return Ok(());
+    };
+    let from = source.image().and_then(|image| image.top()?.as_qcow2());
+    let (Some(from), Some(to)) = (from, &target.qcow2) else {
+        return Ok(());
+    };
+    let skipped = to
+        .copy_bitmaps(from, wanted == CopyBitmaps::Consistent)
+        .map_err(Error::qcow2(target.path))?;
+    for name in skipped {
+        progress.skipped_bitmap(&name);
+    }
+    Ok(())
 }
 
 /// Whether a storage is known to read as zeroes throughout.

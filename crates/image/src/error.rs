@@ -71,6 +71,16 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// Carrying bytes from one image to another failed.
+    #[error("error while {} at byte {offset}: {source}", if *.writing { "writing" } else { "reading" })]
+    Transfer {
+        /// Whether writing failed, not reading.
+        writing: bool,
+        /// Where in the disk, in bytes.
+        offset: u64,
+        /// Why.
+        source: Box<Error>,
+    },
     /// A name that only QEMU's drivers can reach.
     #[error("'{name}' is not a file: the protocol '{protocol}' is not supported{}", in_image(.overlay))]
     Protocol {
@@ -309,6 +319,7 @@ impl Diagnose for Error {
             | Self::OutputExists { .. }
             | Self::WouldChangeFormat { .. }
             | Self::Unfit { .. } => ErrorKind::Refused,
+            Self::Transfer { source, .. } => source.kind(),
             Self::Luks { source, .. } => source.kind(),
             Self::BadOption(_) | Self::Node { .. } | Self::NameTooLong { .. } => ErrorKind::Usage,
             Self::Cancelled => ErrorKind::Failed,

@@ -28,6 +28,7 @@
 //! [`Error`] implements [`disksmith_storage::Diagnose`]: its kind gives the program's exit status, its hint what to do next.
 
 mod amend;
+mod amend_keys;
 mod bitmap;
 mod byte_size;
 mod chain;
@@ -63,6 +64,7 @@ mod take_up;
 mod transaction;
 mod worker;
 
+pub use amend_keys::amend_keys;
 pub use amend::{ChangeOptions, amend, amend_image};
 pub use bitmap::{BitmapChange, bitmaps_of, change_bitmap, change_bitmap_of, copy_bitmaps};
 pub use byte_size::{BadSize, human_size, parse_size};
@@ -71,7 +73,7 @@ pub use clone::{CloneOptions, clone_full, clone_linked};
 pub use commit::{CommitOptions, Committed, commit};
 pub use compare::{Comparison, compare};
 pub use convert::{
-    BackingFile, ConvertOptions, ConvertReport, DEFAULT_SPARSE_SIZE, Source, convert, convert_from, write_raw,
+    BackingFile, ConvertOptions, ConvertReport, CopyBitmaps, DEFAULT_SPARSE_SIZE, Source, convert, convert_from, write_raw,
 };
 pub use create::{CreateOptions, MAX_SIZE, create};
 pub use disksmith_qcow2::{AmendOptions, MAX_SNAPSHOT_NAME, NewSnapshot, SnapshotKey};

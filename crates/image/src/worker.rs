@@ -81,6 +81,11 @@ pub trait Progress: Sync {
         let _ = (offset, error);
     }
 
+    /// A persistent bitmap was left out, because nobody knows what it should hold.
+    fn skipped_bitmap(&self, name: &[u8]) {
+        let _ = name;
+    }
+
     /// Whether the operation shall stop. It then fails with [`Error::Cancelled`].
     fn is_cancelled(&self) -> bool {
         false

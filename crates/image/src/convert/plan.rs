@@ -1,7 +1,7 @@
 //! What of the source is to be read, and in which pieces.
 
 use crate::error::Result;
-use disksmith_storage::{ExtentState, Storage};
+use disksmith_storage::Storage;
 
 /// The largest piece in bytes; a multiple of every cluster size.
 pub(crate) const PIECE: u64 = 2 << 20;
@@ -76,10 +76,11 @@ impl<'a> Planner<'a> {
         }
         let source_size = self.source.size();
         let (kind, end) = if at >= source_size {
-            (if self.top_only { Kind::Below } else { Kind::Zero }, self.size)
+            (Kind::Zero, self.size)
         } else {
             let extent = self.source.extent_at(at, source_size - at)?;
-            let kind = if self.top_only && (extent.depth > 0 || extent.state == ExtentState::Absent) {
+            // What no layer holds, and no layer below could, reads as zeroes whatever the target stands on.
+            let kind = if self.top_only && extent.depth > 0 {
                 Kind::Below
             } else if extent.reads_as_zero() {
                 Kind::Zero

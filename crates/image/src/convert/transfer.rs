@@ -15,8 +15,8 @@ pub(crate) struct Target<'a> {
     pub(crate) storage: StorageRef,
     /// The qcow2 image to write compressed clusters to.
     pub(crate) compressed: Option<Arc<Qcow2>>,
-    /// The whole target reads as zeroes.
-    pub(crate) is_zero: bool,
+    /// From this offset on the target reads as zeroes.
+    pub(crate) zero_from: u64,
     /// Zeroes are looked for in units of so many bytes; `None` writes zeroes as if they were data.
     pub(crate) detect: Option<u64>,
     /// The unit in which the target allocates.
@@ -61,9 +61,7 @@ impl Target<'_> {
     /// Makes a range read as zeroes.
     fn zero(&self, offset: u64, len: u64, buffer: &mut Vec<u8>, progress: &dyn Progress) -> Result<u64> {
         if self.detect.is_some() {
-            if !self.is_zero {
-                self.storage.write_zeroes(offset, len, ZeroMode::Unmap)?;
-            }
+            self.write_zeroes(offset, len)?;
             return Ok(0);
         }
         // Zeroes shall take space like data.
@@ -90,7 +88,7 @@ impl Target<'_> {
         let present = source.size().saturating_sub(offset).min(len) as usize;
         buffer.resize(len as usize, 0);
         let (data, rest) = buffer.split_at_mut(present);
-        source.read_at(offset, data)?;
+        source.read_at(offset, data).map_err(at(false, offset))?;
         rest.fill(0);
         let Some(unit) = self.detect else {
             self.write(offset, buffer)?;
@@ -103,27 +101,46 @@ impl Target<'_> {
             if !run.zero {
                 self.write(at, bytes)?;
                 written += bytes.len() as u64;
-            } else if !self.is_zero {
-                self.storage
-                    .write_zeroes(at, bytes.len() as u64, ZeroMode::Unmap)?;
+            } else {
+                self.write_zeroes(at, bytes.len() as u64)?;
             }
         }
         Ok(written)
     }
 
-    fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let Some(image) = &self.compressed else {
-            return Ok(self.storage.write_at(offset, bytes)?);
-        };
-        let mut at = offset;
-        for cluster in bytes.chunks(self.granule as usize) {
-            let index = GuestCluster(at / self.granule);
-            image
-                .write_compressed(index, cluster, None)
-                .map_err(Error::qcow2(self.path))?;
-            at += cluster.len() as u64;
+    /// Makes a range read as zeroes where it does not yet.
+    fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
+        let len = len.min(self.zero_from.saturating_sub(offset));
+        if len > 0 {
+            self.storage
+                .write_zeroes(offset, len, ZeroMode::Unmap)
+                .map_err(at(true, offset))?;
         }
         Ok(())
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let Some(image) = &self.compressed else {
+            return self.storage.write_at(offset, bytes).map_err(at(true, offset));
+        };
+        let mut at_byte = offset;
+        for cluster in bytes.chunks(self.granule as usize) {
+            let index = GuestCluster(at_byte / self.granule);
+            image
+                .write_compressed(index, cluster, None)
+                .map_err(|error| at(true, at_byte)(Error::qcow2(self.path)(error)))?;
+            at_byte += cluster.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Adds to an error what was tried, and where.
+fn at<E: Into<Error>>(writing: bool, offset: u64) -> impl FnOnce(E) -> Error {
+    move |source| Error::Transfer {
+        writing,
+        offset,
+        source: Box::new(source.into()),
     }
 }
 

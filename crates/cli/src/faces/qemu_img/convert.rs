@@ -1,6 +1,7 @@
 //! `qemu-img convert`.
 
 use super::create::target_path;
+use super::encryption;
 use super::image_name::{self, ImageName};
 use super::image_options::{self, ImageOptions};
 use super::new_image::{self, Wording, create_options};
@@ -12,7 +13,10 @@ use super::wording::{Use, cause, locked};
 use super::{caches, help, object, size};
 use crate::faces::getopt::{Arguments, Spec, flag, short_flag, value};
 use crate::output::print;
-use disksmith_image::{BackingFile, ConvertOptions, Error, Format, Source, convert_from};
+use disksmith_image::{
+    BackingFile, ConvertOptions, CopyBitmaps, CreateOptions, Error, Format, Image, Source, bitmaps_of, convert_from,
+};
+use disksmith_qcow2::BitmapRefusal;
 use disksmith_storage::{Durability, Existing};
 use std::ffi::OsString;
 
@@ -86,6 +90,10 @@ fn sparse_size(text: &str) -> Result<u64, Stop> {
         Ok(size) if size % 512 == 0 && size <= MAX_SPARSE => Ok(size),
         Err(size::NoSize::Malformed) => Err(Stop::new(format!(
             "Invalid buffer size for sparse output specified: '{text}'."
+        ))),
+        Err(size::NoSize::OutOfRange) => Err(Stop::new(format!(
+            "Invalid buffer size for sparse output specified. Must be between 0 and {}.",
+            i64::MAX
         ))),
         _ => Err(Stop::new(format!(
             "Invalid buffer size for sparse output specified. Valid sizes are multiples of 512 up to {MAX_SPARSE}. \
@@ -192,11 +200,53 @@ fn open_sources(
         let name = image_name::read(name, format.as_deref(), image_opts)?;
         images.push(reading(&name, arguments.has("force-share"))?);
     }
+    if arguments.has("bitmaps") {
+        check_bitmaps(&images, arguments.has("skip-broken-bitmaps"))?;
+    }
     match (snapshot, images.len()) {
         (None, _) => Ok(images.into_iter().map(Source::new).collect()),
         (Some(_), 2..) => Err(Stop::new("No support for concatenating multiple snapshot")),
         (Some(choice), _) => images.into_iter().map(|image| choice.source(image)).collect(),
     }
+}
+
+/// Whether the bitmaps of the source can be copied.
+fn check_bitmaps(images: &[Image], skip_broken: bool) -> Result<(), Stop> {
+    let [image] = images else {
+        return Err(Stop::new("Copying bitmaps only possible with single source"));
+    };
+    let qcow2 = image.top().and_then(|top| top.as_qcow2());
+    if qcow2.is_none_or(|qcow2| qcow2.header().version < 3) {
+        return Err(Stop::new("Source lacks bitmap support"));
+    }
+    let list = bitmaps_of(image).map_err(|error| Stop::new(cause(&error, Use::Read)))?;
+    match list.iter().find(|bitmap| !bitmap.is_consistent()) {
+        Some(bitmap) if !skip_broken => Err(Stop::new(format!(
+            "Cannot copy inconsistent bitmap '{}'\nTry --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it",
+            String::from_utf8_lossy(&bitmap.name)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Why a bitmap could not be copied.
+fn bitmap_failure(sources: &[Source], refusal: &BitmapRefusal) -> Stop {
+    let first = sources
+        .first()
+        .and_then(|source| {
+            bitmaps_of(source.image()?)
+                .ok()?
+                .into_iter()
+                .find(|b| b.is_consistent())
+        })
+        .map(|bitmap| String::from_utf8_lossy(&bitmap.name).into_owned())
+        .unwrap_or_default();
+    Stop::new(match refusal {
+        BitmapRefusal::Version2 => "Format driver 'qcow2' does not support bitmaps".to_owned(),
+        BitmapRefusal::Exists(name) => format!("Failed to create bitmap {name}: {refusal}"),
+        BitmapRefusal::Sizes { .. } => format!("Failed to populate bitmap {first}: {refusal}"),
+        _ => format!("Failed to create bitmap {first}: {refusal}"),
+    })
 }
 
 fn convert_options(
@@ -229,18 +279,41 @@ fn convert_options(
     if backing.is_some() && image.text("backing_fmt").is_none() {
         return Err(Stop::new("Use of backing file requires explicit backing format"));
     }
-    if arguments.has("compress") && format == Format::Raw {
+    if arguments.has("compress") && format != Format::Qcow2 {
         return Err(Stop::new("Compression not supported for this file format"));
     }
     caches::target(arguments, "output-cache")?;
-    let mut create = create_options(&image, Wording::Create).map_err(fail)?;
+    let old = matches!(image.text("compat"), Some("0.10" | "v2"));
+    if arguments.has("bitmaps") && (format != Format::Qcow2 || old && !arguments.has("no-create")) {
+        return Err(Stop::new(format!(
+            "Format driver '{format}' does not support bitmaps"
+        )));
+    }
+    if arguments.has("compress") && encryption::asked_for(&image) {
+        return Err(Stop::new(
+            "Compression and encryption not supported at the same time",
+        ));
+    }
+    let taken_beforehand = |mode: &str| !mode.is_empty() && mode != "off";
+    if arguments.has("compress") && image.text("preallocation").is_some_and(taken_beforehand) {
+        return Err(Stop::new(
+            "Compression and preallocation not supported at the same time",
+        ));
+    }
+    let mut create = match arguments.has("no-create") {
+        true => CreateOptions::default(),
+        false => create_options(&image, Wording::Create).map_err(fail)?,
+    };
     create.qcow2.backing = None;
     let backing = match backing {
         None => None,
         Some(name) => {
             let format = image.text("backing_fmt").unwrap_or_default().to_owned();
             let format = Format::from_name(format.as_bytes()).ok_or_else(|| {
-                target.cannot_open(format!("Could not open backing file: Unknown driver '{format}'"))
+                fail(match image_name::is_foreign(&format) {
+                    true => format!("the format '{format}' is not supported yet"),
+                    false => format!("Parameter 'backing-fmt' does not accept value '{format}'"),
+                })
             })?;
             Some(BackingFile {
                 name: name.into_bytes(),
@@ -256,7 +329,15 @@ fn convert_options(
         into_existing: arguments.has("no-create"),
         target_is_zero: arguments.has("target-is-zero"),
         target_node: arguments.has("no-create").then(|| target.node.clone()),
+        keys: object::keys(),
         rate: numbers.rate,
+        top_only: arguments.has("no-create") && arguments.has("backing"),
+        bitmaps: arguments
+            .has("bitmaps")
+            .then(|| match arguments.has("skip-broken-bitmaps") {
+                true => CopyBitmaps::Consistent,
+                false => CopyBitmaps::All,
+            }),
         salvage: arguments.has("salvage"),
         threads: numbers.threads,
         copy_range: arguments.has("copy-range-offloading"),
@@ -291,24 +372,38 @@ fn carry_over(
     percent.end();
     match result {
         Ok(_) => Ok(0),
-        Err(Error::Unfit { reason, .. }) if reason.contains("part of the source") => {
-            Err(making(&locked(&target.path, Use::Write)))
+        Err(Error::Unfit { path, reason }) if reason.contains("part of the source") => {
+            let why = locked(&path, Use::Write);
+            Err(match options.into_existing {
+                true => target.cannot_open(why),
+                false => making(&why),
+            })
         }
         Err(Error::Unfit { reason, .. }) if reason.starts_with("it holds") => {
             Err(Stop::new("output file is smaller than input file"))
         }
+        Err(Error::Transfer {
+            writing,
+            offset,
+            source,
+        }) => {
+            let (doing, intent) = match writing {
+                true => ("writing", Use::Write),
+                false => ("reading", Use::Read),
+            };
+            Err(Stop::new(format!(
+                "error while {doing} at byte {offset}: {}",
+                cause(&source, intent)
+            )))
+        }
+        Err(Error::Qcow2 {
+            source: disksmith_qcow2::Error::Bitmap(refusal),
+            ..
+        }) => Err(bitmap_failure(sources, &refusal)),
         Err(error) if options.into_existing => Err(target.cannot_open(cause(&error, Use::Write))),
         Err(Error::MissingMember { source, .. }) => Err(target.cannot_open(format!(
             "Could not open backing file: {}",
             cause(&source, Use::Read)
-        ))),
-        Err(
-            error @ Error::Storage(disksmith_storage::Error::Io {
-                operation: "open", ..
-            }),
-        ) => Err(target.cannot_open(format!(
-            "Could not open backing file: {}",
-            cause(&error, Use::Read)
         ))),
         Err(error) => Err(making(&new_image::failure(&error))),
     }

@@ -61,6 +61,11 @@ impl disksmith_image::Progress for Percent {
         eprintln!("qemu-img: warning: error while reading offset {offset}: {why}");
     }
 
+    fn skipped_bitmap(&self, name: &[u8]) {
+        let name = String::from_utf8_lossy(name);
+        eprintln!("qemu-img: warning: Skipping inconsistent bitmap '{name}'");
+    }
+
     fn is_cancelled(&self) -> bool {
         is_cancelled(&self.cancelled)
     }
