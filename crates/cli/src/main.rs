@@ -9,6 +9,7 @@ mod faces;
 mod failure;
 mod log_output;
 mod output;
+mod outside;
 mod progress;
 
 use clap::Parser;

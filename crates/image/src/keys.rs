@@ -32,6 +32,15 @@ impl Keys {
         self.by_id.insert(id.into(), passphrase);
     }
 
+    /// Takes the passphrase of that name for every encrypted image whose options name none.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    pub fn also_for_all(mut self, id: &str) -> Result<Self> {
+        self.any = Some(self.get(id)?.clone());
+        Ok(self)
+    }
+
     /// The passphrase of that name.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ impl Default for Qcow2Layout {
 /// Those of reading the source's metadata.
 pub fn measure(source: &dyn Storage, format: Format, layout: Qcow2Layout) -> Result<Measurement> {
     let size = source.size();
-    if format == Format::Raw {
+    if format != Format::Qcow2 {
         return Ok(Measurement {
             required: size,
             fully_allocated: size,
@@ -110,6 +110,16 @@ fn refcount_clusters(clusters: u64, layout: Qcow2Layout) -> u64 {
 }
 
 impl Measurement {
+    /// The same with an encryption header of so many bytes in the image.
+    #[must_use]
+    pub fn with_header(self, len: u64) -> Self {
+        Self {
+            required: self.required.saturating_add(len),
+            fully_allocated: self.fully_allocated.saturating_add(len),
+            ..self
+        }
+    }
+
     /// The text that `qemu-img measure` prints.
     #[must_use]
     pub fn to_human(&self) -> String {

@@ -94,7 +94,27 @@ impl FormatNode {
     }
 }
 
+impl FormatNode {
+    /// The id of the secret that decrypts it, and the option that names it.
+    #[must_use]
+    pub fn key_secret(&self) -> Option<(&str, &str)> {
+        self.crypto
+            .iter()
+            .find(|(name, _)| name.ends_with("key-secret"))
+            .map(|(name, id)| (name.as_str(), id.as_str()))
+    }
+}
+
 impl Node {
+    /// The id of the secret that decrypts the image itself.
+    #[must_use]
+    pub fn key_secret(&self) -> Option<&str> {
+        match self {
+            Self::Format(node) => node.key_secret().map(|(_, id)| id),
+            Self::File(_) | Self::Null(_) => None,
+        }
+    }
+
     /// A file of the host in a format, or in whatever is detected.
     #[must_use]
     pub fn path(path: impl Into<PathBuf>, format: Option<Format>) -> Self {
@@ -111,7 +131,11 @@ impl Node {
         match self {
             Self::Format(node) => match &node.file {
                 Self::File(FileNode { path, locking: true })
-                    if **node == FormatNode::over(node.format, node.file.clone()) =>
+                    if **node
+                        == (FormatNode {
+                            crypto: node.crypto.clone(),
+                            ..FormatNode::over(node.format, node.file.clone())
+                        }) =>
                 {
                     Some((path, node.format))
                 }
@@ -154,7 +178,7 @@ impl Node {
         match self {
             Self::File(file) => file.path.display().to_string(),
             Self::Null(null) if null.given.is_empty() => format!("{}://", null.driver),
-            Self::Format(node) if node.window.is_empty() && !matches!(node.file, Self::Format(_)) => {
+            Self::Format(node) if node.window.is_empty() && node.key_secret().is_none() && !matches!(node.file, Self::Format(_)) => {
                 match &node.file {
                     Self::Null(null) if !null.given.is_empty() => {
                         format!("json:{}", members::show(&self.members()))
@@ -178,9 +202,17 @@ impl Node {
                 object.extend(null.given.iter().cloned());
             }
             Self::Format(node) => {
+                // in the order of QEMU's table of options
+                let secret = node.key_secret();
+                if let Some((name @ "encrypt.key-secret", id)) = secret {
+                    object.insert(name.into(), id.into());
+                }
                 object.insert("driver".into(), node.format.unwrap_or(Format::Raw).name().into());
                 object.extend(node.window.iter().cloned());
                 object.insert("file".into(), node.file.members());
+                if let Some((name @ "key-secret", id)) = secret {
+                    object.insert(name.into(), id.into());
+                }
             }
         }
         object.into()

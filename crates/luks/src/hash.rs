@@ -1,15 +1,19 @@
 //! Hashes that headers name, and the key derivation over them.
 
 use hmac::Hmac;
+use md5::Md5;
 use pbkdf2::pbkdf2;
 use ripemd::Ripemd160;
 use sha1::Sha1;
 use sha2::digest::Digest;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
+use sm3::Sm3;
 
 /// A hash function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashAlgorithm {
+    /// MD5, which nobody should use any more.
+    Md5,
     /// SHA-1.
     Sha1,
     /// SHA-224.
@@ -22,11 +26,21 @@ pub enum HashAlgorithm {
     Sha512,
     /// RIPEMD-160.
     Ripemd160,
+    /// SM3.
+    Sm3,
 }
 
 macro_rules! with_hash {
     ($algorithm:expr, $hash:ident => $body:expr) => {
         match $algorithm {
+            HashAlgorithm::Md5 => {
+                type $hash = Md5;
+                $body
+            }
+            HashAlgorithm::Sm3 => {
+                type $hash = Sm3;
+                $body
+            }
             HashAlgorithm::Sha1 => {
                 type $hash = Sha1;
                 $body
@@ -57,7 +71,9 @@ macro_rules! with_hash {
 
 impl HashAlgorithm {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
+        Self::Md5,
+        Self::Sm3,
         Self::Sha1,
         Self::Sha224,
         Self::Sha256,
@@ -70,6 +86,8 @@ impl HashAlgorithm {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Md5 => "md5",
+            Self::Sm3 => "sm3",
             Self::Sha1 => "sha1",
             Self::Sha224 => "sha224",
             Self::Sha256 => "sha256",

@@ -20,6 +20,7 @@ mod payload;
 mod sector_cipher;
 mod splitter;
 mod volume;
+mod wrapped_secret;
 
 pub use algorithm::{CipherAlgorithm, CipherMode, CipherSpec, IvAlgorithm};
 pub use amend::Amendment;
@@ -33,3 +34,4 @@ pub use passphrase::Passphrase;
 pub use payload::{Holder, Payload};
 pub use sector_cipher::{SECTOR, SectorCipher};
 pub use volume::{MAX_ROUNDS, MasterKey, Volume};
+pub use wrapped_secret::unwrap_secret;

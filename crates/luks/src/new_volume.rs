@@ -74,9 +74,6 @@ impl NewVolume {
     /// # Errors
     /// When the parts do not go together, or `outside` gives no random bytes.
     pub fn make(&self, passphrase: &Passphrase, outside: &mut dyn Outside) -> Result<FreshHeader> {
-        if self.iter_time == 0 {
-            return Err(Error::refused("iter-time must be non-zero"));
-        }
         let spec = self.spec();
         let mut uuid = *random::<16>(outside)?;
         uuid[6] = uuid[6] & 0x0f | 0x40;

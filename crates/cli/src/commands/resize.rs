@@ -45,6 +45,7 @@ pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
         shrink: args.shrink,
         force: args.force,
         log_dir: args.log_dir.clone(),
+        ..ResizeOptions::default()
     };
     let unchanged = image_unchanged(std::slice::from_ref(&args.image));
     let size = resize(&args.image, args.size, &options).map_err(|e| unchanged(Failure::from(e)))?;

@@ -11,7 +11,11 @@ pub(super) fn luks_data(header: &Header, in_qcow2: bool) -> Value {
     };
     put("ivgen-alg", json!(header.spec.iv.name()));
     put("detached-header", json!(header.payload_sector == 0));
-    if let Some(hash) = header.spec.iv_hash.filter(|_| header.spec.iv == IvAlgorithm::Essiv) {
+    if let Some(hash) = header
+        .spec
+        .iv_hash
+        .filter(|_| header.spec.iv == IvAlgorithm::Essiv)
+    {
         put("ivgen-hash-alg", json!(hash.name()));
     }
     put("hash-alg", json!(header.hash.name()));

@@ -56,7 +56,17 @@ pub(super) fn run(words: &[OsString]) -> Done {
         Use::Write
     };
     // qemu-img opens the chain as well. Other damage is what the check is for.
-    if let Err(error @ Error::MissingMember { .. }) = Image::open(&name.path, &read_options(name.format, true)) {
+    let open = read_options(name.format, true);
+    if let Err(
+        error @ (Error::MissingMember { .. }
+        | Error::Luks { .. }
+        | Error::Node { .. }
+        | Error::Qcow2 {
+            source: disksmith_qcow2::Error::Encryption { .. },
+            ..
+        }),
+    ) = Image::open_node(&name.node, &open)
+    {
         return Err(name.cannot_open(cause(&error, intent)));
     }
     let lock = if share {

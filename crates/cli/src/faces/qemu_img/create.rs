@@ -149,7 +149,7 @@ fn look_at_backing(image: &Path, backing: &str, format: Option<&str>) -> Result<
         }
     };
     let full = PathBuf::from(OsString::from_vec(resolve_beside(image, backing.as_bytes())));
-    let opened = Image::open(&full, &read_options(known, true))
+    let opened = Image::open(&full, &read_options(known, true).metadata_only())
         .map_err(|error| format!("{}{hint}", cause(&error, Use::Read)))?;
     match (known, opened.top()) {
         (None, Some(top)) => Err(format!(

@@ -316,6 +316,16 @@ impl ImageOptions {
         Ok(())
     }
 
+    /// Whether a property was given.
+    pub(super) fn given(&self, name: &str) -> bool {
+        self.values.iter().any(|(known, _)| *known == name)
+    }
+
+    /// Whether a property was given whose name starts so.
+    pub(super) fn any_given(&self, prefix: &str) -> bool {
+        self.values.iter().any(|(known, _)| known.starts_with(prefix))
+    }
+
     /// The format whose properties these are.
     pub(super) fn format(&self) -> Format {
         self.format

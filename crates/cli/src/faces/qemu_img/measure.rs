@@ -1,5 +1,6 @@
 //! `qemu-img measure`.
 
+use super::encryption;
 use super::image_options::ImageOptions;
 use super::info::output_format;
 use super::new_image::{self, Wording, create_options};
@@ -87,6 +88,15 @@ fn measured(image: Option<&Source>, virtual_size: u64, options: &ImageOptions) -
             bitmaps: None,
         });
     }
+    let header = encryption::header_len(options).map_err(Stop::new)?;
+    if format == Format::Luks {
+        let needed = size.saturating_add(header);
+        return Ok(Measurement {
+            required: needed,
+            fully_allocated: needed,
+            bitmaps: None,
+        });
+    }
     let create = create_options(options, Wording::Measure)
         .map_err(Stop::new)?
         .qcow2;
@@ -107,7 +117,8 @@ fn measured(image: Option<&Source>, virtual_size: u64, options: &ImageOptions) -
             "The image size is too large (try using a larger cluster size)",
         ));
     }
-    let empty = measure_empty(size, layout);
+    let header = header.next_multiple_of(layout.cluster_size);
+    let empty = measure_empty(size, layout).with_header(header);
     let Some(image) = image else {
         let required = match create.preallocation {
             Preallocation::Off | Preallocation::Metadata => empty.required,
@@ -116,7 +127,8 @@ fn measured(image: Option<&Source>, virtual_size: u64, options: &ImageOptions) -
         return Ok(Measurement { required, ..empty });
     };
     let mut found =
-        measure(&**image.disk(), format, layout).map_err(|error| Stop::new(cause(&error, Use::Read)))?;
+        measure(&**image.disk(), format, layout).map_err(|error| Stop::new(cause(&error, Use::Read)))?
+            .with_header(header);
     // With a backing file nobody can tell what will be equal to it.
     if create.backing.is_some() || matches!(create.preallocation, Preallocation::Falloc | Preallocation::Full)
     {

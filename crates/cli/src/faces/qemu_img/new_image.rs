@@ -1,5 +1,6 @@
 //! From properties to an image: what they mean together, and which cannot be.
 
+use super::encryption;
 use super::image_name;
 use super::image_options::ImageOptions;
 use super::stop::Stop;
@@ -32,8 +33,18 @@ pub(super) fn create_options(options: &ImageOptions, wording: Wording) -> Result
     let mut create = CreateOptions::default();
     match options.format() {
         Format::Raw => create.qcow2.preallocation = raw_preallocation(options.text("preallocation"))?,
-        Format::Qcow2 => qcow2(&mut create.qcow2, options, wording)?,
-        Format::Luks => return Err("making images in the format 'luks' is not supported yet".into()),
+        Format::Qcow2 => {
+            qcow2(&mut create.qcow2, options, wording)?;
+            if wording == Wording::Create {
+                create.qcow2.encryption = encryption::of_qcow2(options)?;
+            }
+        }
+        Format::Luks => {
+            create.qcow2.preallocation = raw_preallocation(options.text("preallocation"))?;
+            if wording == Wording::Create {
+                create.luks = Some(encryption::header(options)?);
+            }
+        }
     }
     Ok(create)
 }
@@ -55,9 +66,6 @@ fn qcow2(
 ) -> Result<(), String> {
     let not_accepted =
         |name: &str, value: &str| Err(format!("Parameter '{name}' does not accept value '{value}'"));
-    if options.is_on("encryption") || options.text("encrypt.format").is_some() {
-        return Err("encryption is not supported yet".into());
-    }
     create.version = match options.text("compat") {
         None | Some("1.1" | "v3") => 3,
         Some("0.10" | "v2") => 2,

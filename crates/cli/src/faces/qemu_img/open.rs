@@ -1,6 +1,7 @@
 //! Opening the images that a command names.
 
 use super::image_name::{self, ImageName};
+use super::object;
 use super::stop::Stop;
 use super::wording::{Use, cause};
 use crate::faces::getopt::Arguments;
@@ -26,7 +27,7 @@ pub(super) fn reading(name: &ImageName, force_share: bool) -> Result<Image, Stop
 
 /// How images are opened for reading.
 pub(super) fn read_options(format: Option<Format>, force_share: bool) -> OpenOptions {
-    let options = OpenOptions::read().format(format);
+    let options = OpenOptions::read().format(format).keys(object::keys());
     if force_share {
         options.lock(LockMode::ForceShare)
     } else {
@@ -36,7 +37,7 @@ pub(super) fn read_options(format: Option<Format>, force_share: bool) -> OpenOpt
 
 /// Opens an image for writing. Says what QEMU says where the format was guessed to be raw.
 pub(super) fn writing(name: &ImageName) -> Result<Image, Stop> {
-    let image = Image::open_node(&name.node, &OpenOptions::write().format(name.format))
+    let image = Image::open_node(&name.node, &OpenOptions::write().format(name.format).keys(object::keys()))
         .map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
     if image
         .top()

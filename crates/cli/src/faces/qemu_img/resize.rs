@@ -98,7 +98,6 @@ pub(super) fn run(words: &[OsString]) -> Done {
     }
     drop(image);
     let options = ResizeOptions {
-        keys: disksmith_image::Keys::none(),
         format: Some(format),
         shrink: arguments.has("shrink"),
         force: true,
