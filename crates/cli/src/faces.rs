@@ -5,6 +5,7 @@ mod cloud_localds;
 mod dos_time;
 mod getopt;
 mod mkfs_vfat;
+mod mtools;
 pub(crate) mod mkisofs;
 pub(crate) mod qemu_img;
 
@@ -29,6 +30,10 @@ const FACES: &[Face] = &[
     Face {
         names: &["mkfs.vfat", "mkfs.fat", "mkdosfs", "mkfs.msdos"],
         run: mkfs_vfat::run,
+    },
+    Face {
+        names: mtools::NAMES,
+        run: mtools::run,
     },
     Face {
         names: &["cloud-localds"],

@@ -42,9 +42,9 @@ pub(crate) struct ShortEntry {
     /// The name as it is stored: eight and three characters, padded with blanks. Bytes 0 to 10.
     pub(crate) raw_name: [u8; 11],
     /// Attribute bits. Byte 11.
-    attributes: u8,
+    pub(crate) attributes: u8,
     /// Case bits. Byte 12.
-    case: u8,
+    pub(crate) case: u8,
     /// The first cluster; 0 where there is none. Bytes 20-21 (FAT32 only) and 26-27.
     pub(crate) first_cluster: u32,
     /// Size in bytes; 0 for a directory. Bytes 28 to 31.
@@ -179,6 +179,11 @@ impl RawEntry {
         LittleEndian::write_u16(&mut self.0[24..26], date);
     }
 
+    /// Sets the attribute bits that people set.
+    pub(crate) fn set_attributes(&mut self, attributes: u8) {
+        self.0[11] = self.0[11] & !SETTABLE | attributes & SETTABLE;
+    }
+
     /// Sets attribute bits besides those that are set.
     pub(crate) fn add_attributes(&mut self, attributes: u8) {
         self.0[11] |= attributes & SETTABLE;
@@ -195,7 +200,7 @@ impl RawEntry {
 }
 
 /// Decodes a padded part of a name. A first byte 0x05 stands for 0xe5, which would mean a deleted entry.
-fn decode(padded: &[u8], lower: bool, page: CodePage) -> String {
+pub(crate) fn decode(padded: &[u8], lower: bool, page: CodePage) -> String {
     let len = padded.iter().rposition(|b| *b != b' ').map_or(0, |last| last + 1);
     let characters = padded
         .iter()

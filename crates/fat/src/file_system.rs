@@ -181,7 +181,7 @@ impl Fat {
         self.unsupported(operation)
     }
 
-    fn reading(&self) -> RwLockReadGuard<'_, ()> {
+    pub(crate) fn reading(&self) -> RwLockReadGuard<'_, ()> {
         self.lock.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -220,7 +220,7 @@ impl Fat {
         }
     }
 
-    fn directory(&self, inode: InodeNo) -> Result<DirectoryPlace> {
+    pub(crate) fn directory(&self, inode: InodeNo) -> Result<DirectoryPlace> {
         match self.inode(inode)? {
             Inode::Root => Ok(root_place(&self.boot)),
             Inode::Entry(entry, _) if entry.is_dir() => Ok(DirectoryPlace::Chain(entry.first_cluster)),
@@ -280,7 +280,11 @@ impl Fat {
     }
 
     /// Works on the names of a directory.
-    fn with_listing<T>(&self, dir: InodeNo, work: impl FnOnce(&Listing) -> Result<T>) -> Result<T> {
+    pub(crate) fn with_listing<T>(
+        &self,
+        dir: InodeNo,
+        work: impl FnOnce(&Listing) -> Result<T>,
+    ) -> Result<T> {
         // A directory that is one no longer must not be found among those that are remembered.
         self.directory(dir)?;
         let listing = self.take_listing(dir)?;
@@ -317,7 +321,7 @@ impl Fat {
         })
     }
 
-    fn note_parent(&self, inode: InodeNo, dir: InodeNo) {
+    pub(crate) fn note_parent(&self, inode: InodeNo, dir: InodeNo) {
         let mut parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
         parents.insert(inode, dir);
     }

@@ -167,7 +167,7 @@ impl Fat {
         }
     }
 
-    fn change_entry(&self, offset: u64, change: impl FnOnce(&mut RawEntry)) -> Result<()> {
+    pub(crate) fn change_entry(&self, offset: u64, change: impl FnOnce(&mut RawEntry)) -> Result<()> {
         let mut entry = RawEntry([0; 32]);
         self.storage.read_at(offset, &mut entry.0)?;
         change(&mut entry);

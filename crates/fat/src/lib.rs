@@ -10,6 +10,7 @@ mod boot_sector;
 mod chain;
 mod code_page;
 mod date_time;
+mod details;
 mod directory;
 mod directory_entry;
 mod fat_table;
@@ -34,6 +35,7 @@ mod volume_write;
 
 pub use boot_sector::{BootSector, FatKind};
 pub use code_page::CodePage;
+pub use details::{Attributes, EntryDetails};
 pub use file_system::{Clock, Fat, OpenOptions};
 pub use format::{FormatNote, FormatOptions, Formatted, format, plan_format};
 pub use format_layout::Suits;

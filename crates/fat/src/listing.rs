@@ -178,6 +178,11 @@ impl Listing {
         grows
     }
 
+    /// How many entries there are up to the end, free ones among them.
+    pub(crate) fn used_slots(&self) -> u32 {
+        u32::try_from(self.used.len()).unwrap_or(u32::MAX)
+    }
+
     /// How many entries there is room for.
     pub(crate) fn slots(&self) -> u32 {
         self.slots

@@ -283,19 +283,8 @@ impl Fat {
         };
         entry.set_name(&short.raw, short.case);
         let long_slots = u32::try_from(long.len()).unwrap_or(u32::MAX);
-        let start = listing.find_free(long_slots + 1);
-        let end = start + long_slots + 1;
-        while end > listing.slots() {
-            self.grow_directory(operation, listing)?;
-        }
-        for (slot, bytes) in (start..).zip(long.iter().chain([&entry.0])) {
-            self.storage.write_at(listing.offset(&self.boot, slot)?, bytes)?;
-        }
-        if listing.take(start, long_slots + 1) && end < listing.slots() {
-            // What lies behind the end of a directory may be anything.
-            self.storage
-                .write_at(listing.offset(&self.boot, end)?, &[0; ENTRY_LEN as usize])?;
-        }
+        let entries: Vec<[u8; 32]> = long.into_iter().chain([entry.0]).collect();
+        let start = self.append(operation, listing, &entries)?;
         let slot = start + long_slots;
         let short_key = match Slot::parse(&entry.0, self.boot.kind) {
             Slot::Entry(parsed) => fold(&parsed.name(self.code_page)),
@@ -310,6 +299,31 @@ impl Fat {
         };
         listing.add(slot, item);
         listing.offset(&self.boot, slot)
+    }
+
+    /// Writes entries to where that many are free in a row, which the directory grows for where needed; tells where the first lies.
+    pub(crate) fn append(
+        &self,
+        operation: &mut Operation,
+        listing: &mut Listing,
+        entries: &[[u8; 32]],
+    ) -> Result<u32> {
+        // 21 at most.
+        let count = entries.len() as u32;
+        let start = listing.find_free(count);
+        let end = start + count;
+        while end > listing.slots() {
+            self.grow_directory(operation, listing)?;
+        }
+        for (slot, bytes) in (start..).zip(entries) {
+            self.storage.write_at(listing.offset(&self.boot, slot)?, bytes)?;
+        }
+        if listing.take(start, count) && end < listing.slots() {
+            // What lies behind the end of a directory may be anything.
+            self.storage
+                .write_at(listing.offset(&self.boot, end)?, &[0; ENTRY_LEN as usize])?;
+        }
+        Ok(start)
     }
 
     /// Marks the entries of a name as deleted.

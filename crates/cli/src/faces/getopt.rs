@@ -145,11 +145,6 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// The options in the order in which they were given.
-    pub(super) fn in_order(&self) -> &[Given] {
-        &self.options
-    }
-
     /// Whether an option was given.
     pub(super) fn has(&self, long: &str) -> bool {
         self.options.iter().any(|(key, _)| *key == long)
@@ -268,6 +263,7 @@ impl Reader<'_> {
             None => (text, None),
         };
         let word = word.to_string_lossy();
+        let dashes = if word.starts_with("--") { "--" } else { "-" };
         let spec = match self
             .specs
             .iter()
@@ -280,7 +276,7 @@ impl Reader<'_> {
                     [] => return Err(self.fail(&format!("unrecognized option '{word}'"))),
                     [only] => **only,
                     several => {
-                        let names: Vec<String> = several.iter().map(|s| format!("'--{}'", s.long)).collect();
+                        let names: Vec<String> = several.iter().map(|s| format!("'{dashes}{}'", s.long)).collect();
                         let names = names.join(" ");
                         return Err(
                             self.fail(&format!("option '{word}' is ambiguous; possibilities: {names}"))
@@ -292,11 +288,11 @@ impl Reader<'_> {
         let (key, name) = (spec.key, spec.long);
         match (spec.value, attached) {
             (false, None) => Ok((key, OsString::new())),
-            (false, Some(_)) => Err(self.fail(&format!("option '--{name}' doesn't allow an argument"))),
+            (false, Some(_)) => Err(self.fail(&format!("option '{dashes}{name}' doesn't allow an argument"))),
             (true, Some(attached)) => Ok((key, OsString::from_vec(attached.to_vec()))),
             (true, None) => match self.words.next() {
                 Some(next) => Ok((key, next.clone())),
-                None => Err(self.fail(&format!("option '--{name}' requires an argument"))),
+                None => Err(self.fail(&format!("option '{dashes}{name}' requires an argument"))),
             },
         }
     }

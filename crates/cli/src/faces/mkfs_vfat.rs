@@ -178,7 +178,7 @@ fn fill(request: &Request, storage: StorageRef, size: u64) -> Result<(), Stop> {
     let window: StorageRef = if request.offset == 0 && size == available {
         storage
     } else {
-        Arc::new(Window::new(storage, request.offset, size).map_err(die)?)
+        Arc::new(Window::new(storage, request.offset, size, request.target.display().to_string()).map_err(die)?)
     };
     let mut options: FormatOptions = request.options.clone();
     options.partition_table = request.partition_table;
