@@ -22,6 +22,9 @@ use disksmith_storage::{self as storage, StorageRef};
 use snapshots::SnapshotTable;
 use std::collections::BTreeMap;
 
+/// No file that QEMU opens is longer than this, in bytes: nothing is read beyond it.
+const MAX_FILE: u64 = 0x7fff_ffff_c000_0000;
+
 /// What to repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Repair {
@@ -219,16 +222,16 @@ impl<'a> Checker<'a> {
         if self.report.partial {
             self.repair = Repair::None;
         }
+        let before = self.report.clone();
+        let mut highest = self.compare_refcounts(Repair::None)?;
         if self.blind && self.repair != Repair::None {
             self.tell(Finding::LeaksKept);
         }
-        let before = self.report.clone();
-        let mut highest = self.compare_refcounts(Repair::None)?;
         let wrong = self.report.leaks > 0 || self.report.corruptions > 0;
         match self.repair {
             Repair::None => {}
             Repair::All if self.rebuild && !self.blind => highest = self.rebuild_refcounts()?,
-            _ if self.rebuild && !self.blind => {
+            Repair::Leaks if self.rebuild => {
                 self.tell(Finding::NeedsRebuild);
                 self.report.stopped = Some(Stop::Failed);
             }

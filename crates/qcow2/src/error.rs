@@ -38,12 +38,14 @@ pub enum Error {
         problem: &'static str,
     },
     /// The image uses incompatible features that are not known here.
-    #[error("{image} uses qcow2 feature(s) that are not supported: {}", .features.join(", "))]
+    #[error("{image} uses qcow2 feature(s) that are not supported: {}", feature_list(.features, *.unnamed))]
     UnknownFeatures {
         /// The image.
         image: String,
-        /// The names that the image's feature name table gives, or "unknown feature bit N".
+        /// The names that the image's feature name table gives.
         features: Vec<String>,
+        /// Those that it gives no name, as bits.
+        unnamed: u64,
     },
     /// The image is valid but needs something that is not there (yet).
     #[error("{image}: {what} is not supported")]
@@ -143,6 +145,12 @@ pub enum Error {
     },
 }
 
+fn feature_list(names: &[String], unnamed: u64) -> String {
+    let bits = (0..64).filter(|bit| unnamed >> bit & 1 != 0);
+    let bits = bits.map(|bit| format!("unknown incompatible feature bit {bit}"));
+    names.iter().cloned().chain(bits).collect::<Vec<_>>().join(", ")
+}
+
 impl Error {
     pub(crate) fn corrupt(
         image: &str,
@@ -193,6 +201,7 @@ impl Diagnose for Error {
         match self {
             Self::Storage(inner) => inner.kind(),
             Self::Encryption { source, .. } => source.kind(),
+            Self::Header { field: "version", .. } => ErrorKind::Unsupported,
             Self::NotQcow2 { .. }
             | Self::Header { .. }
             | Self::Corrupt { .. }

@@ -125,19 +125,18 @@ impl FeatureName {
         table
     }
 
-    /// Names for the unknown bits of `bits`, from the image's own table where it has them.
-    pub fn name_incompatible(bits: u64, table: &[Self]) -> Vec<String> {
-        (0..64u8)
-            .filter(|bit| bits & (1 << bit) != 0)
-            .map(|bit| {
-                table
-                    .iter()
-                    .find(|f| f.kind == FeatureKind::Incompatible && f.bit == bit && !f.name.is_empty())
-                    .map_or_else(
-                        || format!("unknown incompatible feature bit {bit}"),
-                        |f| f.name.clone(),
-                    )
-            })
-            .collect()
+    /// The names that the image's own table gives to the incompatible features `bits`, in its order, and those bits that
+    /// it gives none.
+    pub fn name_incompatible(bits: u64, table: &[Self]) -> (Vec<String>, u64) {
+        let mut unnamed = bits;
+        let mut names = Vec::new();
+        for feature in table {
+            let bit = 1u64.checked_shl(feature.bit.into()).unwrap_or(0);
+            if feature.kind == FeatureKind::Incompatible && unnamed & bit != 0 && !feature.name.is_empty() {
+                unnamed &= !bit;
+                names.push(feature.name.clone());
+            }
+        }
+        (names, unnamed)
     }
 }

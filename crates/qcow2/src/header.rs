@@ -134,10 +134,7 @@ impl Header {
         }
         let version = fields.u32(4);
         if !(2..=3).contains(&version) {
-            return Err(Error::unsupported(
-                &image,
-                format!("version {version} of the qcow2 format"),
-            ));
+            return Err(fields.fail("version", 4, version.into(), "only versions 2 and 3 are supported"));
         }
         let cluster_bits = fields.u32(20);
         if !(MIN_CLUSTER_BITS..=MAX_CLUSTER_BITS).contains(&cluster_bits) {
@@ -188,10 +185,12 @@ impl Header {
                 Extension::FeatureNames(table) => Some(FeatureName::parse_table(table)),
                 _ => None,
             });
-            let features = FeatureName::name_incompatible(unknown.bits(), &names.unwrap_or_default());
+            let (features, unnamed) =
+                FeatureName::name_incompatible(unknown.bits(), &names.unwrap_or_default());
             return Err(Error::UnknownFeatures {
                 image: image.into(),
                 features,
+                unnamed,
             });
         }
         let extensions = extensions.map_err(|at| {

@@ -55,7 +55,12 @@ impl Checker<'_> {
     fn grow_to(&mut self, offset: u64) -> Result<bool> {
         let geometry = self.core.geometry;
         let end = offset.saturating_add(geometry.cluster_size());
-        let plausible = self.core.file.size().saturating_mul(2).saturating_add(MOST_GROWTH);
+        let plausible = self
+            .core
+            .file
+            .size()
+            .saturating_mul(2)
+            .saturating_add(MOST_GROWTH);
         if end > plausible || geometry.clusters(end) > i32::MAX as u64 {
             return Ok(false);
         }

@@ -121,6 +121,10 @@ pub enum Finding {
         /// Whether those are thrown away.
         repaired: bool,
     },
+    /// The snapshot table lies where nothing can be read.
+    SnapshotTableUnreadable,
+    /// An L1 table lies where nothing can be read.
+    L1Unreadable,
     /// The snapshot table's place is none, or beyond what a file can have.
     SnapshotTablePlace,
     /// The snapshot table is longer than it can be.
@@ -298,6 +302,8 @@ impl fmt::Display for Finding {
             Self::TooManySnapshots { excess, repaired } => {
                 write!(f, "there are {excess} snapshots too many{}", done(repaired))
             }
+            Self::SnapshotTableUnreadable => write!(f, "the snapshot table cannot be read"),
+            Self::L1Unreadable => write!(f, "an L1 table cannot be read"),
             Self::SnapshotTablePlace => write!(f, "the snapshot table is not where one can be"),
             Self::SnapshotTableTooLong { excess, repaired } => write!(
                 f,

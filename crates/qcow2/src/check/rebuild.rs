@@ -6,14 +6,21 @@ use crate::refcount;
 use crate::state::table_bytes;
 use crate::types::MAX_REFCOUNT_TABLE_BYTES;
 
+/// So often the refcounts are written anew until they are right.
+const ATTEMPTS: u32 = 3;
+
 impl Checker<'_> {
     /// Builds the refcount table and its blocks anew, and counts and compares again. Gives the highest cluster in use.
     ///
     /// Clusters that the old structures take still count as used, so those stay whole until the switch; afterwards
     /// they are leaked, and given back.
     pub(super) fn rebuild_refcounts(&mut self) -> Result<u64> {
-        let before = self.report.clone();
         self.tell(Finding::Rebuilding);
+        self.rebuild_once(ATTEMPTS)
+    }
+
+    fn rebuild_once(&mut self, attempts: u32) -> Result<u64> {
+        let before = self.report.clone();
         let (table_offset, table) = self.write_structures()?;
         self.core.file.flush()?;
         let geometry = self.core.geometry;
@@ -41,19 +48,25 @@ impl Checker<'_> {
             ..Default::default()
         };
         self.counts.clear();
+        self.beyond.clear();
         self.rebuild = false;
         self.count_references(Repair::None)?;
         let fixed = self.report.leaks_fixed;
         let highest = self.compare_refcounts(Repair::Leaks)?;
         // That the old structures are not used any more is no leak that was found.
         self.report.leaks_fixed = fixed;
-        if self.rebuild {
-            self.tell(Finding::StillBroken);
-        }
         let report = &mut self.report;
         report.corruptions_fixed += before.corruptions.saturating_sub(report.corruptions);
         report.leaks_fixed += before.leaks.saturating_sub(report.leaks);
-        Ok(highest)
+        Ok(match self.rebuild {
+            // The file may reach now to what lay beyond its end before, which counts since.
+            true if attempts > 1 => self.rebuild_once(attempts - 1)?,
+            true => {
+                self.tell(Finding::StillBroken);
+                highest
+            }
+            false => highest,
+        })
     }
 
     /// Writes the structures: gives the place of the table, and its entries.

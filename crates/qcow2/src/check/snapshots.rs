@@ -1,6 +1,6 @@
 //! The snapshot table under examination: read as far as it makes sense, and written anew where it does not.
 
-use super::{Checker, Finding, Repair, Stop};
+use super::{Checker, Finding, MAX_FILE, Repair, Stop};
 use crate::error::Result;
 use crate::header::MAX_SNAPSHOTS;
 use crate::io::read_padded;
@@ -11,6 +11,8 @@ use byteorder::{BigEndian, ByteOrder};
 const FIXED: u64 = 40;
 /// QEMU's limit on extra data.
 const MAX_EXTRA: u32 = 1024;
+/// So much extra data is written with each entry.
+const KNOWN_EXTRA: usize = 24;
 
 /// The snapshot table as it was found.
 #[derive(Debug, Default)]
@@ -51,12 +53,15 @@ impl Checker<'_> {
             self.report.stopped = Some(Stop::Invalid);
             return Ok(());
         }
-        let mut at = offset;
+        let (mut at, mut len) = (offset, 0);
         for index in 0..count {
             let Some(snapshot) = self.read_snapshot(index, &mut at, fix)? else {
                 return Ok(());
             };
-            if at - offset > MAX_TABLE {
+            // What is thrown away of an entry does not count.
+            let known = snapshot.extra.len().max(KNOWN_EXTRA);
+            len += (FIXED as usize + known + snapshot.id.len() + snapshot.name.len()).next_multiple_of(8) as u64;
+            if len > MAX_TABLE || at - offset > i32::MAX as u64 {
                 let excess = count - index;
                 self.tell(Finding::SnapshotTableTooLong {
                     excess,
@@ -91,6 +96,12 @@ impl Checker<'_> {
     /// Reads one entry; `None` when the check ends with it.
     fn read_snapshot(&mut self, index: u32, at: &mut u64, fix: bool) -> Result<Option<Snapshot>> {
         let file = self.core.file.clone();
+        if *at > MAX_FILE {
+            self.tell(Finding::SnapshotTableUnreadable);
+            self.report.check_errors += 1;
+            self.report.stopped = Some(Stop::Failed);
+            return Ok(None);
+        }
         let mut fixed = [0u8; FIXED as usize];
         read_padded(&*file, *at, &mut fixed)?;
         let extra_len = BigEndian::read_u32(&fixed[36..40]);

@@ -1,6 +1,6 @@
 //! Walking the structures that reference clusters, and counting those references.
 
-use super::{Checker, Finding, Repair, Stop};
+use super::{Checker, Finding, MAX_FILE, Repair, Stop};
 use crate::bitmap_directory::{BitmapEntry, TABLE_OFFSET_MASK, TABLE_RESERVED};
 use crate::entry::{
     ALL_ALLOCATED, COPIED, CompressedAt, L1_RESERVED, L2_RESERVED, L2Entry, OFFSET_MASK, ZERO,
@@ -84,6 +84,9 @@ impl Checker<'_> {
         self.l1 = l1;
         walked?;
         self.walk_snapshots(fix)?;
+        if self.report.stopped.is_some() {
+            return Ok(());
+        }
         self.count(
             self.header.refcount_table_offset,
             self.refcount_table.len() as u64 * 8,
@@ -122,6 +125,15 @@ impl Checker<'_> {
             } else if u64::from(entries) * 8 > MAX_L1_BYTES {
                 self.blind = true;
                 self.corrupt(Finding::SnapshotL1TooLong { id, name, entries });
+            } else if entries > 0 && offset > MAX_FILE {
+                self.report.check_errors += 1;
+                self.report.stopped = Some(Stop::Failed);
+                self.corrupt(Finding::BeyondEnd {
+                    offset,
+                    len: u64::from(entries) * 8,
+                });
+                self.tell(Finding::L1Unreadable);
+                break;
             } else {
                 let l1 = read_table(&self.core, offset, entries.into())?;
                 self.walk_l1(offset, &l1, false, fix)?;

@@ -101,6 +101,10 @@ pub(super) fn worded(finding: &Finding, repair: Repair) -> Option<String> {
             "qemu-img: ERROR snapshot table too large\n\
              You can force-remove all {excess} overhanging snapshots with qemu-img check -r all"
         ),
+        Finding::SnapshotTableUnreadable => {
+            "qemu-img: ERROR failed to read the snapshot table: Failed to read snapshot table: Input/output error".into()
+        }
+        Finding::L1Unreadable => "ERROR: I/O error in check_refcounts_l1".into(),
         Finding::SnapshotTablePlace => "qemu-img: ERROR snapshot table offset invalid".into(),
         Finding::SnapshotTableTooLong { excess, repaired: true } => {
             format!("Discarding {excess} overhanging snapshots (snapshot table is too big)")
@@ -146,7 +150,9 @@ pub(super) fn worded(finding: &Finding, repair: Repair) -> Option<String> {
         Finding::BlockShared { index, references } => {
             format!("ERROR refcount block {index} refcount={references}")
         }
-        Finding::CannotGrow => "ERROR could not resize image: Invalid argument".into(),
+        Finding::CannotGrow => {
+            "qemu-img: Could not resize file: File too large\nERROR could not resize image: File too large".into()
+        },
         Finding::Rebuilding => "Rebuilding refcount structure".into(),
         Finding::StillBroken => "ERROR rebuilt refcount structure is still broken".into(),
         Finding::NeedsRebuild => "ERROR need to rebuild refcount structures".into(),

@@ -1,6 +1,7 @@
 //! Errors of the library in qemu-img's words, wherever scripts could read them.
 
 use disksmith_image::Error;
+use disksmith_qcow2 as qcow2;
 use disksmith_storage as storage;
 use std::path::Path;
 
@@ -58,8 +59,55 @@ pub(super) fn cause(error: &Error, intent: Use) -> String {
             ..
         }
         | Error::Luks { source, .. } => source.to_string(),
-        Error::Qcow2 { source, .. } => source.to_string(),
+        Error::Qcow2 { source, .. } => qcow2_cause(source),
         Error::File { source, .. } => system(source),
+        other => other.to_string(),
+    }
+}
+
+/// Why a qcow2 image cannot be opened.
+fn qcow2_cause(error: &qcow2::Error) -> String {
+    match error {
+        qcow2::Error::Header {
+            field,
+            value,
+            problem,
+            ..
+        } => match (*field, *problem) {
+            ("version", _) => format!("Unsupported qcow2 version {value}"),
+            ("cluster_bits", "not between 9 and 21") => format!("Unsupported cluster size: 2^{value}"),
+            ("header_length", "shorter than 104") => "qcow2 header too short".into(),
+            ("header_length", _) => "qcow2 header exceeds cluster size".into(),
+            ("backing_file_offset", _) => "Invalid backing file offset".into(),
+            ("backing_file_size", _) => "Backing file name too long".into(),
+            ("header extension length", _) => "Header extension too large".into(),
+            ("refcount_order", _) => "Reference count entry width too large; may not exceed 64 bits".into(),
+            ("crypt_method", _) => format!("Unsupported encryption method {value}"),
+            ("refcount_table_clusters", _) => "Reference count table too large".into(),
+            ("refcount_table_offset", _) => "Reference count table offset invalid".into(),
+            ("l1_size", "too small for the disk's size") => "L1 table is too small".into(),
+            ("l1_size", _) => "Active L1 table too large".into(),
+            ("l1_table_offset", _) => "Active L1 table offset invalid".into(),
+            ("nb_snapshots", _) => "Snapshot table too large".into(),
+            ("snapshots_offset", _) => "Snapshot table offset invalid".into(),
+            ("compression_type", _) if *value == 0 => {
+                "qcow2: Compression type incompatible feature bit must not be set".into()
+            }
+            ("compression_type", _) => "qcow2: Compression type incompatible feature bit must be set".into(),
+            _ => error.to_string(),
+        },
+        qcow2::Error::UnknownFeatures {
+            features, unnamed, ..
+        } => {
+            let mut names = features.clone();
+            if *unnamed != 0 {
+                names.push(format!("Unknown incompatible feature: {unnamed:x}"));
+            }
+            format!("Unsupported qcow2 feature(s): {}", names.join(", "))
+        }
+        qcow2::Error::MarkedCorrupt { .. } => {
+            "qcow2: Image is corrupt; cannot be opened read/write".into()
+        }
         other => other.to_string(),
     }
 }
