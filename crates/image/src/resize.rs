@@ -3,8 +3,13 @@
 use crate::create::MAX_SIZE;
 use crate::error::{Error, Result};
 use crate::format::Format;
+use crate::guard::refuse_if_cloned;
+use crate::image::Image;
 use crate::keys::Keys;
+use crate::open::OpenOptions;
 use crate::transaction::{DiskSpec, Transaction, TransactionOptions};
+use disksmith_qcow2::Preallocation;
+use disksmith_storage::{HostFile, LockMode, OpenMode, Storage};
 use std::path::{Path, PathBuf};
 
 /// The size that an image shall have.
@@ -29,6 +34,8 @@ pub struct ResizeOptions {
     pub force: bool,
     /// The passphrases for encrypted images.
     pub keys: Keys,
+    /// What is done about the space of the part that is new.
+    pub preallocation: Preallocation,
     /// Where the redo log of a raw image goes, if not beside it.
     pub log_dir: Option<PathBuf>,
 }
@@ -39,21 +46,33 @@ pub struct ResizeOptions {
 /// # Errors
 /// [`Error::BadOption`] where it would become smaller and `shrink` does not allow that, or too large; those of a transaction.
 pub fn resize(path: &Path, size: NewSize, options: &ResizeOptions) -> Result<u64> {
-    let edit = TransactionOptions {
-        force: options.force,
-        log_dir: options.log_dir.clone(),
-        keys: options.keys.clone(),
-        ..TransactionOptions::default()
-    };
-    let spec = DiskSpec {
-        format: options.format,
-        ..DiskSpec::in_place(path)
-    };
-    let transaction = Transaction::begin(&[spec], &edit)?;
-    let Some(storage) = transaction.storage(0) else {
-        return Err(Error::BadOption("no image to resize".into()));
-    };
-    let old = storage.size();
+    let open = OpenOptions::write()
+        .format(options.format)
+        .keys(options.keys.clone())
+        .log_dir(options.log_dir.clone());
+    let image = Image::open(path, &open)?;
+    let old = image.size();
+    let new = new_size(path, old, size, options)?;
+    if new == old {
+        return Ok(new);
+    }
+    // While the image is locked nobody can clone it.
+    if !options.force {
+        refuse_if_cloned(path)?;
+    }
+    if let Some((top, qcow2)) = image.top().and_then(|top| Some((top, top.as_qcow2()?))) {
+        qcow2
+            .resize(new, options.preallocation)
+            .map_err(Error::qcow2(top.path()))?;
+        return Ok(new);
+    }
+    drop(image);
+    resize_raw(path, old, new, options)?;
+    Ok(new)
+}
+
+/// The size that is meant.
+fn new_size(path: &Path, old: u64, size: NewSize, options: &ResizeOptions) -> Result<u64> {
     let bad = |text: String| Error::BadOption(format!("{}: {text}", path.display()));
     let new = match size {
         NewSize::To(bytes) => Some(bytes),
@@ -72,9 +91,50 @@ pub fn resize(path: &Path, size: NewSize, options: &ResizeOptions) -> Result<u64
             "from {old} to {new} bytes it would lose what is behind its new end; say --shrink if that is meant"
         )));
     }
-    if new != old {
-        storage.set_size(new)?;
-        transaction.commit()?;
+    if new <= old && options.preallocation != Preallocation::Off {
+        return Err(bad("preallocation can only be used for growing images".into()));
     }
     Ok(new)
+}
+
+fn resize_raw(path: &Path, old: u64, new: u64, options: &ResizeOptions) -> Result<()> {
+    if options.preallocation == Preallocation::Metadata {
+        let text = format!("{}: a raw image has no metadata to preallocate", path.display());
+        return Err(Error::BadOption(text));
+    }
+    let edit = TransactionOptions {
+        force: options.force,
+        log_dir: options.log_dir.clone(),
+        keys: options.keys.clone(),
+        ..TransactionOptions::default()
+    };
+    let spec = DiskSpec {
+        format: options.format,
+        ..DiskSpec::in_place(path)
+    };
+    let transaction = Transaction::begin(&[spec], &edit)?;
+    let Some(storage) = transaction.storage(0) else {
+        return Err(Error::BadOption("no image to resize".into()));
+    };
+    storage.set_size(new)?;
+    drop(storage);
+    transaction.commit()?;
+    if options.preallocation == Preallocation::Off {
+        return Ok(());
+    }
+    let file = HostFile::open(path, OpenMode::Write, LockMode::Lock)?;
+    // The file of a raw image that is encrypted is longer than its disk.
+    let (from, to) = (file.size().saturating_sub(new.saturating_sub(old)), file.size());
+    if options.preallocation == Preallocation::Full {
+        let zeroes = vec![0; 1 << 20];
+        let mut at = from;
+        while at < to {
+            let n = (to - at).min(1 << 20);
+            file.write_at(at, zeroes.get(..n as usize).unwrap_or(&[]))?;
+            at += n;
+        }
+    } else {
+        file.preallocate(from, to - from)?;
+    }
+    Ok(file.flush()?)
 }

@@ -45,7 +45,7 @@ impl Qcow2 {
     }
 }
 
-fn write_out_zeroes(file: &dyn Storage, at: u64, len: u64) -> Result<()> {
+pub(crate) fn write_out_zeroes(file: &dyn Storage, at: u64, len: u64) -> Result<()> {
     let zeroes = vec![0; len.min(1 << 20) as usize];
     let mut done = 0;
     while done < len {
@@ -59,7 +59,7 @@ fn write_out_zeroes(file: &dyn Storage, at: u64, len: u64) -> Result<()> {
 impl State {
     /// Gives places to at most `wanted` clusters that follow each other: the first place, and how many. `None` where the
     /// first one has one already.
-    fn place_clusters(&mut self, cluster: u64, wanted: u64) -> Result<Option<(u64, u64)>> {
+    pub(crate) fn place_clusters(&mut self, cluster: u64, wanted: u64) -> Result<Option<(u64, u64)>> {
         let geometry = self.core.geometry;
         let (l1, index) = self.indices(cluster);
         let most = (geometry.l2_entries() - index).min(wanted);

@@ -1,11 +1,83 @@
 //! Changing the size of the guest's disk.
 
+use crate::create::Preallocation;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::image::Qcow2;
+use crate::preallocate::write_out_zeroes;
+use crate::shadow::Qcow2Shadow;
 use crate::state::{Mode, State, table_bytes};
 use crate::types::MAX_L1_BYTES;
+use disksmith_storage::{Shadow, Storage, ZeroMode};
+use std::sync::Arc;
+
+impl Qcow2 {
+    /// Gives the disk another size, wholly or not at all. What is new reads as zeroes and takes the space that
+    /// `preallocation` says; what is cut off is given back.
+    ///
+    /// # Errors
+    /// When the size is no multiple of 512 or too large; [`BitmapRefusal::Inconsistent`](crate::BitmapRefusal); those of a
+    /// change set.
+    pub fn resize(self: &Arc<Self>, size: u64, preallocation: Preallocation) -> Result<()> {
+        let mut edit = Box::new(self.metadata_change_set()?);
+        edit.resize(size, preallocation)?;
+        edit.prepare()?.switch()?;
+        // Nothing leads behind the new end any more.
+        if let Some(data) = &self.engine.core.data_file
+            && data.size() > size
+        {
+            data.set_size(size)?;
+        }
+        Ok(())
+    }
+}
+
+impl Qcow2Shadow {
+    /// Gives the disk another size, as [`Qcow2::resize`] does.
+    ///
+    /// # Errors
+    /// Those of [`Qcow2::resize`].
+    pub fn resize(&mut self, size: u64, preallocation: Preallocation) -> Result<()> {
+        let old = self.engine.lock().size;
+        self.engine.set_size(size)?;
+        self.engine.preallocate_growth(old, size, preallocation)
+    }
+}
 
 impl Engine {
+    /// Gives the clusters behind the old end their places.
+    fn preallocate_growth(&self, from: u64, to: u64, mode: Preallocation) -> Result<()> {
+        if mode == Preallocation::Off || from >= to {
+            return Ok(());
+        }
+        let geometry = self.core.geometry;
+        // The cluster in which the old disk ended may show what is below.
+        let (mut cluster, end) = (geometry.clusters(from), geometry.clusters(to));
+        while cluster < end {
+            let (at, len) = {
+                let _io = self.exclusive();
+                let mut state = self.lock();
+                state.begin()?;
+                let Some((first, count)) = state.place_clusters(cluster, end - cluster)? else {
+                    cluster += 1;
+                    continue;
+                };
+                cluster += count;
+                (first << geometry.cluster_bits, count << geometry.cluster_bits)
+            };
+            let data = self.core.data();
+            // A data file may end inside its last cluster.
+            let len = len.min(data.size().saturating_sub(at));
+            match mode {
+                Preallocation::Falloc => data.write_zeroes(at, len, ZeroMode::Keep)?,
+                Preallocation::Full => write_out_zeroes(&**data, at, len)?,
+                // The place may have held something else before.
+                _ => clear(&**data, at, len)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Changes the size. What is new reads as zeroes; what is cut off is given back.
     pub(crate) fn set_size(&self, size: u64) -> Result<()> {
         if !size.is_multiple_of(512) {
@@ -16,7 +88,11 @@ impl Engine {
         }
         let old = self.lock().size;
         if size != old {
-            self.lock().check_resizable_bitmaps()?;
+            let state = self.lock();
+            state.check_resizable_bitmaps()?;
+            if state.header.version < 3 && state.header.snapshots > 0 {
+                return Err(Error::request("Can't resize a v2 image which has snapshots"));
+            }
         }
         if size < old {
             self.cut(size, old)?;
@@ -148,4 +224,18 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Makes a part of a file read as zeroes where it does not.
+fn clear(file: &dyn Storage, at: u64, len: u64) -> Result<()> {
+    let mut done = 0;
+    while done < len {
+        let extent = file.extent_at(at + done, len - done)?;
+        let part = extent.len.min(len - done).max(1);
+        if !extent.reads_as_zero() {
+            file.write_zeroes(at + done, part, ZeroMode::Unmap)?;
+        }
+        done += part;
+    }
+    Ok(())
 }

@@ -2,8 +2,9 @@
 
 use super::{Globals, ImageFormat, image_unchanged, parse_size};
 use crate::failure::{Failure, Outcome};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use disksmith_image::{NewSize, ResizeOptions, human_size, resize};
+use disksmith_qcow2::Preallocation;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,12 +24,38 @@ pub(crate) struct ResizeArgs {
     /// Allow the disk to become smaller, which throws away what lies behind its new end
     #[arg(long)]
     shrink: bool,
+    /// What is done about the space of the part that is new
+    #[arg(long, value_name = "MODE", default_value = "off")]
+    preallocation: PreallocationMode,
     /// Resize even a base that has clones
     #[arg(long)]
     force: bool,
     /// Where the redo log of a raw image goes, if not beside it
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PreallocationMode {
+    /// Take none: the image grows as it is written
+    Off,
+    /// Make the tables
+    Metadata,
+    /// Take the space, without writing to it
+    Falloc,
+    /// Write zeroes to it
+    Full,
+}
+
+impl From<PreallocationMode> for Preallocation {
+    fn from(mode: PreallocationMode) -> Self {
+        match mode {
+            PreallocationMode::Off => Self::Off,
+            PreallocationMode::Metadata => Self::Metadata,
+            PreallocationMode::Falloc => Self::Falloc,
+            PreallocationMode::Full => Self::Full,
+        }
+    }
 }
 
 fn new_size(text: &str) -> Result<NewSize, String> {
@@ -44,6 +71,7 @@ pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
         format: args.format.map(Into::into),
         shrink: args.shrink,
         force: args.force,
+        preallocation: args.preallocation.into(),
         log_dir: args.log_dir.clone(),
         ..ResizeOptions::default()
     };

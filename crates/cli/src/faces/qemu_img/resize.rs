@@ -6,10 +6,9 @@ use super::wording::{Use, cause};
 use super::{help, object, size};
 use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::print;
-use disksmith_image::{Format, Image, NewSize, OpenOptions, ResizeOptions, resize};
-use disksmith_storage::{HostFile, LockMode, OpenMode, Storage};
+use disksmith_image::{Format, NewSize, ResizeOptions, resize};
+use disksmith_qcow2::Preallocation;
 use std::ffi::OsString;
-use std::path::Path;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
@@ -88,28 +87,30 @@ pub(super) fn run(words: &[OsString]) -> Done {
     if total < old && !arguments.has("shrink") {
         return Err(Stop::new(SHRINKING));
     }
-    if preallocation != "off" && format != Format::Raw {
-        return Err(Stop::not_yet(&format!(
-            "resize --preallocation={preallocation} of a {format} image"
-        )));
-    }
-    if preallocation == "metadata" {
+    let raw = format != Format::Qcow2;
+    if raw && preallocation == "metadata" {
         return Err(Stop::new("Unsupported preallocation mode: metadata"));
     }
+    if !raw && !total.is_multiple_of(512) {
+        return Err(Stop::new("The new size must be a multiple of 512"));
+    }
+    // the verb locks it itself
     drop(image);
     let options = ResizeOptions {
         format: Some(format),
         shrink: arguments.has("shrink"),
         force: true,
         log_dir: None,
+        preallocation: match preallocation.as_str() {
+            "metadata" => Preallocation::Metadata,
+            "falloc" => Preallocation::Falloc,
+            "full" => Preallocation::Full,
+            _ => Preallocation::Off,
+        },
         keys: object::keys_for(&name)?,
     };
     if total != old {
         resize(&name.path, NewSize::To(total), &options).map_err(|error| explain(&error))?;
-    }
-    if preallocation != "off" {
-        fill(&name.path, old, total, preallocation == "full")
-            .map_err(|error| Stop::new(cause(&error, Use::Write)))?;
     }
     if !arguments.has("quiet") {
         print("Image resized.\n")?;
@@ -128,24 +129,4 @@ fn explain(error: &disksmith_image::Error) -> Stop {
         return Stop::new("Failed to grow the L1 table: File too large");
     }
     Stop::new(text)
-}
-
-/// Takes the space of the new part of a raw image.
-fn fill(path: &Path, from: u64, to: u64, write: bool) -> Result<(), disksmith_image::Error> {
-    if write {
-        let image = Image::open(path, &OpenOptions::write().format(Some(Format::Raw)))?;
-        let zeroes = vec![0; 1 << 20];
-        let mut at = from;
-        while at < to {
-            let n = (to - at).min(1 << 20);
-            image
-                .storage()
-                .write_at(at, zeroes.get(..n as usize).unwrap_or(&[]))?;
-            at += n;
-        }
-        return Ok(image.storage().flush()?);
-    }
-    let file = HostFile::open(path, OpenMode::Write, LockMode::Lock)?;
-    file.preallocate(from, to - from)?;
-    Ok(file.flush()?)
 }
