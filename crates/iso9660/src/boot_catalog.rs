@@ -1,7 +1,7 @@
 //! El Torito boot images: the boot record, the catalogue, and the table patched into an image ("El Torito" Bootable
 //! CD-ROM Format Specification 1.0; UEFI 2.10, 13.3.2.1).
 
-use crate::tree::NodeId;
+use crate::tree::{NodeId, Visibility};
 use crate::volume_descriptor::{BLOCK, IDENTIFIER, put};
 use byteorder::{ByteOrder, LittleEndian};
 
@@ -96,6 +96,8 @@ pub struct BootCatalog {
     pub entries: Vec<BootEntry>,
     /// Directory and name under which the catalogue shows as a file; `None` hides it.
     pub file: Option<(NodeId, Vec<u8>)>,
+    /// Where that file does not show.
+    pub visibility: Visibility,
 }
 
 /// Most entries that one block of catalogue holds, were each in a section of its own.

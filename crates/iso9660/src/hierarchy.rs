@@ -256,6 +256,7 @@ fn number(
                 Names::Joliet => joliet_names::identifiers(
                     &list.map(|(name, _)| name).collect::<Vec<_>>(),
                     options.joliet_long,
+                    options.charset,
                 ),
             }
         };

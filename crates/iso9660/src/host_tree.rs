@@ -1,77 +1,41 @@
 //! Taking files and folders of the host into a tree.
 
 use crate::error::{Error, Result};
+use crate::host_options::{HostNotice, HostOptions, Links};
 use crate::source::Source;
 use crate::tree::{Attributes, ImageTree, NodeId};
-use disksmith_vfs::{FileType, Timestamp};
+use crate::zisofs::ZisofsHeader;
+use disksmith_vfs::FileType;
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Which attributes files of the host get in the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HostAttributes {
-    /// Those that they have (genisoimage `-R`).
-    #[default]
-    Keep,
-    /// Owned by root, readable by all, executable where anybody may execute, never writable (genisoimage `-r`).
-    Rational,
+/// A file of the host: device and inode number.
+type Identity = (u64, u64);
+
+/// A folder that is still to be taken in.
+struct Pending {
+    dir: NodeId,
+    folder: PathBuf,
+    /// How many directories are above it in the image; the root has none.
+    depth: usize,
+    /// The folders on the way to it, where links are followed: one that comes again is a loop.
+    way: Vec<Identity>,
 }
 
-/// How files of the host are taken in.
-#[derive(Default)]
-pub struct HostOptions<'a> {
-    /// Which attributes they get.
-    pub attributes: HostAttributes,
-    /// The latest time that any of them gets, for images that are the same whenever they are made (`SOURCE_DATE_EPOCH`).
-    pub latest: Option<Timestamp>,
-    /// Says of a path of the host whether it is left out, with everything below it.
-    pub exclude: Option<&'a dyn Fn(&Path) -> bool>,
-}
-
-impl std::fmt::Debug for HostOptions<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HostOptions")
-            .field("attributes", &self.attributes)
-            .field("latest", &self.latest)
-            .finish_non_exhaustive()
-    }
-}
-
-impl HostOptions<'_> {
-    /// The attributes in the image of a file of the host.
-    pub fn attributes_of(&self, metadata: &Metadata) -> Attributes {
-        let time = |seconds: i64, nanoseconds: i64| {
-            let found = Timestamp {
-                seconds,
-                nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
-            };
-            self.latest.map_or(found, |latest| latest.min(found))
-        };
-        let mode = (metadata.mode() & 0o7777) as u16;
-        let (permissions, uid, gid) = match self.attributes {
-            HostAttributes::Keep => (mode, metadata.uid(), metadata.gid()),
-            HostAttributes::Rational => {
-                let executable = metadata.is_dir() || mode & 0o111 != 0;
-                (if executable { 0o555 } else { 0o444 }, 0, 0)
-            }
-        };
-        Attributes {
-            permissions,
-            uid,
-            gid,
-            modified: time(metadata.mtime(), metadata.mtime_nsec()),
-            accessed: time(metadata.atime(), metadata.atime_nsec()),
-            changed: time(metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
+/// What is known while one call takes files in.
+struct Walk<'a> {
+    options: &'a HostOptions<'a>,
+    links: HashMap<Identity, NodeId>,
 }
 
 impl ImageTree {
-    /// Adds a file or folder of the host, with everything below it, under a name. Links are not followed. Names of one file
-    /// stay names of one file.
+    /// Adds a file or folder of the host, with everything below it, under a name. Names of one file stay names of one file.
+    /// Gives what was added; `None` where it was left out.
     ///
     /// # Errors
     /// What the host refuses; names that cannot be in a tree.
@@ -81,13 +45,22 @@ impl ImageTree {
         name: &[u8],
         path: &Path,
         options: &HostOptions<'_>,
-    ) -> Result<()> {
-        let mut links = HashMap::new();
-        let folder = self.add_one(dir, name, path, options, &mut links)?;
-        match folder {
-            Some(folder) => self.add_below(folder, path, options, &mut links),
-            None => Ok(()),
+    ) -> Result<Option<NodeId>> {
+        let mut walk = Walk {
+            options,
+            links: HashMap::new(),
+        };
+        let metadata = look(path)?;
+        let Some(metadata) = walk.resolve(path, metadata)? else {
+            return Ok(None);
+        };
+        let Some(id) = self.add_one(dir, name, path, &metadata, &mut walk)? else {
+            return Ok(None);
+        };
+        if metadata.is_dir() {
+            self.add_below(id, path, &metadata, &mut walk)?;
         }
+        Ok(Some(id))
     }
 
     /// Adds everything in a folder of the host to a directory.
@@ -95,90 +68,234 @@ impl ImageTree {
     /// # Errors
     /// As for [`add_host`](Self::add_host).
     pub fn add_host_contents(&mut self, dir: NodeId, folder: &Path, options: &HostOptions<'_>) -> Result<()> {
-        self.add_below(dir, folder, options, &mut HashMap::new())
+        let mut walk = Walk {
+            options,
+            links: HashMap::new(),
+        };
+        let metadata = fs::metadata(folder).map_err(|e| refused(folder, "look at", e))?;
+        self.add_below(dir, folder, &metadata, &mut walk)
+    }
+
+    fn depth(&self, dir: NodeId) -> usize {
+        let mut depth = 0;
+        let mut at = dir;
+        while at != self.root() {
+            at = self.node(at).parent;
+            depth += 1;
+        }
+        depth
     }
 
     fn add_below(
         &mut self,
         dir: NodeId,
         folder: &Path,
-        options: &HostOptions<'_>,
-        links: &mut HashMap<(u64, u64), NodeId>,
+        metadata: &Metadata,
+        walk: &mut Walk<'_>,
     ) -> Result<()> {
-        let mut pending: Vec<(NodeId, PathBuf)> = vec![(dir, folder.into())];
-        while let Some((dir, folder)) = pending.pop() {
-            let refused = |operation| {
-                let name = folder.display().to_string();
-                move |source| Error::io(name, operation, source)
-            };
-            let mut names = Vec::new();
-            for entry in fs::read_dir(&folder).map_err(refused("list"))? {
-                names.push(entry.map_err(refused("list"))?.file_name());
+        let mut pending = vec![Pending {
+            dir,
+            folder: folder.into(),
+            depth: self.depth(dir),
+            way: vec![(metadata.dev(), metadata.ino())],
+        }];
+        while let Some(at) = pending.pop() {
+            walk.say(HostNotice::Folder(&at.folder));
+            if walk.options.max_depth.is_some_and(|most| at.depth > most) {
+                walk.say(HostNotice::TooDeep {
+                    path: &at.folder,
+                    depth: at.depth,
+                });
+                continue;
             }
-            // The host's order is not always the same.
-            names.sort_unstable();
-            for name in names {
-                let path = folder.join(&name);
-                if options.exclude.is_some_and(|exclude| exclude(&path)) {
+            for (name, found) in list(&at.folder)? {
+                let path = at.folder.join(&name);
+                if walk.options.exclude.is_some_and(|exclude| exclude(&path)) {
                     continue;
                 }
-                if let Some(child) = self.add_one(dir, name.as_bytes(), &path, options, links)? {
-                    pending.push((child, path));
+                let Some(metadata) = walk.resolve(&path, found)? else {
+                    continue;
+                };
+                let identity = (metadata.dev(), metadata.ino());
+                if metadata.is_dir() && walk.options.links == Links::Follow && at.way.contains(&identity) {
+                    walk.say(HostNotice::Loop(&path));
+                    continue;
+                }
+                let Some(id) = self.add_one(at.dir, name.as_bytes(), &path, &metadata, walk)? else {
+                    continue;
+                };
+                if metadata.is_dir() {
+                    let mut way = Vec::new();
+                    if walk.options.links == Links::Follow {
+                        way.clone_from(&at.way);
+                        way.push(identity);
+                    }
+                    pending.push(Pending {
+                        dir: id,
+                        folder: path,
+                        depth: at.depth + 1,
+                        way,
+                    });
                 }
             }
         }
         Ok(())
     }
 
-    /// Adds one file; gives back the directory if it is one.
+    /// Adds one file or directory, but nothing below it.
     fn add_one(
         &mut self,
         dir: NodeId,
         name: &[u8],
         path: &Path,
-        options: &HostOptions<'_>,
-        links: &mut HashMap<(u64, u64), NodeId>,
+        metadata: &Metadata,
+        walk: &mut Walk<'_>,
     ) -> Result<Option<NodeId>> {
-        let refused = |source| Error::io(path.display().to_string(), "look at", source);
-        let metadata = fs::symlink_metadata(path).map_err(refused)?;
-        let attributes = options.attributes_of(&metadata);
-        if metadata.is_dir() {
-            return self.add_directory(dir, name, attributes).map(Some);
-        }
-        let identity = (metadata.dev(), metadata.ino());
-        if let Some(first) = links.get(&identity) {
-            self.add_link(dir, name, *first)?;
-            return Ok(None);
-        }
-        let kind = metadata.file_type();
-        let id = if kind.is_file() {
-            self.add_file(dir, name, attributes, Source::host_file(path, metadata.len()))?
-        } else if kind.is_symlink() {
-            let target = fs::read_link(path).map_err(|e| Error::io(path.display().to_string(), "read", e))?;
-            self.add_symlink(dir, name, attributes, target.as_os_str().as_bytes())?
+        let options = walk.options;
+        let attributes = options.attributes_of(metadata);
+        let id = if metadata.is_dir() {
+            match self.mergeable(dir, name, options) {
+                Some(there) => return Ok(Some(there)),
+                None => self.add_directory(dir, name, attributes)?,
+            }
         } else {
-            let special = if kind.is_char_device() {
-                FileType::CharDevice
-            } else if kind.is_block_device() {
-                FileType::BlockDevice
-            } else if kind.is_fifo() {
-                FileType::Fifo
-            } else if kind.is_socket() {
-                FileType::Socket
-            } else {
-                return Err(Error::UnsupportedFile { path: path.into() });
-            };
-            self.add_special(dir, name, attributes, special, host_device(metadata.rdev()))?
+            let identity = (metadata.dev(), metadata.ino());
+            match walk.links.get(&identity) {
+                Some(first) => self.add_link(dir, name, *first)?,
+                None => {
+                    let Some(id) = self.add_new(dir, name, path, metadata, attributes, options)? else {
+                        return Ok(None);
+                    };
+                    if metadata.nlink() > 1 {
+                        walk.links.insert(identity, id);
+                    }
+                    id
+                }
+            }
         };
-        if metadata.nlink() > 1 {
-            links.insert(identity, id);
+        if let Some(place) = options.place {
+            let placed = place(path);
+            self.set_visibility(id, placed.visibility);
+            if placed.weight != 0 {
+                self.set_weight(id, placed.weight);
+            }
         }
-        Ok(None)
+        Ok(Some(id))
+    }
+
+    /// A directory of that name that is there already, where folders are merged.
+    fn mergeable(&self, dir: NodeId, name: &[u8], options: &HostOptions<'_>) -> Option<NodeId> {
+        if !options.merge {
+            return None;
+        }
+        self.child(dir, name).filter(|id| self.is_directory(*id))
+    }
+
+    fn add_new(
+        &mut self,
+        dir: NodeId,
+        name: &[u8],
+        path: &Path,
+        metadata: &Metadata,
+        attributes: Attributes,
+        options: &HostOptions<'_>,
+    ) -> Result<Option<NodeId>> {
+        let kind = metadata.file_type();
+        if kind.is_file() {
+            let id = self.add_file(dir, name, attributes, Source::host_file(path, metadata.len()))?;
+            if options.zisofs
+                && metadata.len() >= ZisofsHeader::LEN as u64
+                && let Some(header) = zisofs(path)?
+            {
+                self.set_zisofs(id, header);
+            }
+            return Ok(Some(id));
+        }
+        if kind.is_symlink() {
+            let target = fs::read_link(path).map_err(|e| refused(path, "read", e))?;
+            return self
+                .add_symlink(dir, name, attributes, target.as_os_str().as_bytes())
+                .map(Some);
+        }
+        let special = if kind.is_char_device() {
+            FileType::CharDevice
+        } else if kind.is_block_device() {
+            FileType::BlockDevice
+        } else if kind.is_fifo() {
+            FileType::Fifo
+        } else if kind.is_socket() {
+            FileType::Socket
+        } else {
+            return Err(Error::UnsupportedFile { path: path.into() });
+        };
+        self.add_special(dir, name, attributes, special, device(metadata.rdev()))
+            .map(Some)
     }
 }
 
+impl Walk<'_> {
+    fn say(&self, notice: HostNotice<'_>) {
+        if let Some(hear) = self.options.notice {
+            hear(notice);
+        }
+    }
+
+    /// What is to be taken in for a path: the file itself, or what a link leads to, or nothing.
+    fn resolve(&self, path: &Path, found: Metadata) -> Result<Option<Metadata>> {
+        if !found.is_symlink() {
+            return Ok(Some(found));
+        }
+        match self.options.links {
+            Links::Keep => Ok(Some(found)),
+            Links::Drop => {
+                self.say(HostNotice::LinkDropped(path));
+                Ok(None)
+            }
+            Links::Follow => match fs::metadata(path) {
+                Ok(target) => Ok(Some(target)),
+                Err(error) if self.options.notice.is_some() => {
+                    self.say(HostNotice::BrokenLink { path, error: &error });
+                    Ok(None)
+                }
+                Err(error) => Err(refused(path, "follow the link", error)),
+            },
+        }
+    }
+}
+
+/// The names in a folder with what they are, sorted: the host's order is not always the same.
+fn list(folder: &Path) -> Result<Vec<(OsString, Metadata)>> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|e| refused(folder, "list", e))? {
+        let entry = entry.map_err(|e| refused(folder, "list", e))?;
+        let metadata = entry
+            .metadata()
+            .map_err(|e| refused(&entry.path(), "look at", e))?;
+        out.push((entry.file_name(), metadata));
+    }
+    out.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    Ok(out)
+}
+
+fn look(path: &Path) -> Result<Metadata> {
+    fs::symlink_metadata(path).map_err(|e| refused(path, "look at", e))
+}
+
+fn zisofs(path: &Path) -> Result<Option<ZisofsHeader>> {
+    let mut header = [0; ZisofsHeader::LEN];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    match read {
+        Ok(()) => Ok(ZisofsHeader::parse(&header)),
+        Err(error) => Err(refused(path, "read", error)),
+    }
+}
+
+fn refused(path: &Path, operation: &'static str, source: std::io::Error) -> Error {
+    Error::io(path.display().to_string(), operation, source)
+}
+
 /// Major and minor of a Linux `dev_t`, as glibc's `major(3)` and `minor(3)` take it apart.
-pub fn host_device(number: u64) -> (u32, u32) {
+fn device(number: u64) -> (u32, u32) {
     let major = (number >> 8 & 0xFFF) | (number >> 32 & 0xFFFF_F000);
     let minor = (number & 0xFF) | (number >> 12 & 0xFFFF_FF00);
     (major as u32, minor as u32)

@@ -193,6 +193,16 @@ impl IsoImage {
         &self.tree
     }
 
+    /// How many bytes directories take, and path tables: each in one byte order, for the plain hierarchy.
+    pub fn metadata_bytes(&self) -> (u64, u64) {
+        let (hierarchy, table) = &self.plain;
+        let blocks = hierarchy.directories.iter();
+        let blocks: u64 = blocks
+            .map(|d| u64::from(d.blocks) + u64::from(d.continuation_blocks))
+            .sum();
+        (blocks * BLOCK as u64, u64::from(table.len))
+    }
+
     /// Writes the whole image, front to back.
     ///
     /// # Errors
@@ -490,6 +500,7 @@ fn add_catalog(tree: &mut ImageTree, catalog: &BootCatalog, options: &Options) -
     match &catalog.file {
         Some((dir, name)) => {
             let id = tree.add_file(*dir, name, Attributes::new(0o444, options.time), source)?;
+            tree.set_visibility(id, catalog.visibility);
             match tree.node(id).kind {
                 NodeKind::File { content } => Ok(content),
                 _ => Err(fault(tree.path(id), "is no regular file".into())),

@@ -1,5 +1,6 @@
 //! Names of the Joliet hierarchy (Joliet Specification, "Allowing Unicode Identifiers"): big-endian UCS-2.
 
+use crate::options::NameCharset;
 use std::collections::{HashMap, HashSet};
 
 /// The longest name of the specification, in 16-bit units.
@@ -9,14 +10,20 @@ const MAX_UNITS_LONG: usize = 103;
 
 /// One identifier for each name of a directory, all different, as big-endian bytes. Characters beyond 16 bits become
 /// surrogate pairs; what Joliet forbids becomes `_`. Names are cut before their extension.
-pub(crate) fn identifiers(names: &[&[u8]], long: bool) -> Vec<Box<[u8]>> {
+pub(crate) fn identifiers(names: &[&[u8]], long: bool, charset: NameCharset) -> Vec<Box<[u8]>> {
     let limit = if long { MAX_UNITS_LONG } else { MAX_UNITS };
     let mut taken: HashSet<Vec<u16>> = HashSet::with_capacity(names.len());
     let mut next_number = HashMap::<Vec<u16>, u32>::new();
     names
         .iter()
         .map(|name| {
-            let units = translate(name);
+            let units = match charset {
+                NameCharset::Utf8 => translate(name),
+                NameCharset::Latin1 => {
+                    let text: String = name.iter().map(|byte| char::from(*byte)).collect();
+                    translate(text.as_bytes())
+                }
+            };
             let whole = fit(&units, &[], limit);
             if taken.insert(whole.clone()) {
                 return to_bytes(&whole);
@@ -117,6 +124,7 @@ mod tests {
                 b"x\xff",
             ],
             false,
+            NameCharset::Utf8,
         );
         let texts: Vec<String> = ids.iter().map(|i| text(i)).collect();
         assert_eq!(texts, ["user-data", "größe.txt", "🦀.rs", "a_b_", "x_"]);
@@ -127,10 +135,14 @@ mod tests {
         let a = format!("{}1.conf", "n".repeat(90));
         let b = format!("{}2.conf", "n".repeat(90));
         let crab = format!("{}.z", "🦀".repeat(40));
-        let ids = identifiers(&[a.as_bytes(), b.as_bytes(), crab.as_bytes()], false);
+        let ids = identifiers(
+            &[a.as_bytes(), b.as_bytes(), crab.as_bytes()],
+            false,
+            NameCharset::Utf8,
+        );
         assert_eq!(text(&ids[0]), format!("{}.conf", "n".repeat(59)));
         assert_eq!(text(&ids[1]), format!("{}000.conf", "n".repeat(56)));
         assert_eq!(text(&ids[2]), format!("{}.z", "🦀".repeat(31)));
-        assert_eq!(text(&identifiers(&[a.as_bytes()], true)[0]), a);
+        assert_eq!(text(&identifiers(&[a.as_bytes()], true, NameCharset::Utf8)[0]), a);
     }
 }

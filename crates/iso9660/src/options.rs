@@ -40,6 +40,16 @@ pub enum Duplicates {
     Contents,
 }
 
+/// How the bytes of names are read as characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NameCharset {
+    /// UTF-8.
+    #[default]
+    Utf8,
+    /// ISO 8859-1.
+    Latin1,
+}
+
 /// Tables of names, one in each directory (genisoimage `-T`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TranslationTable {
@@ -97,6 +107,8 @@ pub struct Options {
     pub system_area: Vec<u8>,
     /// Partition tables over the system area, for images that are started from a disk as well as from a CD-ROM.
     pub hybrid: crate::Hybrid,
+    /// How the bytes of names are read for Joliet.
+    pub charset: NameCharset,
     /// How plain names are made; `None`: as the level allows.
     pub names: Option<crate::PlainRules>,
     /// Whether directories stay where they are however deep, instead of being relocated or refused.
@@ -140,6 +152,7 @@ impl Options {
             boot: None,
             system_area: Vec::new(),
             hybrid: crate::Hybrid::default(),
+            charset: NameCharset::Utf8,
             names: None,
             deep_directories: false,
             relocation_name: None,

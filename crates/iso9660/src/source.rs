@@ -80,6 +80,28 @@ impl Source {
         }
     }
 
+    /// Reads the first bytes, at most `len`.
+    pub(crate) fn read_start(&self, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        match &self.kind {
+            SourceKind::Bytes(bytes) => out.extend_from_slice(bytes.get(..len).unwrap_or(bytes)),
+            SourceKind::HostFile { path, .. } => {
+                let file = File::open(path.as_path());
+                file.and_then(|file| file.take(len as u64).read_to_end(out))
+                    .map_err(|e| Error::io(path.display().to_string(), "read", e))?;
+            }
+            SourceKind::Storage {
+                storage,
+                offset,
+                len: all,
+            } => {
+                out.resize(usize::try_from(*all).unwrap_or(len).min(len), 0);
+                storage.read_at(*offset, out)?;
+            }
+            SourceKind::BootCatalog { .. } => {}
+        }
+        Ok(())
+    }
+
     /// Reads all bytes in pieces of at most `buf.len()` bytes, in order.
     pub(crate) fn stream(&self, buf: &mut [u8], sink: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<()> {
         match &self.kind {

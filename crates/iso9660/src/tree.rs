@@ -311,6 +311,20 @@ impl ImageTree {
         }
     }
 
+    /// The first bytes of a regular file, at most `len`; none of anything else.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_start(&self, id: NodeId, len: usize) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        if let NodeKind::File { content } = self.node(id).kind
+            && let Some(content) = self.contents.get(content as usize)
+        {
+            content.source.read_start(len, &mut out)?;
+        }
+        Ok(out)
+    }
+
     /// Finds a name in a directory, by looking at each.
     pub fn child(&self, dir: NodeId, name: &[u8]) -> Option<NodeId> {
         self.children(dir)

@@ -30,6 +30,7 @@ fn bios_and_uefi_entries() {
             BootEntry::new(Platform::Efi, efi),
         ],
         file: Some((dir, b"boot.cat".to_vec())),
+        ..BootCatalog::default()
     };
     let options = Options {
         joliet: true,
