@@ -276,6 +276,12 @@ impl Translation {
     }
 
     fn network(&mut self, link: &str, kind: &str, mut more: Map<String, Value>) {
+        // cloud-init before 23.2 sees only name servers that stand beside the networks
+        for service in more.get("services").and_then(Value::as_array).into_iter().flatten() {
+            if !self.services.contains(service) {
+                self.services.push(service.clone());
+            }
+        }
         let mut network = Map::new();
         network.insert("id".into(), json!(format!("network{}", self.networks.len())));
         network.insert("link".into(), json!(link));

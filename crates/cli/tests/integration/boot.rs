@@ -175,3 +175,90 @@ fn a_customised_clone_boots_with_its_seed() {
         .unwrap();
     assert!(keys.trim().parse::<u32>().unwrap() >= 2, "host keys: {keys}");
 }
+
+/// What a guest of a plain seed says of itself.
+const PLAIN_USER_DATA: &str = r#"#cloud-config
+write_files:
+  - path: /etc/from-user-data
+    content: "user-data was applied\n"
+runcmd:
+  - |
+    {
+      echo "PROOF hostname $(hostname)"
+      echo "PROOF user-data $(cat /etc/from-user-data)"
+      echo "PROOF address $(ip -o -4 addr show | grep -c 192.0.2.77)"
+      echo "PROOF datasource $(cat /run/cloud-init/cloud-id 2>/dev/null) $(grep -o 'DataSource[A-Za-z]*' /var/lib/cloud/instance/datasource | head -1)"
+      echo "PROOF injected $(cat /etc/from-drive 2>/dev/null)"
+      echo "PROOF end"
+    } > /dev/ttyS0
+"#;
+
+/// Boots the guest, unchanged, with a seed; every proof must stand on its console.
+fn boots_with(seed: &str, make: &str, proofs: &[&str]) {
+    if std::env::var_os("DISKSMITH_LONG").is_none() {
+        return;
+    }
+    if !judges(&["qemu-img", "mmdebstrap", "qemu-system-x86_64"]) || !may_mount() {
+        return;
+    }
+    let guest = debian_guest();
+    let lab = Lab::new();
+    lab.write("user-data", PLAIN_USER_DATA);
+    lab.write("network-config", NETWORK_CONFIG);
+    lab.write(
+        "network-config-by-mac",
+        "version: 2\nethernets:\n  nic:\n    match: {macaddress: '52:54:00:12:34:56'}\n    addresses: [192.0.2.77/24]\n",
+    );
+    lab.write("from-drive", "a file of the drive\n");
+    lab.disksmith(&format!("seed {seed} --user-data user-data --hostname seeded {make}"))
+        .ok();
+    let output = Command::new(scripts().join("boot-guest"))
+        .arg(&guest)
+        .args(["--seed", seed, "--expect", "PROOF end", "--timeout", "1200", "--log", "console"])
+        .current_dir(lab.path("."))
+        .output()
+        .unwrap();
+    let console = String::from_utf8_lossy(&lab.read("console")).replace('\r', "");
+    assert!(
+        output.status.success(),
+        "{}\n{console}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for proof in proofs.iter().chain(&[
+        "PROOF hostname seeded",
+        "PROOF user-data user-data was applied",
+        "PROOF address 1",
+    ]) {
+        assert!(
+            console.lines().any(|line| line.contains(proof)),
+            "no {proof:?} on the console:\n{console}"
+        );
+    }
+}
+
+#[test]
+fn a_guest_takes_nocloud_on_vfat() {
+    boots_with(
+        "seed.img",
+        "--format vfat --network-config network-config",
+        &["DataSourceNoCloud"],
+    );
+}
+
+#[test]
+fn a_guest_takes_a_config_drive_on_iso() {
+    boots_with(
+        "seed.iso",
+        "--datasource configdrive --network-config network-config-by-mac --file /etc/from-drive=from-drive",
+        &["DataSourceConfigDrive", "PROOF injected a file of the drive"],
+    );
+}
+
+#[test]
+fn a_guest_takes_a_config_drive_on_vfat() {
+    boots_with(
+        "seed.img",
+        "--datasource configdrive --format vfat --network-config network-config-by-mac --file /etc/from-drive=from-drive",
+        &["DataSourceConfigDrive", "PROOF injected a file of the drive"],
+    );
+}

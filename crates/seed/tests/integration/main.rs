@@ -5,4 +5,6 @@
 mod documents;
 mod limits;
 mod made;
+mod media;
+mod schema;
 mod volume;

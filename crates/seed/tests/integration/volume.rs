@@ -25,7 +25,14 @@ fn full() -> NoCloud {
 }
 
 pub(crate) fn run(program: &str, args: &[&str]) -> Option<String> {
-    match Command::new(program).args(args).env("LC_ALL", "C.UTF-8").output() {
+    run_with(program, args, &[])
+}
+
+/// The same, with variables of the environment.
+pub(crate) fn run_with(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args(args).env("LC_ALL", "C.UTF-8");
+    match command.envs(variables.iter().copied()).output() {
         Ok(out) => {
             assert!(
                 out.status.success(),

@@ -333,7 +333,7 @@ impl<'a> Inputs<'a> {
             },
             uuid: instance_id,
             hostname,
-            name,
+            name: name.map(|name| name.split('.').next().unwrap_or(&name).to_string()),
             meta_data: document(&self.meta_data)?,
             vendor_data: document(&self.vendor_data)?,
             network_data: network_config,
