@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod boot;
+mod check_table;
 mod customize;
 mod images;
 mod kill;
 mod lab;
+mod luks;
 mod qemu_img;
 mod refusals;
 mod seed;

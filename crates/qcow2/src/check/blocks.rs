@@ -37,7 +37,8 @@ impl Checker<'_> {
                     self.count(offset, geometry.cluster_size());
                 } else if fix {
                     self.rebuild = true;
-                    self.tell(Finding::CannotGrow);
+                    let impossible = offset > (i64::MAX as u64) - geometry.cluster_size();
+                    self.tell(Finding::CannotGrow { impossible });
                 }
             } else {
                 self.count(offset, geometry.cluster_size());

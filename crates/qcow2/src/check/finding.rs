@@ -208,7 +208,10 @@ pub enum Finding {
         references: u64,
     },
     /// The file cannot be made long enough for a refcount block.
-    CannotGrow,
+    CannotGrow {
+        /// Whether no file at all can be so long.
+        impossible: bool,
+    },
     /// All refcounts are now written anew, beside the old ones.
     Rebuilding,
     /// The refcounts that were written anew are not right either.
@@ -353,7 +356,7 @@ impl fmt::Display for Finding {
                 f,
                 "refcount block {index} lies in a cluster that is referenced {references} times"
             ),
-            Self::CannotGrow => write!(f, "the file cannot be made long enough for a refcount block"),
+            Self::CannotGrow { .. } => write!(f, "the file cannot be made long enough for a refcount block"),
             Self::Rebuilding => write!(f, "writing all refcounts anew"),
             Self::StillBroken => write!(f, "the new refcounts are not right either"),
             Self::NeedsRebuild => write!(f, "all refcounts must be written anew first (repair all)"),

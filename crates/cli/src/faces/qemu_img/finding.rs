@@ -150,7 +150,8 @@ pub(super) fn worded(finding: &Finding, repair: Repair) -> Option<String> {
         Finding::BlockShared { index, references } => {
             format!("ERROR refcount block {index} refcount={references}")
         }
-        Finding::CannotGrow => {
+        Finding::CannotGrow { impossible: true } => "ERROR could not resize image: Invalid argument".into(),
+        Finding::CannotGrow { .. } => {
             "qemu-img: Could not resize file: File too large\nERROR could not resize image: File too large".into()
         },
         Finding::Rebuilding => "Rebuilding refcount structure".into(),
