@@ -3,11 +3,13 @@
 mod collect;
 mod human;
 mod luks_data;
+mod node_info;
 mod qcow2_data;
 mod value;
 
 pub use collect::{InfoOptions, info};
 pub use human::{FormatDate, snapshot_table};
+pub use node_info::info_node;
 pub(crate) use qcow2_data::snapshot_info;
 
 use serde_json::Value;

@@ -29,6 +29,7 @@
 
 mod amend;
 mod amend_keys;
+mod bench;
 mod bitmap;
 mod byte_size;
 mod chain;
@@ -64,8 +65,9 @@ mod take_up;
 mod transaction;
 mod worker;
 
-pub use amend_keys::amend_keys;
 pub use amend::{ChangeOptions, amend, amend_image};
+pub use amend_keys::amend_keys;
+pub use bench::{BenchOptions, bench};
 pub use bitmap::{BitmapChange, bitmaps_of, change_bitmap, change_bitmap_of, copy_bitmaps};
 pub use byte_size::{BadSize, human_size, parse_size};
 pub use check::{CheckReport, EXIT_NOT_CHECKABLE, check, check_telling};
@@ -73,7 +75,8 @@ pub use clone::{CloneOptions, clone_full, clone_linked};
 pub use commit::{CommitOptions, Committed, commit};
 pub use compare::{Comparison, compare};
 pub use convert::{
-    BackingFile, ConvertOptions, ConvertReport, CopyBitmaps, DEFAULT_SPARSE_SIZE, Source, convert, convert_from, write_raw,
+    BackingFile, ConvertOptions, ConvertReport, CopyBitmaps, DEFAULT_SPARSE_SIZE, Source, convert,
+    convert_from, write_raw,
 };
 pub use create::{CreateOptions, MAX_SIZE, create};
 pub use disksmith_qcow2::{AmendOptions, MAX_SNAPSHOT_NAME, NewSnapshot, SnapshotKey};
@@ -84,7 +87,7 @@ pub use gate::Gate;
 pub use guard::{Clones, find_clones, refuse_if_cloned};
 pub use image::{Image, Layer};
 pub use info::{
-    BackingInfo, ChildInfo, FormatDate, FormatSpecific, ImageInfo, InfoOptions, SnapshotInfo, info,
+    BackingInfo, ChildInfo, FormatDate, FormatSpecific, ImageInfo, InfoOptions, SnapshotInfo, info, info_node,
     snapshot_table,
 };
 pub use json::pretty_json;

@@ -501,7 +501,7 @@ impl Member {
     fn missing(&self, source: Error) -> Error {
         // What is wrong inside a file that was found names that file itself.
         match source {
-            Error::Storage(_) => Error::MissingMember {
+            Error::Storage(_) | Error::NotInFormat { .. } | Error::Node { .. } => Error::MissingMember {
                 overlay: self.overlay.clone(),
                 role: self.role,
                 recorded: self.recorded.clone(),
@@ -628,7 +628,11 @@ fn open_layer(
             let opened = Arc::new(opened.map_err(|source| member.missing(source))?);
             plain_data = Some(opened.clone());
             // An edit that was interrupted while it was carried over counts.
-            match if writable { None } else { pending_log(&opened, log_dir)? } {
+            match if writable {
+                None
+            } else {
+                pending_log(&opened, log_dir)?
+            } {
                 Some(log) => Some(Arc::new(log.view(opened)?)),
                 None => Some(opened),
             }

@@ -6,6 +6,7 @@
 
 mod amend;
 mod bitmap;
+mod bench;
 mod caches;
 mod check;
 mod commit;
@@ -78,7 +79,7 @@ fn dispatch(arguments: &[OsString]) -> Done {
         "snapshot" => snapshot::run(rest),
         "commit" => commit::run(rest),
         "rebase" => rebase::run(rest),
-        verb @ "bench" => Err(Stop::not_yet(verb)),
+        "bench" => bench::run(rest),
         other => Err(Stop::usage("qemu-img", &format!("Command not found: {other}"))),
     }
 }

@@ -46,7 +46,7 @@ impl ImageInfo {
         if !self.snapshots.is_empty() {
             out.push_str(&snapshot_table(&self.snapshots, date));
         }
-        if let Some(specific) = &self.format_specific {
+        if let Some(specific) = self.format_specific.as_ref().filter(|s| s.kind != "file") {
             out.push_str("Format specific information:\n");
             members(&mut out, &specific.data, 1);
         }

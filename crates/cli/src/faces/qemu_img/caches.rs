@@ -15,6 +15,11 @@ pub(super) fn target(arguments: &Arguments, option: &str) -> Result<(), Stop> {
     checked(arguments, option, "Invalid cache option")
 }
 
+/// As [`source`], for a command that does not repeat the name.
+pub(super) fn plain(arguments: &Arguments, option: &str) -> Result<(), Stop> {
+    checked(arguments, option, "").map_err(|_| Stop::new("Invalid cache mode"))
+}
+
 fn checked(arguments: &Arguments, option: &str, problem: &str) -> Result<(), Stop> {
     match arguments.text(option) {
         Some(mode) if !MODES.contains(&mode.as_str()) => Err(Stop::new(format!("{problem}: {mode}"))),

@@ -14,7 +14,8 @@ use super::{caches, help, object, size};
 use crate::faces::getopt::{Arguments, Spec, flag, short_flag, value};
 use crate::output::print;
 use disksmith_image::{
-    BackingFile, ConvertOptions, CopyBitmaps, CreateOptions, Error, Format, Image, Source, bitmaps_of, convert_from,
+    BackingFile, ConvertOptions, CopyBitmaps, CreateOptions, Error, Format, Image, Source, bitmaps_of,
+    convert_from,
 };
 use disksmith_qcow2::BitmapRefusal;
 use disksmith_storage::{Durability, Existing};
@@ -134,11 +135,17 @@ pub(super) fn run(words: &[OsString]) -> Done {
         image_name::read(target, None, true)?
     } else {
         let format = new_image::format(format_name.as_deref(), unknown_format)?;
-        let path = target_path(target).map_err(|why| {
-            Stop::new(format!(
+        if arguments.has("no-create") {
+            let target = image_name::read(target, Some(format.name()), false)?;
+            let options = convert_options(&arguments, &numbers, &lists, &target, &sources)?;
+            return carry_over(&arguments, &sources, &target, &options);
+        }
+        let path = target_path(target).map_err(|why| match why.starts_with("Protocol driver") {
+            true => Stop::new(why),
+            false => Stop::new(format!(
                 "{}: error while converting {format}: {why}",
                 target.to_string_lossy()
-            ))
+            )),
         })?;
         image_name::of_path(path, Some(format), target.to_string_lossy().into_owned())
     };

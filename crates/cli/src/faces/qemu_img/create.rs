@@ -134,8 +134,13 @@ fn set_backing(options: &mut ImageOptions, name: &str, value: &str) -> Result<()
 pub(super) fn target_path(name: &OsStr) -> Result<PathBuf, String> {
     match FileName::parse(name.as_bytes()) {
         FileName::Path(path) => Ok(path),
-        FileName::Protocol(_) if Path::new(name).exists() => Ok(name.into()),
-        FileName::Protocol(protocol) => Err(format!("Unknown protocol '{protocol}'")),
+        FileName::Protocol(protocol) => Err(match protocol.as_str() {
+            "null-co" | "null-aio" | "blkdebug" => {
+                format!("Protocol driver '{protocol}' does not support image creation")
+            }
+            _ if image_name::is_foreign(&protocol) => format!("the protocol '{protocol}' is not supported"),
+            _ => format!("Unknown protocol '{protocol}'"),
+        }),
     }
 }
 
@@ -144,12 +149,18 @@ fn look_at_backing(image: &Path, backing: &str, format: Option<&str>) -> Result<
     let hint = "\nCould not open backing image.";
     let known = match format {
         None => None,
-        Some(name) => {
-            Some(Format::from_name(name.as_bytes()).ok_or_else(|| format!("Unknown driver '{name}'{hint}"))?)
-        }
+        Some("null-co" | "null-aio" | "file" | "host_device") => Some(Format::Raw),
+        Some(name) => Some(Format::from_name(name.as_bytes()).ok_or_else(|| {
+            if image_name::is_foreign(name) {
+                format!("the format '{name}' is not supported yet{hint}")
+            } else {
+                format!("Unknown driver '{name}'{hint}")
+            }
+        })?),
     };
-    let full = PathBuf::from(OsString::from_vec(resolve_beside(image, backing.as_bytes())));
-    let opened = Image::open(&full, &read_options(known, true).metadata_only())
+    let full = OsString::from_vec(resolve_beside(image, backing.as_bytes()));
+    let node = image_name::node(&full, known.map(Format::name)).map_err(|why| why + hint)?;
+    let opened = Image::open_node(&node, &read_options(known, true).metadata_only())
         .map_err(|error| format!("{}{hint}", cause(&error, Use::Read)))?;
     match (known, opened.top()) {
         (None, Some(top)) => Err(format!(

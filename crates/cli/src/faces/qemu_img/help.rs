@@ -13,8 +13,10 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ),
     (
         "bench",
-        "measure the speed of an image (not supported yet)",
-        "FILENAME",
+        "measure the speed of an image",
+        "[-f FMT | --image-opts] [-t CACHE] [-c COUNT] [-d DEPTH] [-o OFFSET] [-s BUFFER_SIZE] [-S STEP_SIZE]\n        \
+         [-i threads|native|io_uring] [-n] [-w [--pattern PATTERN] [--flush-interval COUNT [--no-drain]]] [-U] [-q]\n        \
+         [--object OBJECT] FILENAME",
     ),
     (
         "bitmap",
@@ -40,9 +42,9 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     (
         "convert",
         "copy images into one of any format",
-        "[-f FMT | --image-opts] [-T CACHE] [-O FMT] [-o OPTIONS] [-c] [-t CACHE] [-B FILE [-F FMT]] [-n]\n        \
-         [--target-is-zero] [--target-image-opts] [-S SIZE] [-m N] [-C] [-W] [-U] [-p] [-q]\n        \
-         FILENAME [FILENAME2 …] TARGET",
+        "[-f FMT | --image-opts] [-T CACHE] [-l SNAPSHOT] [-O FMT] [-o OPTIONS] [-c] [-t CACHE] [-B FILE [-F FMT]]\n        \
+         [-n [--target-is-zero] [--target-image-opts]] [-S SIZE] [-m N] [-r RATE] [-C] [-W] [--salvage]\n        \
+         [--bitmaps [--skip-broken-bitmaps]] [-U] [-p] [-q] [--object OBJECT] FILENAME [FILENAME2 …] TARGET",
     ),
     (
         "create",
@@ -67,7 +69,8 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     (
         "measure",
         "tell how much space an image would take",
-        "[-f FMT | --image-opts] [-O FMT] [-o OPTIONS] [-U] [--output human|json] (--size SIZE | FILENAME)",
+        "[-f FMT | --image-opts] [-l SNAPSHOT] [-O FMT] [-o OPTIONS] [-U] [--output human|json] [--object OBJECT]\n        \
+         (--size SIZE | FILENAME)",
     ),
     (
         "rebase",
@@ -81,8 +84,8 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ),
     (
         "snapshot",
-        "list an image's snapshots",
-        "[-f FMT | --image-opts] [-l] [-U] [-q] FILENAME",
+        "list and change an image's snapshots",
+        "[-f FMT | --image-opts] [-l | (-c | -a | -d) SNAPSHOT] [-U] [-q] [--object OBJECT] FILENAME",
     ),
 ];
 

@@ -68,19 +68,19 @@ pub(super) fn read(name: &OsStr, format: Option<&str>, image_opts: bool) -> Resu
     let node = if image_opts {
         Node::from_options(&shown).map_err(|error| fail(error.to_string()))?
     } else {
-        named(name, format).map_err(fail)?
+        self::node(name, format).map_err(fail)?
     };
     Ok(ImageName::of(node, shown))
 }
 
-/// A name, with a format that stands before it.
-fn named(name: &OsStr, format: Option<&str>) -> Result<Node, String> {
-    let node = |name: &OsStr, format| Node::from_name(name, format).map_err(|error| error.to_string());
+/// A name, with a format that stands before it. An error is why there is no such image, in QEMU's words.
+pub(super) fn node(name: &OsStr, format: Option<&str>) -> Result<Node, String> {
+    let read = |name: &OsStr, format| Node::from_name(name, format).map_err(|error| error.to_string());
     let Some(driver) = format else {
-        return node(name, None);
+        return read(name, None);
     };
     if let Some(format) = Format::from_name(driver.as_bytes()) {
-        return node(name, Some(format));
+        return read(name, Some(format));
     }
     match driver {
         "file" | "host_device" => {
@@ -89,7 +89,7 @@ fn named(name: &OsStr, format: Option<&str>) -> Result<Node, String> {
                 full.push("host_device:");
             }
             full.push(name);
-            match node(&full, Some(Format::Raw))? {
+            match read(&full, Some(Format::Raw))? {
                 Node::Format(over) => Ok(over.file),
                 other => Ok(other),
             }
@@ -100,12 +100,12 @@ fn named(name: &OsStr, format: Option<&str>) -> Result<Node, String> {
             if rest != only {
                 return Err(format!("The only allowed filename for this driver is '{only}'"));
             }
-            match node(&OsString::from(only), Some(Format::Raw))? {
+            match read(&OsString::from(only), Some(Format::Raw))? {
                 Node::Format(over) => Ok(over.file),
                 other => Ok(other),
             }
         }
-        "blkdebug" => match node(name, Some(Format::Raw))? {
+        "blkdebug" => match read(name, Some(Format::Raw))? {
             Node::Format(over) => Ok(over.file),
             other => Ok(other),
         },

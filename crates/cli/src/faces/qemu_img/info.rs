@@ -7,7 +7,7 @@ use super::{help, object};
 use crate::commands::local_date;
 use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::{OutputFormat, print};
-use disksmith_image::{Error, Gate, ImageInfo, InfoOptions, info};
+use disksmith_image::{Error, Gate, ImageInfo, InfoOptions, info, info_node};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -50,7 +50,11 @@ pub(super) fn run(words: &[OsString]) -> Done {
         chain,
         gate: Gate::FollowAll,
     };
-    let images = info(&image.path, &options).map_err(|error| match error {
+    let images = match image.node.plain() {
+        Some(_) => info(&image.path, &options),
+        None => info_node(&image.node, &options),
+    }
+    .map_err(|error| match error {
         Error::MissingMember { resolved, source, .. } => Stop::new(format!(
             "Could not open '{}': {}",
             resolved.display(),
@@ -59,7 +63,10 @@ pub(super) fn run(words: &[OsString]) -> Done {
         error => image.cannot_open(cause(&error, Use::Read)),
     })?;
     if !arguments.has("force-share") {
-        for member in &images {
+        for member in images
+            .iter()
+            .filter(|member| Path::new(&member.filename).is_file())
+        {
             try_lock(Path::new(&member.filename), Use::Read)
                 .map_err(|why| Stop::new(format!("Could not open '{}': {why}", member.filename)))?;
         }
