@@ -11,6 +11,7 @@ use crate::gate::Gate;
 use crate::guard::refuse_other_clones;
 use crate::held_above::carry_down;
 use crate::image::Image;
+use crate::keys::Keys;
 use crate::open::OpenOptions;
 use crate::padded::Padded;
 use crate::worker::{self, Progress};
@@ -40,6 +41,8 @@ pub struct CommitOptions {
     pub force: bool,
     /// Which files may be opened that an image names.
     pub gate: Gate,
+    /// The passphrases of encrypted images.
+    pub keys: Keys,
     /// How many threads work, at most 8.
     pub threads: Option<usize>,
 }
@@ -74,7 +77,8 @@ pub struct Committed {
 pub fn commit(path: &Path, options: &CommitOptions, progress: &dyn Progress) -> Result<Committed> {
     let read = OpenOptions::read()
         .format(options.format)
-        .gate(options.gate.clone());
+        .gate(options.gate.clone())
+        .keys(options.keys.clone());
     let chain = Chain::look(path, &read)?;
     let plan = Plan::new(path, chain, options)?;
     plan.guard(options)?;

@@ -359,7 +359,7 @@ impl Diagnose for Error {
                 image.display()
             )),
             Self::Gated { .. } => {
-                Some("allow it only if you trust the image: name a directory with `--backing-root`".into())
+                Some("if you trust the image, leave `--no-backing` out, or name a directory with `--backing-root`".into())
             }
             Self::UnsafeProbe { overlay, recorded, .. } => Some(format!(
                 "record the format, with `disksmith rebase -u -F FORMAT -b '{recorded}' {}`",

@@ -9,12 +9,16 @@ use crate::file_name::{FileName, resolve_beside};
 use crate::format::Format;
 use crate::gate::Gate;
 use crate::image::Image;
+use crate::keys::Keys;
+use crate::node::Node;
 use crate::open::OpenOptions;
 use crate::padded::Padded;
 use crate::take_up::{TakeUp, Target, take_up};
 use crate::worker::{self, Progress};
 use disksmith_qcow2::{Qcow2, Qcow2Shadow};
 use disksmith_storage::{LockMode, Shadow, Storage, StorageRef};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +41,8 @@ pub struct RebaseOptions {
     pub share_backing: bool,
     /// Which files may be opened that an image names.
     pub gate: Gate,
+    /// The passphrases of encrypted images.
+    pub keys: Keys,
     /// How many threads work, at most 8.
     pub threads: Option<usize>,
 }
@@ -52,6 +58,8 @@ pub struct PullOptions {
     pub compress: bool,
     /// Which files may be opened that an image names.
     pub gate: Gate,
+    /// The passphrases of encrypted images.
+    pub keys: Keys,
     /// How many threads work, at most 8.
     pub threads: Option<usize>,
 }
@@ -84,7 +92,8 @@ pub fn rebase(path: &Path, options: &RebaseOptions, progress: &dyn Progress) -> 
     }
     let read = OpenOptions::read()
         .format(options.format)
-        .gate(options.gate.clone());
+        .gate(options.gate.clone())
+        .keys(options.keys.clone());
     let chain = Chain::look(path, &read)?;
     let read = read.format(None);
     let top = chain.link(0)?;
@@ -100,7 +109,7 @@ pub fn rebase(path: &Path, options: &RebaseOptions, progress: &dyn Progress) -> 
         None => (None, None),
         Some(name) => {
             let full = path_of(&top.path, name)?;
-            stays = chain.find_as_recorded(std::os::unix::ffi::OsStrExt::as_bytes(full.as_os_str()));
+            stays = chain.find_as_recorded(full.as_os_str().as_bytes());
             let below = stays.and_then(|i| old.as_ref()?.layers().get(i - 1));
             match below {
                 Some(layer) => (Some(Below::Layer(layer.storage())), Some(layer.format())),
@@ -141,7 +150,8 @@ pub fn rebase(path: &Path, options: &RebaseOptions, progress: &dyn Progress) -> 
 pub fn pull(path: &Path, options: &PullOptions, progress: &dyn Progress) -> Result<Rebased> {
     let read = OpenOptions::read()
         .format(options.format)
-        .gate(options.gate.clone());
+        .gate(options.gate.clone())
+        .keys(options.keys.clone());
     let chain = Chain::look(path, &read)?;
     let read = read.format(None);
     let top = chain.link(0)?;
@@ -229,10 +239,16 @@ fn refuse_raw(path: &Path, format: Format) -> Result<()> {
     }
 }
 
+/// Whether a name describes an image as JSON.
+fn is_json(name: &[u8]) -> bool {
+    name.starts_with(b"json:")
+}
+
 /// The path that a name leads to which an image shall record.
 fn path_of(overlay: &Path, name: &[u8]) -> Result<PathBuf> {
     match FileName::parse(&resolve_beside(overlay, name)) {
         FileName::Path(path) => Ok(path),
+        FileName::Protocol(_) if is_json(name) => Ok(PathBuf::from(OsStr::from_bytes(name))),
         FileName::Protocol(protocol) => Err(Error::NewBacking {
             name: String::from_utf8_lossy(name).into_owned(),
             source: Box::new(Error::Protocol {
@@ -245,6 +261,7 @@ fn path_of(overlay: &Path, name: &[u8]) -> Result<PathBuf> {
 }
 
 fn open_new(path: &Path, name: &[u8], options: &RebaseOptions) -> Result<Image> {
+    let recorded = name;
     let name = || String::from_utf8_lossy(name).into_owned();
     let format = match &options.backing_format {
         None => None,
@@ -256,14 +273,23 @@ fn open_new(path: &Path, name: &[u8], options: &RebaseOptions) -> Result<Image> 
             })?,
         ),
     };
-    let mut read = OpenOptions::read().format(format).gate(options.gate.clone());
+    let mut read = OpenOptions::read()
+        .gate(options.gate.clone())
+        .keys(options.keys.clone());
     if options.share_backing {
         read = read.lock(LockMode::ForceShare);
     }
-    Image::open(path, &read).map_err(|source| Error::NewBacking {
-        name: name(),
-        source: Box::new(source),
-    })
+    let node = match is_json(recorded) {
+        true => Node::from_name(path.as_os_str(), format).map_err(|error| Error::Node {
+            reason: error.to_string(),
+        }),
+        false => Ok(Node::path(path, format)),
+    };
+    node.and_then(|node| Image::open_node(&node, &read))
+        .map_err(|source| Error::NewBacking {
+            name: name(),
+            source: Box::new(source),
+        })
 }
 
 /// Changes the recorded name only.
@@ -271,6 +297,8 @@ fn rename(path: &Path, name: Option<Vec<u8>>, options: &RebaseOptions) -> Result
     let open = OpenOptions::write()
         .format(options.format)
         .gate(options.gate.clone())
+        .keys(options.keys.clone())
+        .metadata_only()
         .without_backing();
     let image = Image::open(path, &open)?;
     let qcow2 = qcow2_of(&image)?;

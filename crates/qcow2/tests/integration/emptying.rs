@@ -85,7 +85,10 @@ fn a_power_cut_during_a_commit_to_the_backing_file_changes_nothing_for_the_guest
                 let report = check(&(Arc::clone(file) as StorageRef), Repair::None).unwrap();
                 assert!(report.is_clean(), "{state}: {report:?}");
             }
-            assert!(view(base.clone(), top.clone()) == before, "{state}: the guest's disk differs");
+            assert!(
+                view(base.clone(), top.clone()) == before,
+                "{state}: the guest's disk differs"
+            );
             if state.passed("top") {
                 let alone = open(top, None, false);
                 let extent = alone.extent_at(0, SIZE).unwrap();

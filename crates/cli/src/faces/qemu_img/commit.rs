@@ -36,6 +36,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
     };
     caches::target(&arguments, "cache")?;
     let name = named(&arguments, name)?;
+    name.file_only()?;
     drop(writing(&name)?);
     let base = arguments.last("base").map(PathBuf::from);
     let options = CommitOptions {
@@ -44,6 +45,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         base,
         names_as_recorded: true,
         force: true,
+        keys: object::keys_for(&name)?,
         ..CommitOptions::default()
     };
     let show = arguments.has("progress") && !arguments.has("quiet");

@@ -52,15 +52,11 @@ pub(super) fn run(words: &[OsString]) -> Done {
     done.map(|()| 0)
 }
 
-fn change(
-    arguments: &Arguments,
-    name: &std::ffi::OsStr,
-    blind: bool,
-    percent: &Percent,
-) -> Result<(), Stop> {
+fn change(arguments: &Arguments, name: &std::ffi::OsStr, blind: bool, percent: &Percent) -> Result<(), Stop> {
     caches::target(arguments, "cache")?;
     caches::source(arguments, "backing-cache")?;
     let name = named(arguments, name)?;
+    name.file_only()?;
     let format = format_of(&name, blind)?;
     if arguments.has("compress") && format == Format::Raw {
         return Err(Stop::new("Compression not supported for this file format"));
@@ -77,7 +73,11 @@ fn change(
     let cannot = |why: &str| {
         Stop::new(format!(
             "Could not change the backing file to '{}': {why}",
-            if arguments.has("backing") { &shown } else { "(null)" }
+            if arguments.has("backing") {
+                &shown
+            } else {
+                "(null)"
+            }
         ))
     };
     let options = RebaseOptions {
@@ -87,6 +87,7 @@ fn change(
         blind,
         compress: arguments.has("compress"),
         write_out_zeroes: true,
+        keys: object::keys_for(&name)?,
         share_backing: arguments.has("force-share"),
         ..RebaseOptions::default()
     };
@@ -117,9 +118,12 @@ fn format_of(name: &ImageName, blind: bool) -> Result<Format, Stop> {
         let image = writing(name)?;
         return Ok(image.top().map_or(Format::Raw, |top| top.format()));
     }
-    let options = OpenOptions::write().format(name.format).without_backing();
-    let image = Image::open(&name.path, &options)
-        .map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
+    let options = OpenOptions::write()
+        .format(name.format)
+        .metadata_only()
+        .without_backing();
+    let image =
+        Image::open(&name.path, &options).map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
     Ok(image.top().map_or(Format::Raw, |top| top.format()))
 }
 
@@ -133,7 +137,8 @@ fn can_be_opened(name: &ImageName, options: &RebaseOptions) -> Result<(), Stop> 
         .as_ref()
         .and_then(|format| Format::from_name(format.as_bytes()));
     let path = std::path::Path::new(std::ffi::OsStr::from_bytes(&full)).to_owned();
-    match Image::open(path, &OpenOptions::read().format(format)) {
+    let read = OpenOptions::read().format(format).keys(object::keys());
+    match Image::open(path, &read) {
         Ok(_) => Ok(()),
         Err(error) => Err(could_not_open(&shown, &error)),
     }
