@@ -4,6 +4,7 @@
 
 mod boot;
 mod check_table;
+mod cloud_localds;
 mod customize;
 mod images;
 mod kill;
