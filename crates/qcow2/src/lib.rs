@@ -26,6 +26,7 @@ mod error;
 mod extension;
 mod feature;
 mod flush;
+mod give_back;
 mod header;
 mod header_area;
 mod image;

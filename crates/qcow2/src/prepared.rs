@@ -3,10 +3,10 @@
 use crate::cache::SliceCache;
 use crate::core::Core;
 use crate::error::{Error, Result};
+use crate::give_back::give_back;
 use crate::header::SECTOR;
 use crate::io::read_padded;
 use crate::record::SwitchRecord;
-use crate::refcount;
 use crate::shadow::Claim;
 use crate::state::{L2_CACHE, Mode, REFCOUNT_CACHE, State};
 use disksmith_storage::{self as storage, Prepared};
@@ -64,61 +64,6 @@ impl PreparedImage {
         };
         Ok(Self { claim, state, record })
     }
-
-    /// Gives the clusters back that only the old state used.
-    fn punch(&mut self, old_table: &[u64]) -> Result<()> {
-        let geometry = self.state.core.geometry;
-        let size = geometry.cluster_size() as usize;
-        let file = Arc::clone(&self.state.core.file);
-        let (mut old, mut new) = (vec![0u8; size], vec![0u8; size]);
-        let changed: BTreeSet<u64> = old_table
-            .iter()
-            .zip(&self.state.refcount_table)
-            .filter(|(old, new)| old != new && **old != 0)
-            .map(|(old, _)| *old >> geometry.cluster_bits)
-            .collect();
-        let give_back = |first: u64, count: u64| {
-            let offset = first << geometry.cluster_bits;
-            let len = (count << geometry.cluster_bits).min(file.size().saturating_sub(offset));
-            // The image does not need it: a host that cannot give space back is no error.
-            if len > 0
-                && let Err(error) = file.discard(offset, len)
-            {
-                log::debug!("{error}");
-            }
-        };
-        for (index, (was, is)) in old_table.iter().zip(&self.state.refcount_table).enumerate() {
-            if *was == 0 || was == is {
-                continue;
-            }
-            read_padded(&*file, *was, &mut old)?;
-            read_padded(&*file, *is, &mut new)?;
-            let first = (index as u64) << geometry.block_bits();
-            let mut run = (0, 0);
-            for i in 0..geometry.block_entries() {
-                let cluster = first + i;
-                let freed = refcount::get(&new, geometry.refcount_order, i as usize) == 0
-                    && refcount::get(&old, geometry.refcount_order, i as usize) != 0
-                    // Still needed here, for what comes after.
-                    && !changed.contains(&cluster);
-                if freed && run.0 + run.1 == cluster {
-                    run.1 += 1;
-                } else if freed {
-                    if run.1 > 0 {
-                        give_back(run.0, run.1);
-                    }
-                    run = (cluster, 1);
-                }
-            }
-            if run.1 > 0 {
-                give_back(run.0, run.1);
-            }
-        }
-        for cluster in changed {
-            give_back(cluster, 1);
-        }
-        Ok(())
-    }
 }
 
 impl Prepared for PreparedImage {
@@ -165,7 +110,12 @@ impl Prepared for PreparedImage {
         if let Err(error) = self.state.verify() {
             log::warn!("{error}");
         }
-        if let Err(error) = self.punch(&old_table) {
+        if let Err(error) = give_back(
+            &*file,
+            &self.state.core.geometry,
+            &old_table,
+            &self.state.refcount_table,
+        ) {
             log::warn!("{error}");
         }
         let image = Arc::clone(&self.claim.image);

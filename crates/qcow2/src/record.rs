@@ -13,11 +13,12 @@
 
 use crate::entry::OFFSET_MASK;
 use crate::error::{Error, Result};
+use crate::give_back::give_back;
 use crate::header::SECTOR;
 use crate::io::read_padded;
 use crate::snapshot_table::Snapshot;
 use crate::state::{Mode, State};
-use crate::types::MAX_L1_BYTES;
+use crate::types::{Geometry, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES, MIN_CLUSTER_BITS};
 use byteorder::{BigEndian, ByteOrder};
 use disksmith_storage::Storage;
 
@@ -124,6 +125,22 @@ impl SwitchRecord {
         out
     }
 
+    /// After the switch: gives the host back what only the old state used. Only what the refcounts that are in force call free
+    /// is touched, whatever became of the old ones.
+    fn give_back(&self, file: &dyn Storage) {
+        let (Some((old, table)), Some((new, new_table))) = (
+            refcount_table(file, &self.old_sector),
+            refcount_table(file, &self.new_sector),
+        ) else {
+            return;
+        };
+        if old == new
+            && let Err(error) = give_back(file, &new, &table, &new_table)
+        {
+            log::warn!("{error}");
+        }
+    }
+
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (body, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
         if BigEndian::read_u32(crc) != crc32c::crc32c(body) || body.get(..8)? != MAGIC {
@@ -157,6 +174,34 @@ impl SwitchRecord {
     }
 }
 
+/// The geometry and the refcount table that a header leads to; `None` where it leads nowhere.
+fn refcount_table(file: &dyn Storage, sector: &[u8; SECTOR]) -> Option<(Geometry, Vec<u64>)> {
+    let version = BigEndian::read_u32(&sector[4..8]);
+    let geometry = Geometry {
+        cluster_bits: BigEndian::read_u32(&sector[20..24]),
+        refcount_order: match version {
+            2 => 4,
+            _ => BigEndian::read_u32(&sector[96..100]),
+        },
+        extended_l2: false,
+    };
+    let (offset, clusters) = (
+        BigEndian::read_u64(&sector[48..56]),
+        u64::from(BigEndian::read_u32(&sector[56..60])),
+    );
+    let known = (MIN_CLUSTER_BITS..=MAX_CLUSTER_BITS).contains(&geometry.cluster_bits)
+        && geometry.refcount_order <= 6;
+    let len = clusters.checked_mul(1 << geometry.cluster_bits.min(MAX_CLUSTER_BITS))?;
+    if !known || len > MAX_REFCOUNT_TABLE_BYTES || offset.checked_add(len)? > file.size() {
+        return None;
+    }
+    let mut bytes = vec![0u8; len as usize];
+    read_padded(file, offset, &mut bytes).ok()?;
+    let entries = bytes.chunks_exact(8).map(BigEndian::read_u64);
+    let entries: Vec<u64> = entries.map(|e| if e < file.size() { e } else { 0 }).collect();
+    Some((geometry, entries))
+}
+
 fn checksum(file: &dyn Storage, offset: u64, len: u64) -> Result<u32> {
     let mut buf = vec![0; len.min(1 << 20) as usize];
     let (mut crc, mut done) = (0, 0);
@@ -186,6 +231,7 @@ pub fn recover_switch(file: &dyn Storage, record: &[u8]) -> Result<Recovered> {
     read_padded(file, 0, &mut now)?;
     if now == *record.new_sector {
         file.flush()?;
+        record.give_back(file);
         return Ok(Recovered::AlreadySwitched);
     }
     let differs = |what, offset| {
@@ -212,5 +258,6 @@ pub fn recover_switch(file: &dyn Storage, record: &[u8]) -> Result<Recovered> {
     }
     file.write_at(0, &record.new_sector[..])?;
     file.flush()?;
+    record.give_back(file);
     Ok(Recovered::Switched)
 }

@@ -13,4 +13,5 @@ mod interop;
 mod judge;
 mod model;
 mod random;
+mod resize;
 mod snapshot;

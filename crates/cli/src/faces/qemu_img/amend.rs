@@ -206,7 +206,6 @@ impl Wanted {
             "compat" => {
                 self.unknown_version = None;
                 match value {
-                    "" => options.version = None,
                     "v2" | "0.10" => options.version = Some(2),
                     "v3" | "1.1" => options.version = Some(3),
                     other => self.unknown_version = Some(other.to_owned()),

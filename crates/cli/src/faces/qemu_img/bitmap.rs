@@ -12,7 +12,6 @@ use std::os::unix::ffi::OsStrExt;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
-    flag("quiet", b'q'),
     value("object", 0),
     value("format", b'f'),
     flag("image-opts", 0),
@@ -33,13 +32,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         return help::command("bitmap");
     }
     let granularity = match arguments.text("granularity") {
-        Some(text) => Some(size::limited("granularity", &text, 1, i64::MAX as u64).or_else(|stop| {
-            if matches!(size::parse(&text), Ok(0)) {
-                Ok(0)
-            } else {
-                Err(stop)
-            }
-        })?),
+        Some(text) => Some(size::disk("granularity", &text)?),
         None => None,
     };
     object::check(&arguments)?;

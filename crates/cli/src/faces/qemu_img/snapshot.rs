@@ -86,7 +86,7 @@ fn change(arguments: &Arguments, name: &ImageName, action: &str) -> Done {
     let format = image.top().map_or(Format::Raw, |top| top.format());
     // the verbs below lock it themselves
     drop(image);
-    if format == Format::Raw {
+    if format != Format::Qcow2 {
         return Err(could_not(match action {
             "create" => "Operation not supported",
             "apply" => "Block driver does not support snapshots",
@@ -122,6 +122,14 @@ fn change(arguments: &Arguments, name: &ImageName, action: &str) -> Done {
         } else {
             NOT_FOUND
         })),
+        Err(Error::Qcow2 {
+            source: disksmith_qcow2::Error::HasBitmaps { .. },
+            ..
+        }) => Err(could_not("Device has active dirty bitmaps")),
+        Err(Error::Qcow2 {
+            source: disksmith_qcow2::Error::Unsupported { what, .. },
+            ..
+        }) if what.contains("external data file") => Err(could_not("Operation not supported")),
         Err(error) => Err(could_not(&cause(&error, Use::Write))),
     }
 }
