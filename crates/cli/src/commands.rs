@@ -13,6 +13,7 @@ mod copy_out;
 mod create;
 mod create_options;
 mod customize;
+mod fat;
 mod gate_args;
 mod guest_args;
 mod info;
@@ -48,6 +49,40 @@ pub(crate) struct Cli {
     pub(crate) globals: Globals,
     #[command(subcommand)]
     verb: Verb,
+}
+
+/// The program as if it had one verb: to read the arguments of all of them takes longer than to make a seed.
+#[derive(Debug, Parser)]
+#[command(name = "disksmith", version)]
+struct SeedOnly {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: SeedVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum SeedVerb {
+    Seed(seed::SeedArgs),
+}
+
+impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// What is wrong with it, and help that was asked for, both for the user.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        if std::env::args_os().nth(1).is_some_and(|verb| verb == "seed")
+            && let Ok(SeedOnly { globals, verb }) = SeedOnly::try_parse()
+        {
+            let SeedVerb::Seed(args) = verb;
+            return Ok(Self {
+                globals,
+                verb: Verb::Seed(args),
+            });
+        }
+        Self::try_parse()
+    }
 }
 
 /// Options that every verb takes.
@@ -107,6 +142,7 @@ enum Verb {
     Cat(cat::CatArgs),
     CopyOut(copy_out::CopyOutArgs),
     Seed(seed::SeedArgs),
+    Fat(fat::FatArgs),
     #[command(disable_help_flag = true)]
     QemuImg(qemu_img::QemuImgArgs),
     Completions(completions::CompletionsArgs),
@@ -139,6 +175,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Cat(args) => cat::run(args, globals),
         Verb::CopyOut(args) => copy_out::run(args, globals),
         Verb::Seed(args) => seed::run(args, globals),
+        Verb::Fat(args) => fat::run(args, globals),
         Verb::QemuImg(args) => Ok(qemu_img::run(args)),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),

@@ -3,7 +3,9 @@
 
 mod cloud_localds;
 mod dos_time;
+mod fatlabel;
 mod getopt;
+pub(crate) mod isoinfo;
 mod mkfs_vfat;
 mod mtools;
 pub(crate) mod mkisofs;
@@ -32,6 +34,10 @@ const FACES: &[Face] = &[
         run: mkfs_vfat::run,
     },
     Face {
+        names: &["fatlabel", "dosfslabel"],
+        run: fatlabel::run,
+    },
+    Face {
         names: mtools::NAMES,
         run: mtools::run,
     },
@@ -42,6 +48,10 @@ const FACES: &[Face] = &[
     Face {
         names: &["genisoimage", "mkisofs", "xorrisofs"],
         run: mkisofs::run,
+    },
+    Face {
+        names: &["isoinfo"],
+        run: isoinfo::run,
     },
 ];
 

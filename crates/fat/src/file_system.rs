@@ -43,6 +43,8 @@ pub struct OpenOptions {
     pub clock: Clock,
     /// The code page of short names; 437 is what Linux takes.
     pub code_page: CodePage,
+    /// Whether a directory notes when it was changed, as Linux and Windows let it.
+    pub touch_directories: bool,
 }
 
 impl OpenOptions {
@@ -52,6 +54,7 @@ impl OpenOptions {
             writable,
             clock,
             code_page: CodePage::CP437,
+            touch_directories: true,
         }
     }
 }
@@ -79,6 +82,7 @@ pub struct Fat {
     writable: bool,
     pub(crate) clock: Clock,
     pub(crate) code_page: CodePage,
+    pub(crate) touch_directories: bool,
     pub(crate) gate: OperationGate,
     /// Readers share it, a change has it alone.
     pub(crate) lock: RwLock<()>,
@@ -137,6 +141,7 @@ impl Fat {
             writable: options.writable && storage.is_writable(),
             clock: options.clock,
             code_page: options.code_page,
+            touch_directories: options.touch_directories,
             gate: OperationGate::default(),
             lock: RwLock::default(),
             inodes: Mutex::default(),

@@ -152,6 +152,9 @@ impl Fat {
         match self.inode(dir)? {
             Inode::Entry(_, offset) if dir != ROOT => {
                 self.forget_fragments(dir);
+                if !self.touch_directories {
+                    return Ok(());
+                }
                 self.change_entry(offset, |entry| entry.set_modified(time))
             }
             _ => Ok(()),

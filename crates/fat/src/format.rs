@@ -27,10 +27,14 @@ pub struct FormatOptions {
     pub label: Option<String>,
     /// The code page of the label (`--codepage`).
     pub code_page: CodePage,
+    /// Who made the filesystem, in the boot sector.
+    pub maker: [u8; 8],
     /// The volume's serial number (`-i`).
     pub volume_id: u32,
     /// Sectors before the filesystem on its disk (`-h`).
     pub hidden_sectors: u32,
+    /// Bytes of the disk by which geometry, kind and clusters are chosen, where the filesystem does not fill it.
+    pub disk_len: Option<u64>,
     /// Heads and sectors of a track (`-g`).
     pub geometry: Option<(u16, u16)>,
     /// The media byte: 0xf0, or 0xf8 and above (`-M`).
@@ -63,8 +67,10 @@ impl FormatOptions {
             root_entries: None,
             label: None,
             code_page: CodePage::CP850,
+            maker: *b"mkfs.fat",
             volume_id,
             hidden_sectors: 0,
+            disk_len: None,
             geometry: None,
             media: None,
             drive_number: None,
@@ -146,8 +152,6 @@ pub struct Formatted {
     pub heads: u16,
     /// Sectors of a track.
     pub sectors_per_track: u16,
-    /// What was considered on the way.
-    pub notes: Vec<FormatNote>,
 }
 
 impl Formatted {
@@ -166,7 +170,6 @@ impl Formatted {
             drive_number: layout.drive,
             heads: layout.heads,
             sectors_per_track: layout.per_track,
-            notes: layout.notes,
         }
     }
 }
@@ -179,12 +182,12 @@ pub(crate) fn invalid(reason: &'static str) -> Error {
     }
 }
 
-/// What [`format`] would make of a storage of so many bytes.
+/// What [`format`] would make of a storage of so many bytes; and what was considered on the way, in order.
 ///
 /// # Errors
 /// As [`format`].
-pub fn plan_format(size: u64, options: &FormatOptions) -> Result<Formatted> {
-    Layout::choose(size, options).map(Formatted::new)
+pub fn plan_format(size: u64, options: &FormatOptions, notes: &mut Vec<FormatNote>) -> Result<Formatted> {
+    Layout::choose_and_tell(size, options, notes).map(Formatted::new)
 }
 
 /// Makes a FAT filesystem over the whole of a storage. Tables and directories are written; what else the storage holds stays.
@@ -208,7 +211,8 @@ pub fn format(storage: &dyn Storage, options: &FormatOptions) -> Result<Formatte
         _ => 0,
     };
     storage.write_zeroes(0, data + root, ZeroMode::Keep)?;
-    let used = u32::from(layout.kind == FatKind::Fat32) + u32::try_from(bad.len()).unwrap_or(u32::MAX);
+    // Bad clusters count as free in the hint, as mkfs.fat has it.
+    let used = u32::from(layout.kind == FatKind::Fat32);
     for (offset, bytes) in layout.reserved_area(options, label.as_ref(), used) {
         storage.write_at(offset, &bytes)?;
     }

@@ -70,8 +70,6 @@ pub(crate) struct Layout {
     pub(crate) per_track: u16,
     pub(crate) drive: u8,
     pub(crate) backup: u16,
-    /// What mkfs.fat would tell on the way.
-    pub(crate) notes: Vec<FormatNote>,
 }
 
 /// A floppy disk: KiB, media byte, sectors of a track, sectors of a cluster, root entries.
@@ -90,20 +88,52 @@ struct Trial {
     held: i64,
 }
 
+impl Trial {
+    /// Whether this makes a filesystem.
+    fn judge(&self, enough: bool) -> Suits {
+        if self.clusters > self.held {
+            Suits::TooMany
+        } else if !enough {
+            Suits::TooFew
+        } else {
+            Suits::Yes
+        }
+    }
+
+    fn note(&self, kind: FatKind, suits: Suits) -> FormatNote {
+        FormatNote::Tried {
+            kind,
+            clusters: self.clusters,
+            fat_sectors: self.fat_sectors,
+            most: self.held,
+            suits,
+        }
+    }
+}
+
 impl Layout {
     /// Chooses what the options leave open.
     pub(crate) fn choose(size: u64, options: &FormatOptions) -> Result<Self> {
+        Self::choose_and_tell(size, options, &mut Vec::new())
+    }
+
+    /// As [`choose`](Self::choose); tells what was considered, also where nothing fits.
+    pub(crate) fn choose_and_tell(
+        size: u64,
+        options: &FormatOptions,
+        notes: &mut Vec<FormatNote>,
+    ) -> Result<Self> {
         check(options)?;
         let sector = u64::from(options.sector_len);
         let whole = size / sector;
-        let floppy = FLOPPIES.into_iter().find(|(kib, ..)| {
-            kib * 1024 == size && options.sector_len == 512 && options.kind != Some(FatKind::Fat32)
-        });
+        let disk = options.disk_len.unwrap_or(size);
+        let floppy = FLOPPIES
+            .into_iter()
+            .find(|(kib, ..)| kib * 1024 == disk && options.sector_len == 512);
         let (heads, per_track) = options.geometry.unwrap_or_else(|| match floppy {
             Some((_, _, track, ..)) => (2, track),
-            None => geometry(whole),
+            None => geometry(disk / sector),
         });
-        let mut notes = Vec::new();
         let mut total = match options.align {
             true => whole / u64::from(per_track) * u64::from(per_track),
             false => whole,
@@ -114,7 +144,7 @@ impl Layout {
         }
         let kind = options.kind.or(match floppy {
             Some(_) => None,
-            None if size >= 512 << 20 => {
+            None if disk >= 512 << 20 => {
                 notes.push(FormatNote::AutoFat32);
                 Some(FatKind::Fat32)
             }
@@ -122,7 +152,7 @@ impl Layout {
         });
         let first = options.sectors_per_cluster.unwrap_or(match (floppy, kind) {
             (Some((.., per_cluster, _)), _) => per_cluster,
-            (_, Some(FatKind::Fat32)) => fat32_cluster(size, options.sector_len),
+            (_, Some(FatKind::Fat32)) => fat32_cluster(disk, options.sector_len),
             _ => 4,
         });
         let is_fat32 = kind == Some(FatKind::Fat32);
@@ -150,9 +180,8 @@ impl Layout {
                 _ => 0x80,
             }),
             backup: 0,
-            notes,
         };
-        draft.notes.push(FormatNote::Reserved {
+        notes.push(FormatNote::Reserved {
             fat32: is_fat32,
             sectors: draft.reserved,
         });
@@ -161,22 +190,31 @@ impl Layout {
         }
         let align = options.align && total >= MIN_ALIGNED;
         if options.align && !align {
-            draft.notes.push(FormatNote::AlignmentDisabled);
+            notes.push(FormatNote::AlignmentDisabled);
         }
-        draft.try_clusters(options, kind, align)?;
-        draft.finish(options, kind.is_some() && options.kind.is_some(), size)
+        draft.try_clusters(options, kind, align, notes)?;
+        if kind.is_none() {
+            notes.push(FormatNote::Chosen(draft.kind));
+        }
+        draft.finish(options, size, notes)
     }
 
     /// Tries sizes of clusters until one of the tables fits.
-    fn try_clusters(&mut self, options: &FormatOptions, kind: Option<FatKind>, align: bool) -> Result<()> {
+    fn try_clusters(
+        &mut self,
+        options: &FormatOptions,
+        kind: Option<FatKind>,
+        align: bool,
+        notes: &mut Vec<FormatNote>,
+    ) -> Result<()> {
         let (base_reserved, base_root) = (self.reserved, self.root_entries);
         let mut per_cluster = self.sectors_per_cluster;
         loop {
-            self.notes.push(FormatNote::Trying(per_cluster));
+            notes.push(FormatNote::Trying(per_cluster));
             self.reserved = base_reserved;
             self.root_entries = base_root;
             self.sectors_per_cluster = per_cluster;
-            if self.try_cluster(kind, align)? {
+            if self.try_cluster(kind, align, notes)? {
                 return Ok(());
             }
             if options.sectors_per_cluster.is_some() {
@@ -193,7 +231,12 @@ impl Layout {
         }
     }
 
-    fn try_cluster(&mut self, kind: Option<FatKind>, align: bool) -> Result<bool> {
+    fn try_cluster(
+        &mut self,
+        kind: Option<FatKind>,
+        align: bool,
+        notes: &mut Vec<FormatNote>,
+    ) -> Result<bool> {
         let too_much = || invalid("Attempting to create a too small or a too large filesystem");
         let sector = u64::from(self.sector_len);
         let unit = if align {
@@ -213,10 +256,17 @@ impl Layout {
         let fat16 = self.trial(rest - root as i64, 4, MAX_FAT16, align);
         let fat32 = self.trial(rest, 8, MAX_FAT32, align);
         let wanted = |of: FatKind| kind.is_none() || kind == Some(of);
-        let fits12 = self.judge(FatKind::Fat12, &fat12, true);
-        let fits16 = self.judge(FatKind::Fat16, &fat16, fat16.clusters >= MIN_FAT16);
+        let mut judge = |of: FatKind, trial: &Trial, enough: bool| {
+            let suits = trial.judge(enough);
+            if wanted(of) {
+                notes.push(trial.note(of, suits));
+            }
+            suits == Suits::Yes && trial.clusters > 0
+        };
+        let fits12 = judge(FatKind::Fat12, &fat12, true);
+        let fits16 = judge(FatKind::Fat16, &fat16, fat16.clusters >= MIN_FAT16);
         let enough = fat32.clusters >= MIN_FAT32 || kind == Some(FatKind::Fat32);
-        let fits32 = self.judge(FatKind::Fat32, &fat32, enough);
+        let fits32 = judge(FatKind::Fat32, &fat32, enough);
         let use12 = fits12 && wanted(FatKind::Fat12);
         let use16 = fits16 && wanted(FatKind::Fat16);
         let (chosen, trial) = if use16 && (!use12 || fat16.clusters > fat12.clusters) {
@@ -265,32 +315,9 @@ impl Layout {
         }
     }
 
-    /// Whether a trial makes a filesystem; notes how it went.
-    fn judge(&mut self, kind: FatKind, trial: &Trial, enough: bool) -> bool {
-        let note = |suits| FormatNote::Tried {
-            kind,
-            clusters: trial.clusters,
-            fat_sectors: trial.fat_sectors,
-            most: trial.held,
-            suits,
-        };
-        let suits = if trial.clusters > trial.held {
-            Suits::TooMany
-        } else if !enough {
-            Suits::TooFew
-        } else {
-            Suits::Yes
-        };
-        self.notes.push(note(suits));
-        suits == Suits::Yes && trial.clusters > 0
-    }
-
-    fn finish(mut self, options: &FormatOptions, kind_given: bool, size: u64) -> Result<Self> {
-        if self.kind == FatKind::Fat32 && i64::from(self.clusters) < MIN_FAT32 && kind_given {
-            self.notes.push(FormatNote::FewClusters);
-        }
-        if options.kind.is_none() {
-            self.notes.push(FormatNote::Chosen(self.kind));
+    fn finish(mut self, options: &FormatOptions, size: u64, notes: &mut Vec<FormatNote>) -> Result<Self> {
+        if self.kind == FatKind::Fat32 && i64::from(self.clusters) < MIN_FAT32 {
+            notes.push(FormatNote::FewClusters);
         }
         if self.kind == FatKind::Fat32 {
             self.backup = match options.backup_sector {
@@ -307,10 +334,10 @@ impl Layout {
                     _ => 0,
                 },
             };
-            self.notes.push(FormatNote::Backup(self.backup));
+            notes.push(FormatNote::Backup(self.backup));
         }
         // A filesystem of less is not worth its name.
-        let start = self.root_sector() * u64::from(self.sector_len).div_ceil(512);
+        let start = self.data_sector() * u64::from(self.sector_len).div_ceil(512);
         if size / 1024 < start.div_ceil(2) + 32 {
             return Err(invalid("Too few blocks for viable filesystem"));
         }
@@ -368,7 +395,7 @@ impl Layout {
         let code = if is_fat32 { CODE_AT_FAT32 } else { CODE_AT };
         // A short jump, counted from the byte behind its two.
         bytes[..3].copy_from_slice(&[0xeb, code as u8 - 2, 0x90]);
-        bytes[3..11].copy_from_slice(b"mkfs.fat");
+        bytes[3..11].copy_from_slice(&options.maker);
         // 32768 at most, as was checked.
         LittleEndian::write_u16(&mut bytes[11..13], self.sector_len as u16);
         bytes[13] = self.sectors_per_cluster;

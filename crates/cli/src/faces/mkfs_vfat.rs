@@ -49,7 +49,7 @@ pub(super) fn run(name: &str, arguments: &[OsString]) -> ExitCode {
 fn work(name: &str, arguments: &[OsString]) -> Result<(), Stop> {
     let request = match Command::parse(name, arguments)? {
         Command::Help => {
-            report::text(&options::usage(name));
+            eprint!("{}", options::usage(name));
             return Ok(());
         }
         Command::Format(request) => request,
@@ -182,8 +182,11 @@ fn fill(request: &Request, storage: StorageRef, size: u64) -> Result<(), Stop> {
     };
     let mut options: FormatOptions = request.options.clone();
     options.partition_table = request.partition_table;
-    let planned = disksmith_fat::plan_format(size, &options).map_err(refused)?;
-    report::notes(request, &planned);
+    options.disk_len = Some(available);
+    let mut notes = Vec::new();
+    let planned = disksmith_fat::plan_format(size, &options, &mut notes);
+    report::notes(request, &notes);
+    let planned = planned.map_err(refused)?;
     if let Some(list) = &request.bad_blocks {
         options.bad_blocks = options::read_bad_blocks(list)?;
         check_blocks(&planned, &options.bad_blocks)?;

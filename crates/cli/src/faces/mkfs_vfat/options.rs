@@ -129,7 +129,7 @@ impl Command {
             match *key {
                 "label" => label = Some(text.clone()),
                 "bad" => request.bad_blocks = Some(PathBuf::from(text)),
-                "message" => request.options.message = Some(read_message(Path::new(text))?),
+                "message" => request.options.message = read_message(Path::new(text)),
                 _ => request.take(key, text)?,
             }
         }
@@ -159,7 +159,6 @@ impl Request {
             }
             "drive" => {
                 let drive = number(text).and_then(|number| u8::try_from(number).ok());
-                let drive = drive.filter(|drive| *drive == 0 || *drive >= 0x80);
                 options.drive_number = Some(drive.ok_or_else(|| wrong(&format!("Bad drive number: {text}")))?);
             }
             "fats" => options.fats = within(text, 1, 4, "Bad number of FATs")?,
@@ -304,11 +303,11 @@ impl Request {
             eprintln!("mkfs.fat: Warning: lowercase labels might not work properly on some systems");
         }
         if bytes.iter().any(|byte| !(0x20..0x80).contains(byte)) {
-            return Err(Stop::Die("Labels with characters below 0x20 are not allowed".into()));
+            return Err(Stop::Die("Labels with characters below 0x20 are not allowed\n".into()));
         }
         if bytes.iter().any(|byte| b"*?.,;:/\\|+=<>[]\"".contains(byte)) {
             return Err(Stop::Die(
-                "Labels with characters *?.,;:/\\|+=<>[]\" are not allowed".into(),
+                "Labels with characters *?.,;:/\\|+=<>[]\" are not allowed\n".into(),
             ));
         }
         if bytes.first() == Some(&b' ') {
@@ -324,9 +323,10 @@ fn atari() -> Stop {
 }
 
 /// The text for the boot sector, with line ends as a BIOS prints them.
-fn read_message(path: &Path) -> Result<Vec<u8>, Stop> {
+fn read_message(path: &Path) -> Option<Vec<u8>> {
     let text = std::fs::read(path)
-        .map_err(|error| Stop::Die(format!("{}: {}", path.display(), super::reason(&error))))?;
+        .inspect_err(|error| eprintln!("{}: {}", path.display(), super::reason(error)))
+        .ok()?;
     let mut message = Vec::new();
     for byte in text {
         match byte {
@@ -340,7 +340,7 @@ fn read_message(path: &Path) -> Result<Vec<u8>, Stop> {
         eprintln!("Warning: message too long; truncated");
         message.truncate(MAX_MESSAGE);
     }
-    Ok(message)
+    Some(message)
 }
 
 /// The numbers in a list of bad blocks, one a line.

@@ -27,8 +27,8 @@ fn plural(count: u64) -> &'static str {
 }
 
 /// What was considered: warnings always, the rest where details are wanted.
-pub(super) fn notes(request: &Request, made: &Formatted) {
-    for note in &made.notes {
+pub(super) fn notes(request: &Request, notes: &[FormatNote]) {
+    for note in notes {
         match note {
             FormatNote::TargetTooLarge => {
                 line("Warning: target too large, space at end will be left unused");
@@ -57,7 +57,7 @@ pub(super) fn notes(request: &Request, made: &Formatted) {
                 fat_sectors,
                 most,
                 suits,
-            } => tried(request, (*kind, *clusters, *fat_sectors, *most, *suits)),
+            } => tried((*kind, *clusters, *fat_sectors, *most, *suits)),
             FormatNote::Chosen(kind) => line(&format!("Choosing {} bits for FAT", bits(*kind))),
             FormatNote::Backup(sector) => {
                 line(&format!("Using sector {sector} as backup boot sector (0 = none)"));
@@ -69,10 +69,7 @@ pub(super) fn notes(request: &Request, made: &Formatted) {
     }
 }
 
-fn tried(request: &Request, (kind, clusters, fat_sectors, most, suits): (FatKind, i64, i64, i64, Suits)) {
-    if request.options.kind.is_some_and(|wanted| wanted != kind) {
-        return;
-    }
+fn tried((kind, clusters, fat_sectors, most, suits): (FatKind, i64, i64, i64, Suits)) {
     let limit = match kind {
         FatKind::Fat12 => "4084",
         FatKind::Fat16 => "4087/65524",

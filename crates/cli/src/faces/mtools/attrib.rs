@@ -121,12 +121,12 @@ impl Work {
             let text: String = LETTERS.iter().map(|(known, _)| letter(*known)).collect();
             print(&format!("{}\n", text.replace(' ', "")));
         } else if self.replay {
-            // A new file has its archive bit only.
+            // A new file has its archive bit only; read-only files are told of by nobody.
             let mut text = String::from("mattrib");
             for (known, bit) in LETTERS {
                 match (known, bits.has(bit)) {
                     (b'a', false) if !found.is_dir() => text.push_str(" -a"),
-                    (b's' | b'h' | b'r', true) => {
+                    (b's' | b'h', true) => {
                         text.push_str(" +");
                         text.push(char::from(known));
                     }

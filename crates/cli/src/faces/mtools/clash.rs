@@ -162,12 +162,14 @@ impl Clash {
         }
     }
 
-    /// Asks whether a file of the host shall be overwritten. Without a terminal it shall not.
+    /// Asks whether a file of the host shall be overwritten. Without a terminal it is.
     pub(super) fn confirm(&mut self, question: &str) -> bool {
         loop {
             match self.line(question).as_deref().and_then(|line| line.bytes().next()) {
                 Some(b'y' | b'Y') => return true,
-                Some(b'n' | b'N') | None => return false,
+                Some(b'n' | b'N') => return false,
+                None if self.terminal.as_ref().is_some_and(Option::is_some) => return false,
+                None => return true,
                 Some(_) => {}
             }
         }

@@ -69,6 +69,14 @@ impl Text {
         }
     }
 
+    /// What is behind the last byte of a text of DOS.
+    pub(super) fn end(self) -> &'static [u8] {
+        match self {
+            Self::Binary => b"",
+            _ => b"\x1a",
+        }
+    }
+
     /// Text of Unix as DOS has it.
     pub(super) fn to_dos(self, bytes: &mut Vec<u8>) {
         if self == Self::Binary {

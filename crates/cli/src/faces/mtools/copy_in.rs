@@ -265,12 +265,14 @@ impl Copy<'_> {
         loop {
             buffer.clear();
             let n = bytes.take(CHUNK as u64).read_to_end(&mut buffer).map_err(failed)?;
-            if n == 0 {
-                return Ok(());
-            }
             text.to_dos(&mut buffer);
-            self.volume.fat.write(inode, at, &buffer)?;
-            at += buffer.len() as u64;
+            if n < CHUNK {
+                buffer.extend_from_slice(text.end());
+            }
+            if !buffer.is_empty() {
+                self.volume.fat.write(inode, at, &buffer)?;
+                at += buffer.len() as u64;
+            }
             if n < CHUNK {
                 return Ok(());
             }

@@ -7,7 +7,7 @@ use super::path::DosPath;
 use super::{Done, Stop};
 use crate::clock;
 use crate::faces::dos_time::to_local;
-use disksmith_fat::{FatKind, FormatOptions, format};
+use disksmith_fat::{FatKind, FormatOptions, format, plan_format};
 use disksmith_image::{DiskSpec, Format, Output, Transaction, TransactionOptions};
 use disksmith_storage::{Durability, Existing, NewFile, Storage, StorageRef, Window};
 use disksmith_vfs::Error;
@@ -43,6 +43,8 @@ fn options(given: &Given) -> Result<(FormatOptions, Option<u64>), Stop> {
     // The lower half changes most.
     let mut options = FormatOptions::new((mixed ^ mixed >> 32) as u32, to_local(now));
     options.align = false;
+    options.maker = *b"MTOO4032";
+    options.drive_number = Some(0);
     let mut tracks = number(given, b't')?;
     let mut heads = number(given, b'h')?;
     let mut track = number(given, b's')?.or(number(given, b'n')?);
@@ -80,6 +82,10 @@ fn options(given: &Given) -> Result<(FormatOptions, Option<u64>), Stop> {
         options.sectors_per_cluster = Some(*cluster);
         options.root_entries = Some(*root);
         options.media = Some(*media);
+    }
+    // A disk whose geometry is not told has this one.
+    if floppy.is_none() {
+        options.geometry.get_or_insert((16, 63));
     }
     refine(given, &mut options)?;
     Ok((options, bytes))
@@ -176,12 +182,33 @@ fn create(drive: &Drive, len: u64, bytes: u64, options: &FormatOptions) -> Done 
     Ok(true)
 }
 
+/// Chooses table and clusters as mtools does: the narrowest table, and then the smallest clusters.
+fn choose(bytes: u64, options: &mut FormatOptions) {
+    if options.kind.is_some() || options.sectors_per_cluster.is_some() {
+        return;
+    }
+    let few = [1, 2, 4, 8].map(|cluster| (FatKind::Fat12, cluster));
+    let many = [1, 2, 4, 8, 16, 32, 64, 128].map(|cluster| (FatKind::Fat16, cluster));
+    for (kind, cluster) in few.into_iter().chain(many) {
+        let mut wanted = options.clone();
+        wanted.kind = Some(kind);
+        wanted.sectors_per_cluster = Some(cluster);
+        if plan_format(bytes, &wanted, &mut Vec::new()).is_ok() {
+            *options = wanted;
+            return;
+        }
+    }
+    options.kind = Some(FatKind::Fat32);
+}
+
 fn make(storage: StorageRef, offset: u64, bytes: u64, options: &FormatOptions) -> Result<(), Stop> {
+    let mut options = options.clone();
+    choose(bytes, &mut options);
     let window: StorageRef = match offset == 0 && bytes == storage.size() {
         true => storage,
         false => Arc::new(Window::new(storage, offset, bytes, "the filesystem").map_err(Stop::failed)?),
     };
-    match format(&*window, options) {
+    match format(&*window, &options) {
         Ok(_) => Ok(()),
         Err(Error::InvalidArgument { reason, .. } | Error::InvalidName { reason, .. }) => {
             Err(Stop::failed(format!("mformat: {reason}")))

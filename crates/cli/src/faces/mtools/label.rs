@@ -41,7 +41,11 @@ pub(super) fn run(session: &mut Session, given: &Given) -> Done {
         return Err(Stop::failed("Both clear and new label specified"));
     }
     let now = session.now;
-    let volume = session.volume(drive)?;
+    let volume = session.volume(drive);
+    let volume = volume.map_err(|stop| match stop {
+        Stop::Failed(message) => Stop::Failed(format!("{message}\nmlabel: Cannot initialize drive")),
+        other => other,
+    })?;
     let old = volume.fat.root_label().map_err(Stop::failed)?;
     let interactive = label.is_empty() && !clear && !show && serial.is_none();
     if show || interactive {

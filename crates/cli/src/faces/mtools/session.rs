@@ -101,6 +101,7 @@ impl Session {
         let now = self.now;
         let options = OpenOptions {
             code_page: CodePage::CP850,
+            touch_directories: false,
             ..OpenOptions::new(self.writes, Arc::new(move || now))
         };
         let fat = Fat::open_with(Arc::clone(&window), options).map_err(|error| {
