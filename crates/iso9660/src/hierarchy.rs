@@ -248,8 +248,8 @@ fn number(
         let identifiers = {
             let list = entries.iter().map(|(node, target)| match target {
                 DraftTarget::Relocations(_) => (relocation_name.as_slice(), true),
-                DraftTarget::Directory(_) => (&*tree.node(*node).name, true),
-                _ => (&*tree.node(*node).name, false),
+                DraftTarget::Directory(_) | DraftTarget::Relocated(_) => (&*tree.node(*node).name, true),
+                DraftTarget::File => (&*tree.node(*node).name, false),
             });
             match names {
                 Names::Plain => translator.identifiers(&list.collect::<Vec<_>>()),

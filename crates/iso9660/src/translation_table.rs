@@ -18,7 +18,7 @@ const COLUMNS: usize = 208;
 pub(crate) fn add(tree: &mut ImageTree, table: &TranslationTable, options: &Options) -> Result<()> {
     let directories: Vec<NodeId> = (0..tree.len() as u32)
         .map(NodeId)
-        .filter(|id| tree.is_directory(*id))
+        .filter(|id| !tree.children(*id).is_empty())
         .collect();
     let mut tables = Vec::with_capacity(directories.len());
     for dir in directories {
