@@ -20,7 +20,9 @@ pub(super) enum Wording {
 pub(super) fn format(name: Option<&str>, unknown: impl FnOnce(&str) -> Stop) -> Result<Format, Stop> {
     let name = name.unwrap_or("raw");
     Format::from_name(name.as_bytes()).ok_or_else(|| {
-        if image_name::is_foreign(name) {
+        if image_name::never_made(name) {
+            Stop::new(format!("Format driver '{name}' does not support image creation"))
+        } else if image_name::is_foreign(name) {
             Stop::not_yet(&format!("the format '{name}'"))
         } else {
             unknown(name)
@@ -66,6 +68,12 @@ fn qcow2(
 ) -> Result<(), String> {
     let not_accepted =
         |name: &str, value: &str| Err(format!("Parameter '{name}' does not accept value '{value}'"));
+    if let Some(name) = options.text("backing_fmt")
+        && Format::from_name(name.as_bytes()).is_none()
+        && !image_name::is_foreign(name)
+    {
+        return not_accepted("backing-fmt", name);
+    }
     create.version = match options.text("compat") {
         None | Some("1.1" | "v3") => 3,
         Some("0.10" | "v2") => 2,
@@ -117,12 +125,10 @@ fn qcow2(
             "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes".into(),
         );
     }
-    if create.backing.is_some() && create.preallocation != Preallocation::Off {
-        return Err(if create.extended_l2 {
-            "preallocation with a backing file is not supported yet".into()
-        } else {
-            "Backing file and preallocation can only be used at the same time if extended_l2 is on".into()
-        });
+    if create.backing.is_some() && create.preallocation != Preallocation::Off && !create.extended_l2 {
+        return Err(
+            "Backing file and preallocation can only be used at the same time if extended_l2 is on".into(),
+        );
     }
     if backing_format.is_some() && create.backing.is_none() {
         return Err("Backing format cannot be used without backing file".into());
@@ -154,9 +160,6 @@ fn qcow2(
     if create.data_file.is_some() && old {
         return needs_v3("External data files are only supported with");
     }
-    if create.data_file.is_some() && create.preallocation != Preallocation::Off {
-        return Err("preallocation with an external data file is not supported yet".into());
-    }
     if create.compression != CompressionType::Zlib && old {
         return needs_v3("Non-zlib compression type is only supported with");
     }
@@ -166,6 +169,13 @@ fn qcow2(
 /// Why a new image could not be made.
 pub(super) fn failure(error: &Error) -> String {
     let text = super::wording::cause(error, super::wording::Use::Write);
+    match text.as_str() {
+        "File too large" => return "The image size is too large for file format 'raw'".into(),
+        "Could not create '': Is a directory" => {
+            return "Could not create '': No such file or directory".into();
+        }
+        _ => {}
+    }
     if text.contains("too large for this cluster size") {
         return "The image size is too large for file format 'qcow2' (try using a larger cluster size)"
             .into();
