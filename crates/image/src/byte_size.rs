@@ -103,7 +103,12 @@ pub fn parse_size(text: &str) -> Result<u64, BadSize> {
         .and_then(|bytes| bytes.checked_add(part))
         .ok_or(BadSize::OutOfRange)?;
     if negative && bytes > 0 {
-        Err(BadSize::OutOfRange)
+        // with a suffix QEMU takes it for no number at all
+        Err(if shift > 0 {
+            BadSize::Malformed
+        } else {
+            BadSize::OutOfRange
+        })
     } else {
         Ok(bytes)
     }

@@ -39,7 +39,10 @@ pub(super) fn run(words: &[OsString]) -> Done {
     }
     let number = |option: &str, what: &str, least: u64, most: u64, default: u64| match arguments.text(option)
     {
-        Some(text) => size::limited(what, &text, least, most),
+        Some(text) if ["buffer-size", "step-size", "offset"].contains(&option) => {
+            size::limited(what, &text, least, most)
+        }
+        Some(text) => size::number(what, &text, least, most),
         None => Ok(default),
     };
     let int = i32::MAX as u64;

@@ -72,7 +72,7 @@ impl Numbers {
             .transpose()?;
         let threads = arguments
             .text("parallel")
-            .map(|text| size::limited("number of coroutines", &text, 1, 16))
+            .map(|text| size::number("number of coroutines", &text, 1, 16))
             .transpose()?;
         let rate = arguments
             .text("rate")

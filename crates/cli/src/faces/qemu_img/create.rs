@@ -67,7 +67,9 @@ fn make(
 ) -> Result<(), String> {
     let format_name = format_name.unwrap_or("raw");
     let format = Format::from_name(format_name.as_bytes()).ok_or_else(|| {
-        if image_name::is_foreign(format_name) {
+        if image_name::never_made(format_name) {
+            format!("Format driver '{format_name}' does not support image creation")
+        } else if image_name::is_foreign(format_name) {
             format!("the format '{format_name}' is not supported yet")
         } else {
             format!("Unknown file format '{format_name}'")
@@ -90,6 +92,9 @@ fn make(
         options.set("size", &size.to_string())?;
     }
     if let Some(backing) = options.text("backing_file").map(str::to_owned) {
+        if backing.is_empty() {
+            return Err("Expected backing file name, got empty string".into());
+        }
         if backing == name.to_string_lossy() {
             return Err("Error: Trying to create an image with the same filename as the backing file".into());
         }
@@ -114,7 +119,23 @@ fn make(
         );
         print(text).map_err(|_| "no more output".to_owned())?;
     }
+    if i64::try_from(size).is_err() {
+        return Err("Could not resize image: Image size cannot be negative".into());
+    }
+    if options
+        .number("extent_size_hint")
+        .is_some_and(|hint| hint > u32::MAX.into())
+    {
+        return Err("Extent size hint is too large".into());
+    }
     let properties = create_options(&options, Wording::Create)?;
+    if let Some(data) = options.text("data_file")
+        && resolve_beside(&path, data.as_bytes()) == path.as_os_str().as_bytes()
+    {
+        return Err(format!(
+            "Failed to get shared \"resize\" lock\nIs another process using the image [{data}]?"
+        ));
+    }
     if path.is_file() {
         try_lock(&path, Use::Write)?;
     }

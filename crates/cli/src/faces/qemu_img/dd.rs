@@ -53,12 +53,13 @@ impl Operands {
             let number = |given: &OsStr, least: u64, most: u64| {
                 size::limited(&name, &given.to_string_lossy(), least, most)
             };
+            let plain = |given: &OsStr| size::number(&name, &given.to_string_lossy(), 0, i64::MAX as u64);
             match (name.as_str(), given) {
                 ("if", Some(given)) => operands.input = Some(given.to_owned()),
                 ("of", Some(given)) => operands.output = Some(given.to_owned()),
                 ("bs", Some(given)) => operands.block = number(given, 1, i32::MAX as u64)?,
-                ("count", Some(given)) => operands.count = Some(number(given, 0, i64::MAX as u64)?),
-                ("skip", Some(given)) => operands.skip = number(given, 0, i64::MAX as u64)?,
+                ("count", Some(given)) => operands.count = Some(plain(given)?),
+                ("skip", Some(given)) => operands.skip = plain(given)?,
                 _ => return Err(Stop::new(format!("unrecognized operand {name}"))),
             }
         }
@@ -101,7 +102,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         Existing::Replace,
     )
     .map_err(|error| fail(new_image::failure(&error)))?;
-    if start > source.size() {
+    if start > end {
         // not a failure for qemu-img
         eprintln!(
             "qemu-img: {}: cannot skip to specified offset",

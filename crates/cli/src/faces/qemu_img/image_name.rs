@@ -13,6 +13,11 @@ pub(super) fn is_foreign(format: &str) -> bool {
     Node::is_foreign_driver(format) || PROTOCOLS.contains(&format)
 }
 
+/// Whether this is a driver of which nothing can be made.
+pub(super) fn never_made(driver: &str) -> bool {
+    ["null-co", "null-aio", "blkdebug"].contains(&driver)
+}
+
 /// An image that was named.
 #[derive(Debug, Clone)]
 pub(super) struct ImageName {

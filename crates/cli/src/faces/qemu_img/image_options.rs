@@ -305,8 +305,12 @@ impl ImageOptions {
             Kind::Switch if switch(value).is_some() => value.to_owned(),
             Kind::Switch => return Err(format!("Parameter '{name}' expects 'on' or 'off'")),
             Kind::Number => {
-                let number: u64 = value
+                let number: i128 = value
                     .parse()
+                    .map_err(|_| format!("Parameter '{name}' expects a number"))?;
+                // QEMU takes negative numbers for great ones
+                let number = u64::try_from(number)
+                    .or_else(|_| i64::try_from(number).map(i64::cast_unsigned))
                     .map_err(|_| format!("Parameter '{name}' expects a number"))?;
                 number.to_string()
             }
@@ -359,9 +363,13 @@ impl ImageOptions {
     /// All properties with their values, as the message of `create` tells them.
     pub(super) fn describe(&self) -> String {
         let known = properties(self.format).iter();
-        let pairs = known.filter_map(|(name, ..)| {
-            self.text(name)
-                .map(|value| format!("{name}={}", value.replace(',', ",,")))
+        let pairs = known.filter_map(|(name, kind, ..)| {
+            let text = self.text(name)?;
+            Some(match (kind, text.parse::<u64>()) {
+                // as QEMU prints them
+                (Kind::Size | Kind::Number, Ok(number)) => format!("{name}={}", number.cast_signed()),
+                _ => format!("{name}={}", text.replace(',', ",,")),
+            })
         });
         pairs.collect::<Vec<_>>().join(" ")
     }

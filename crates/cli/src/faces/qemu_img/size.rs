@@ -14,6 +14,22 @@ pub(super) fn limited(what: &str, text: &str, least: u64, most: u64) -> Result<u
     }
 }
 
+/// Reads a plain number, without a suffix, that is called `what` in messages; it must lie between the limits.
+pub(super) fn number(what: &str, text: &str, least: u64, most: u64) -> Result<u64, Stop> {
+    let unsigned = text.trim_start().trim_start_matches(['-', '+']);
+    let hex = unsigned
+        .strip_prefix("0x")
+        .or_else(|| unsigned.strip_prefix("0X"));
+    let plain = match hex {
+        Some(digits) => !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => !unsigned.is_empty() && unsigned.bytes().all(|b| b.is_ascii_digit()),
+    };
+    if plain {
+        return limited(what, text, least, most);
+    }
+    Err(Stop::new(format!("Invalid {what} specified: '{text}'.")))
+}
+
 /// As [`limited`], for an offset or size of a disk.
 pub(super) fn disk(what: &str, text: &str) -> Result<u64, Stop> {
     limited(what, text, 0, i64::MAX as u64)
