@@ -17,6 +17,8 @@ mod fat;
 mod gate_args;
 mod guest_args;
 mod info;
+mod iso;
+mod key_args;
 mod ls;
 mod map;
 mod operation_args;
@@ -64,6 +66,7 @@ struct SeedOnly {
 #[derive(Debug, Subcommand)]
 enum SeedVerb {
     Seed(seed::SeedArgs),
+    Iso(iso::IsoArgs),
 }
 
 impl Cli {
@@ -175,6 +178,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Cat(args) => cat::run(args, globals),
         Verb::CopyOut(args) => copy_out::run(args, globals),
         Verb::Seed(args) => seed::run(args, globals),
+        Verb::Iso(args) => iso::run(args, globals),
         Verb::Fat(args) => fat::run(args, globals),
         Verb::QemuImg(args) => Ok(qemu_img::run(args)),
         Verb::Completions(args) => completions::completions(args),

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::inspect::{Guest, MountSpec, Volume, open_volumes};
 use disksmith_fs::OpenOptions;
-use disksmith_image::{CommitReport, DiskSpec, Format, Image, Transaction, TransactionOptions};
+use disksmith_image::{CommitReport, DiskSpec, Format, Image, Keys, Transaction, TransactionOptions};
 use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
 use disksmith_vfs::Timestamp;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ pub struct GuestOptions {
     pub mounts: Vec<MountSpec>,
     /// The time that everything changed gets.
     pub clock: Timestamp,
+    /// The passphrases for encrypted images that are only looked into.
+    pub keys: Keys,
 }
 
 impl GuestOptions {
@@ -92,7 +94,10 @@ pub fn look<T>(
         let open = |lock| {
             Image::open(
                 path,
-                &disksmith_image::OpenOptions::read().format(*format).lock(lock),
+                &disksmith_image::OpenOptions::read()
+                    .format(*format)
+                    .lock(lock)
+                    .keys(options.keys.clone()),
             )
         };
         let image = match open(LockMode::Lock) {

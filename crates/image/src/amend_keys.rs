@@ -38,7 +38,10 @@ pub fn amend_keys(
         },
         None if top.as_luks().is_some() => Volume::open(file, false).map_err(Error::luks(top.path()))?,
         None => {
-            let text = format!("Format driver '{}' does not support option amendment", top.format());
+            let text = format!(
+                "Format driver '{}' does not support option amendment",
+                top.format()
+            );
             return Err(Error::BadOption(text));
         }
     };

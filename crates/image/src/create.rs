@@ -126,7 +126,7 @@ fn fill_luks(file: &Arc<HostFile>, path: &Path, size: u64, options: &CreateOptio
     let header = options
         .luks
         .as_ref()
-        .ok_or_else(|| bad("a LUKS image needs a passphrase"))?;
+        .ok_or_else(|| Error::luks(path)(disksmith_luks::Error::PassphraseMissing { prefix: "" }))?;
     let len = header
         .len
         .checked_add(size)

@@ -63,6 +63,8 @@ pub struct FormatNode {
     pub force_share: bool,
     /// The options that say how it is decrypted, as they were given: `encrypt.key-secret`, `key-secret`.
     pub crypto: Vec<(String, String)>,
+    /// The same for the backing file that the image names.
+    pub backing_crypto: Vec<(String, String)>,
 }
 
 /// The backing file of a node.
@@ -90,6 +92,7 @@ impl FormatNode {
             data_file: None,
             force_share: false,
             crypto: Vec::new(),
+            backing_crypto: Vec::new(),
         }
     }
 }
@@ -178,7 +181,11 @@ impl Node {
         match self {
             Self::File(file) => file.path.display().to_string(),
             Self::Null(null) if null.given.is_empty() => format!("{}://", null.driver),
-            Self::Format(node) if node.window.is_empty() && node.key_secret().is_none() && !matches!(node.file, Self::Format(_)) => {
+            Self::Format(node)
+                if node.window.is_empty()
+                    && node.key_secret().is_none()
+                    && !matches!(node.file, Self::Format(_)) =>
+            {
                 match &node.file {
                     Self::Null(null) if !null.given.is_empty() => {
                         format!("json:{}", members::show(&self.members()))

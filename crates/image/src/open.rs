@@ -158,16 +158,40 @@ impl Image {
     /// As [`open`](Self::open); [`Error::Node`] where the parts of the node do not fit each other.
     pub fn open_node(node: &Node, options: &OpenOptions) -> Result<Self> {
         let found = find_nodes(node, options)?;
+        let paths: Vec<PathBuf> = found.iter().map(|part| part.path.clone()).collect();
         let mut layers: Vec<Layer> = Vec::with_capacity(found.len());
         let mut backing: Option<StorageRef> = options.over.clone();
         for (depth, part) in found.into_iter().enumerate().rev() {
             let writable = options.writable && depth == 0;
-            let layer = open_layer(part, backing.take(), writable, options)?;
+            let path = part.path.clone();
+            let opened = open_layer(part, backing.take(), writable, options);
+            let layer = match paths.get(depth.wrapping_sub(1)) {
+                Some(overlay) => opened.map_err(|error| below(error, overlay, path))?,
+                None => opened?,
+            };
             backing = Some(layer.storage());
             layers.push(layer);
         }
         layers.reverse();
         Ok(Self::from_layers(layers))
+    }
+}
+
+/// A passphrase that is missing, or wrong, is told with the image that stands on the encrypted one.
+fn below(error: Error, overlay: &Path, path: PathBuf) -> Error {
+    match error {
+        error @ (Error::Luks { .. }
+        | Error::Qcow2 {
+            source: disksmith_qcow2::Error::Encryption { .. },
+            ..
+        }) => Error::MissingMember {
+            overlay: overlay.into(),
+            role: "backing file",
+            recorded: path.display().to_string(),
+            resolved: path,
+            source: Box::new(error),
+        },
+        other => other,
     }
 }
 
@@ -214,7 +238,12 @@ fn find_nodes(top: &Node, options: &OpenOptions) -> Result<Vec<Found>> {
             Below::Recorded => backing_of(overlay, &options.gate)?,
             Below::Node(node) => Some(Member::instead(overlay, node)),
         };
-        let Some(member) = member else { break };
+        let Some(mut member) = member else { break };
+        if let (Node::Format(named), Node::Format(below)) = (&node, &mut member.node)
+            && below.crypto.is_empty()
+        {
+            below.crypto = named.backing_crypto.clone();
+        }
         let shown = || PathBuf::from(top.shown());
         if chain.len() >= MAX_CHAIN {
             return Err(Error::ChainTooLong {

@@ -73,7 +73,14 @@ fn change(
         .format(options.format)
         .without_backing()
         .metadata_only();
-    let image = Image::open(path, &open)?;
+    let image = match Image::open(path, &open) {
+        // What a LUKS image lacks, it lacks with and without its passphrase.
+        Err(Error::Luks { .. }) => {
+            let text = format!("{}: a LUKS image has no internal snapshots", path.display());
+            return Err(Error::BadOption(text));
+        }
+        opened => opened?,
+    };
     let Some((top, qcow2)) = image.top().and_then(|top| Some((top, top.as_qcow2()?))) else {
         let text = format!("{}: a raw image has no internal snapshots", path.display());
         return Err(Error::BadOption(text));

@@ -65,7 +65,9 @@ impl Volume {
             Some(number) => {
                 let slot = in_range(number).ok_or_else(|| {
                     Error::refused(format!(
-                        "Invalid keyslot {number} specified, must be between 0 and {}",
+                        "Invalid keyslot {} specified, must be between 0 and {}",
+                        // as QEMU shows it
+                        number as u32,
                         KEY_SLOTS - 1
                     ))
                 })?;

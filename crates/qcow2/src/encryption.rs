@@ -152,7 +152,9 @@ impl Header {
             value,
             problem,
         };
-        let Some((offset, length)) = self.luks_area().filter(|_| self.encryption == Some(EncryptionMethod::Luks))
+        let Some((offset, length)) = self
+            .luks_area()
+            .filter(|_| self.encryption == Some(EncryptionMethod::Luks))
         else {
             return Err(fail(0, "there is none"));
         };
@@ -237,7 +239,11 @@ impl Core {
         let (method, cipher, edges) = match &self.encryption {
             Encryption::None => return Ok(self.data().write_at(at, buf)?),
             Encryption::Locked => return Err(self.locked()),
-            Encryption::Open { method, cipher, edges } => (*method, cipher, edges),
+            Encryption::Open {
+                method,
+                cipher,
+                edges,
+            } => (*method, cipher, edges),
         };
         let head = (at.next_multiple_of(SECTOR) - at).min(buf.len() as u64) as usize;
         let (first, rest) = buf.split_at(head);

@@ -181,10 +181,7 @@ impl Qcow2 {
 
     /// The persistent dirty bitmaps, where the image says that they are valid.
     pub fn bitmaps(&self) -> Result<Vec<BitmapEntry>> {
-        match self.opened.bitmaps() {
-            Some(place) => BitmapEntry::load_directory(&*self.engine.core.file, place),
-            None => Ok(Vec::new()),
-        }
+        self.engine.lock().load_bitmaps()
     }
 
     /// Cluster size, refcount width, size of L2 entries.
@@ -265,6 +262,10 @@ impl Qcow2 {
         let mut state = self.engine.lock();
         if state.modified {
             state.write_back()?;
+            while !state.releases.is_empty() {
+                state.settle()?;
+                state.write_back()?;
+            }
             state.trim()?;
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! `disksmith compare`.
 
+use super::gate_args::GateArgs;
+use super::key_args::KeyArgs;
 use super::{Globals, ImageFormat, Watch};
 use crate::failure::Outcome;
 use crate::output::print;
@@ -31,11 +33,19 @@ pub(crate) struct CompareArgs {
     /// Open the images even if somebody writes to them
     #[arg(short = 'U', long)]
     force_share: bool,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 pub(crate) fn run(args: &CompareArgs, globals: &Globals) -> Outcome {
+    let keys = args.keys.keys()?;
     let open = |path: &PathBuf, format: Option<ImageFormat>| {
-        let mut options = OpenOptions::read().format(format.map(Into::into));
+        let mut options = OpenOptions::read()
+            .format(format.map(Into::into))
+            .gate(args.gate.gate())
+            .keys(keys.clone());
         if args.force_share {
             options = options.lock(LockMode::ForceShare);
         }

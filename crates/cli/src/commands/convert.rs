@@ -1,12 +1,14 @@
 //! `disksmith convert`.
 
 use super::create_options::{self, ImageOptions};
+use super::gate_args::GateArgs;
+use super::key_args::{self, KeyArgs, KeySource};
 use super::{Globals, ImageFormat, Watch};
 use crate::failure::{Failure, Outcome};
-use crate::output::finish;
+use crate::output::{OutputFormat, finish, print_json};
 use clap::Args;
 use disksmith_image::{
-    BackingFile, ConvertOptions, Format, Image, OpenOptions, convert, human_size, write_raw,
+    BackingFile, ConvertOptions, Format, Image, Keys, OpenOptions, convert, human_size, write_raw,
 };
 use disksmith_storage::{Durability, Existing, LockMode};
 use std::path::{Path, PathBuf};
@@ -69,6 +71,16 @@ pub(crate) struct ConvertArgs {
     /// Replace an output that exists (never one that has clones)
     #[arg(long)]
     force: bool,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    output: OutputFormat,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
+    /// Encrypt the output with LUKS; where its passphrase is: file:FILE, env:VARIABLE, or ask
+    #[arg(long, value_name = "SOURCE", value_parser = key_args::source)]
+    new_key: Option<KeySource>,
 }
 
 pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
@@ -76,7 +88,10 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
         return Err(Failure::usage("convert needs an image and an output"));
     };
     let format: Format = args.output_format.into();
-    let mut open = OpenOptions::read().format(args.format.map(Into::into));
+    let mut open = OpenOptions::read()
+        .format(args.format.map(Into::into))
+        .gate(args.gate.gate())
+        .keys(args.keys.keys()?);
     if args.force_share {
         open = open.lock(LockMode::ForceShare);
     }
@@ -84,7 +99,7 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
         return to_standard_output(sources, &open, format, globals);
     }
     let ImageOptions {
-        create,
+        mut create,
         backing_file,
         backing_format,
     } = create_options::parse(&args.options, format)
@@ -93,8 +108,15 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
         name: name.into_bytes(),
         format: args.backing_format.map(Into::into).or(backing_format),
     });
+    let mut keys = Keys::none();
+    match (&args.new_key, args.no_create) {
+        (Some(source), true) => keys = Keys::for_all(source.read("Passphrase of the output: ")?),
+        (_, true) => {}
+        (source, false) => key_args::encrypt(&mut create, format, source.as_ref())?,
+    }
     let options = ConvertOptions {
         create,
+        keys,
         compress: args.compress,
         backing,
         sparse_size: args.sparse_size,
@@ -118,6 +140,15 @@ pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
     let result = convert(sources, &open, target, &options, &watch);
     watch.finish();
     let report = result.map_err(|e| explain(e, target))?;
+    if args.output == OutputFormat::Json {
+        print_json(&serde_json::json!({
+            "filename": target.display().to_string(),
+            "format": format.name(),
+            "virtual-size": report.virtual_size,
+            "data": report.data,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     globals.say(|| {
         format!(
             "{}: {} {}, {} of data",

@@ -1,6 +1,7 @@
 //! `disksmith create`.
 
 use super::create_options;
+use super::key_args::{self, KeySource};
 use super::{Globals, ImageFormat};
 use crate::failure::{Failure, Outcome};
 use clap::Args;
@@ -33,6 +34,9 @@ pub(crate) struct CreateArgs {
     /// Format of that image
     #[arg(short = 'F', long, value_name = "FORMAT")]
     backing_format: Option<ImageFormat>,
+    /// Encrypt it with LUKS; where its passphrase is: file:FILE, env:VARIABLE, or ask
+    #[arg(long, value_name = "SOURCE", value_parser = key_args::source)]
+    new_key: Option<KeySource>,
     /// Replace a file that exists (never one that has clones)
     #[arg(long)]
     force: bool,
@@ -40,8 +44,9 @@ pub(crate) struct CreateArgs {
 
 pub(crate) fn run(args: &CreateArgs, globals: &Globals) -> Outcome {
     let format: Format = args.format.into();
-    let options = create_options::parse(&args.options, format)
+    let mut options = create_options::parse(&args.options, format)
         .map_err(|failure| failure.doing(format_args!("cannot create {}", args.image.display())))?;
+    key_args::encrypt(&mut options.create, format, args.new_key.as_ref())?;
     let existing = if args.force {
         Existing::Replace
     } else {

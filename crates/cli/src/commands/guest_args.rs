@@ -1,5 +1,6 @@
 //! The arguments that say which guest is meant, shared by the verbs that look into guests or edit them.
 
+use super::key_args::KeyArgs;
 use super::{Globals, ImageFormat, image_unchanged};
 use crate::clock;
 use crate::failure::{Failure, Outcome};
@@ -26,6 +27,8 @@ pub(crate) struct GuestArgs {
         help_heading = "The guest"
     )]
     mounts: Vec<String>,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 impl GuestArgs {
@@ -46,6 +49,7 @@ impl GuestArgs {
         Ok(GuestOptions {
             mounts,
             clock: clock::now()?,
+            keys: self.keys.keys()?,
         })
     }
 
@@ -137,6 +141,7 @@ impl EditArgs {
             } else {
                 Existing::Refuse
             },
+            keys: guest.keys.keys()?,
             ..TransactionOptions::default()
         };
         let mut disks: Vec<DiskSpec> = guest

@@ -1,6 +1,8 @@
 //! `disksmith map`.
 
 use super::ImageFormat;
+use super::gate_args::GateArgs;
+use super::key_args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print};
 use clap::Args;
@@ -23,10 +25,17 @@ pub(crate) struct MapArgs {
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     output: OutputFormat,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 pub(crate) fn run(args: &MapArgs) -> Outcome {
-    let mut options = OpenOptions::read().format(args.format.map(Into::into));
+    let mut options = OpenOptions::read()
+        .format(args.format.map(Into::into))
+        .gate(args.gate.gate())
+        .keys(args.keys.keys()?);
     if args.force_share {
         options = options.lock(LockMode::ForceShare);
     }

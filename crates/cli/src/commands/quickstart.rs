@@ -104,6 +104,7 @@ fn tell(folder: &Path, globals: &Globals) -> Outcome<()> {
     let guest = GuestOptions {
         mounts: Vec::new(),
         clock: time,
+        keys: disksmith_image::Keys::none(),
     };
     let mut random = SystemRandom;
     let mut context = Context::new(&mut random);

@@ -1,7 +1,10 @@
 //! `disksmith resize`.
 
+use super::gate_args::GateArgs;
+use super::key_args::KeyArgs;
 use super::{Globals, ImageFormat, image_unchanged, parse_size};
 use crate::failure::{Failure, Outcome};
+use crate::output::{OutputFormat, print_json};
 use clap::{Args, ValueEnum};
 use disksmith_image::{NewSize, ResizeOptions, human_size, resize};
 use disksmith_qcow2::Preallocation;
@@ -33,6 +36,13 @@ pub(crate) struct ResizeArgs {
     /// Where the redo log of a raw image goes, if not beside it
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    output: OutputFormat,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,10 +83,19 @@ pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
         force: args.force,
         preallocation: args.preallocation.into(),
         log_dir: args.log_dir.clone(),
+        gate: args.gate.gate(),
+        keys: args.keys.keys()?,
         ..ResizeOptions::default()
     };
     let unchanged = image_unchanged(std::slice::from_ref(&args.image));
     let size = resize(&args.image, args.size, &options).map_err(|e| unchanged(Failure::from(e)))?;
+    if args.output == OutputFormat::Json {
+        print_json(&serde_json::json!({
+            "image": args.image.display().to_string(),
+            "virtual-size": size,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     globals.say(|| format!("{}: {} ({size} bytes)", args.image.display(), human_size(size)));
     Ok(ExitCode::SUCCESS)
 }

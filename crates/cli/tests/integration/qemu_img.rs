@@ -124,6 +124,13 @@ fn prepare(lab: &Lab) {
          cp a.qcow2 leaky.qcow2; truncate -s 2M leaky.qcow2; printf '\\0\\1' | dd of=leaky.qcow2 bs=1 seek=131102 conv=notrunc status=none; \
          cp a.qcow2 corrupt.qcow2; printf '\\0\\0' | dd of=corrupt.qcow2 bs=1 seek=131080 conv=notrunc status=none; \
          qemu-img create -q -f qcow2 -o compression_type=zstd zst.qcow2 4M; \
+         key='--object secret,id=k,data=abc'; \
+         qemu-img create -q -f luks $key -o key-secret=k,iter-time=10 x.luks 1M; \
+         qemu-img create -q -f qcow2 $key -o encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10 enc.qcow2 1M; \
+         qemu-img create -q -f qcow2 $key -o encrypt.format=aes,encrypt.key-secret=k aes.qcow2 1M; \
+         qemu-io -c 'write -q -P 7 64k 128k' $key --image-opts driver=qcow2,encrypt.key-secret=k,file.filename=enc.qcow2; \
+         qemu-io -c 'write -q -P 7 64k 100k' $key --image-opts driver=qcow2,encrypt.key-secret=k,file.filename=aes.qcow2; \
+         qemu-img create -q -f qcow2 -b enc.qcow2 -F qcow2 over.qcow2; \
          echo hello > junk",
     );
 }

@@ -20,6 +20,7 @@ fn edit_image<T>(
     let options = GuestOptions {
         mounts: mounts.iter().map(|m| MountSpec::parse(m).unwrap()).collect(),
         clock: CLOCK,
+        keys: disksmith_image::Keys::none(),
     };
     let transaction = TransactionOptions {
         dry_run,
@@ -273,6 +274,7 @@ fn a_real_guest_is_edited() {
     let options = GuestOptions {
         mounts: Vec::new(),
         clock: CLOCK,
+        keys: disksmith_image::Keys::none(),
     };
     let listed = look(
         &[(image.clone(), None)],

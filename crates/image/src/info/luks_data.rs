@@ -11,6 +11,9 @@ pub(super) fn luks_data(header: &Header, in_qcow2: bool) -> Value {
     };
     put("ivgen-alg", json!(header.spec.iv.name()));
     put("detached-header", json!(header.payload_sector == 0));
+    put("hash-alg", json!(header.hash.name()));
+    put("cipher-alg", json!(header.spec.cipher.name()));
+    put("uuid", json!(header.uuid));
     if let Some(hash) = header
         .spec
         .iv_hash
@@ -18,9 +21,6 @@ pub(super) fn luks_data(header: &Header, in_qcow2: bool) -> Value {
     {
         put("ivgen-hash-alg", json!(hash.name()));
     }
-    put("hash-alg", json!(header.hash.name()));
-    put("cipher-alg", json!(header.spec.cipher.name()));
-    put("uuid", json!(header.uuid));
     if in_qcow2 {
         put("format", json!("luks"));
     }

@@ -92,6 +92,11 @@ impl Members {
     }
 
     /// Takes out all options whose names begin with `prefix` and a dot, without that.
+    /// Whether there are some, and none but these.
+    pub(super) fn has_only(&self, names: &[&str]) -> bool {
+        !self.0.is_empty() && self.0.keys().all(|key| names.contains(&key.as_str()))
+    }
+
     pub(super) fn take_below(&mut self, prefix: &str) -> Self {
         let dotted = format!("{prefix}.");
         let keys: Vec<String> = self

@@ -33,6 +33,16 @@ impl std::error::Error for NodeError {}
 
 type Parsed<T> = Result<T, NodeError>;
 
+/// The options that say how an image is decrypted.
+const CRYPTO: &[&str] = &["encrypt.key-secret", "encrypt.format", "key-secret"];
+
+fn take_crypto(members: &mut Members) -> Vec<(String, String)> {
+    CRYPTO
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), members.take_text(name)?)))
+        .collect()
+}
+
 /// Drivers of QEMU's that are not here.
 const FOREIGN: &[&str] = &[
     "blklogwrites",
@@ -237,6 +247,15 @@ fn node(mut members: Members, default: Option<&str>) -> Parsed<Node> {
             format_node(Format::from_name(driver.as_bytes()), members, &mut file, &common)
         }
         "blkdebug" => blkdebug_node(members),
+        // how fast a guest may be is nothing to the contents
+        "throttle" => {
+            if members.take("throttle-group").is_none() {
+                return Err(NodeError::new("Please specify a throttle group"));
+            }
+            let file = members.take_below("file");
+            all_taken(&members, "format", "throttle")?;
+            child(file)
+        }
         other => {
             if let Some(null) = NULL_DRIVERS.iter().find(|known| **known == other) {
                 return null_node(null, members);
@@ -477,15 +496,13 @@ fn format_node(
         all_taken(&members, "format", driver)?;
         return Ok(Node::Format(Box::new(node)));
     }
-    for name in ["encrypt.key-secret", "encrypt.format", "key-secret"] {
-        if let Some(value) = members.take_text(name) {
-            node.crypto.push((name.into(), value));
-        }
-    }
+    node.crypto = take_crypto(&mut members);
     match members.take("backing") {
         None => {
-            let below = members.take_below("backing");
-            if !below.is_empty() {
+            let mut below = members.take_below("backing");
+            if below.has_only(CRYPTO) {
+                node.backing_crypto = take_crypto(&mut below);
+            } else if !below.is_empty() {
                 node.backing = Below::Node(self::node(below, None)?);
             }
         }

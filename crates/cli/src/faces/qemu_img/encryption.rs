@@ -167,7 +167,7 @@ pub(super) fn amend(
         Some(other) => {
             return Err(Stop::new(format!("Parameter 'state' does not accept value '{other}'")));
         }
-        None => return Err(Stop::new(format!("Parameter '{prefix}state' is missing"))),
+        None => return Err(Stop::new("Parameter 'state' is missing")),
     };
     // QEMU tells of missing options before it looks for the secrets that others name.
     let change = Amendment {

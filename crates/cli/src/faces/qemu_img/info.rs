@@ -50,7 +50,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         chain,
         gate: Gate::FollowAll,
     };
-    let images = match image.node.plain() {
+    let mut images = match image.node.plain() {
         Some(_) => info(&image.path, &options),
         None => info_node(&image.node, &options),
     }
@@ -70,6 +70,9 @@ pub(super) fn run(words: &[OsString]) -> Done {
             try_lock(Path::new(&member.filename), Use::Read)
                 .map_err(|why| Stop::new(format!("Could not open '{}': {why}", member.filename)))?;
         }
+    }
+    if let (Some(_), Some(top)) = (image.node.key_secret(), images.first_mut()) {
+        top.filename = image.node.shown();
     }
     let text = match (output, images.first()) {
         (OutputFormat::Json, _) if chain => ImageInfo::chain_to_json(&images),

@@ -1,0 +1,130 @@
+//! Encrypted images under the name of qemu-img: what one program writes the other reads.
+
+use crate::lab::{Lab, Said, judges};
+use std::process::Command;
+
+/// Runs a shell script in the lab; `ours` is this program under the name of qemu-img, `qemu-img` the other one.
+fn script(lab: &Lab, text: &str) -> Said {
+    let lines = format!(
+        "ours() {{ {} qemu-img \"$@\"; }}\n\
+         s='--object secret,id=s,data=abc --object secret,id=t,data=def'\n\
+         luks() {{ echo driver=luks,key-secret=${{2:-s}},file.filename=$1; }}\n\
+         qcow2() {{ echo driver=qcow2,encrypt.key-secret=${{2:-s}},file.filename=$1; }}\n\
+         {text}",
+        env!("CARGO_BIN_EXE_disksmith")
+    );
+    let mut command = Command::new("sh");
+    command
+        .args(["-ec", &lines])
+        .current_dir(lab.path(""))
+        .env("LC_ALL", "C");
+    command.output().unwrap().into()
+}
+
+/// Makes a raw disk with data, zeroes and holes in it.
+fn plain(lab: &Lab) {
+    script(
+        lab,
+        "qemu-img create -q plain 6M; \
+         qemu-io -f raw -c 'write -q -P 7 1M 300k' -c 'write -q -P 9 4000k 70000' plain",
+    )
+    .ok();
+}
+
+#[test]
+fn bare_luks_goes_both_ways() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    plain(&lab);
+    script(
+        &lab,
+        "ours convert $s -O luks -o key-secret=s,iter-time=1 plain a.luks
+         qemu-img compare -q $s --image-opts driver=raw,file.filename=plain $(luks a.luks)
+         ours compare -q $s --image-opts driver=raw,file.filename=plain $(luks a.luks)
+         qemu-io $s -c 'write -q -P 5 10k 3M' --image-opts $(luks a.luks)
+         ours convert $s --image-opts $(luks a.luks) -O raw b.raw
+         qemu-img compare -q $s --image-opts driver=raw,file.filename=b.raw $(luks a.luks)
+         # into what is there, in parts and whole
+         ours convert $s -n --image-opts --target-image-opts driver=raw,file.filename=plain $(luks a.luks)
+         qemu-img compare -q $s --image-opts driver=raw,file.filename=plain $(luks a.luks)
+         ours resize -q $s --image-opts $(luks a.luks) 7M
+         test $(qemu-img info --output=json a.luks | grep -c '\"virtual-size\": 7340032') = 1
+         ours resize -q $s --shrink --image-opts $(luks a.luks) 6M
+         qemu-img compare -q $s --image-opts driver=raw,file.filename=plain $(luks a.luks)
+         ours create -q -f luks $s -o key-secret=s,iter-time=1,cipher-alg=twofish-256,hash-alg=sha512 c.luks 2M
+         qemu-io $s -c 'write -q -P 5 0 2M' --image-opts $(luks c.luks)
+         ours dd $s --image-opts -O raw bs=1M if=$(luks c.luks) of=c.raw
+         qemu-img compare -q $s --image-opts driver=raw,file.filename=c.raw $(luks c.luks)",
+    )
+    .ok();
+}
+
+#[test]
+fn encrypted_qcow2_goes_both_ways() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    plain(&lab);
+    for options in [
+        "encrypt.format=luks,encrypt.iter-time=1",
+        "encrypt.format=luks,encrypt.iter-time=1,cluster_size=512,compat=v2",
+        "encrypt.format=luks,encrypt.iter-time=1,extended_l2=on,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv",
+        "encrypt.format=luks,encrypt.iter-time=1,preallocation=metadata",
+        "encrypt.format=aes",
+        "encryption=on,cluster_size=4k",
+    ] {
+        script(
+            &lab,
+            &format!(
+                "rm -f x.qcow2 b.raw
+                 ours convert $s -O qcow2 -o encrypt.key-secret=s,{options} plain x.qcow2
+                 qemu-img check -q $s --image-opts $(qcow2 x.qcow2)
+                 qemu-img compare -q $s --image-opts driver=raw,file.filename=plain $(qcow2 x.qcow2)
+                 ours check -q $s --image-opts $(qcow2 x.qcow2)
+                 qemu-io $s -c 'write -q -P 5 100k 3M' -c 'write -q -z 2M 64k' -c 'write -q -P 1 777 1000' --image-opts \
+                 $(qcow2 x.qcow2)
+                 ours convert $s --image-opts $(qcow2 x.qcow2) -O raw b.raw
+                 qemu-img compare -q $s --image-opts driver=raw,file.filename=b.raw $(qcow2 x.qcow2)
+                 ours snapshot $s --image-opts -c one $(qcow2 x.qcow2)
+                 ours convert $s -n --image-opts --target-image-opts driver=raw,file.filename=plain $(qcow2 x.qcow2)
+                 qemu-img check -q $s --image-opts $(qcow2 x.qcow2)
+                 qemu-img compare -q $s --image-opts driver=raw,file.filename=plain $(qcow2 x.qcow2)
+                 ours snapshot $s --image-opts -a one $(qcow2 x.qcow2)
+                 qemu-img compare -q $s --image-opts driver=raw,file.filename=b.raw $(qcow2 x.qcow2)
+                 ours snapshot $s --image-opts -d one $(qcow2 x.qcow2)
+                 ours resize -q $s --image-opts $(qcow2 x.qcow2) 9M
+                 qemu-img check -q $s --image-opts $(qcow2 x.qcow2)
+                 qemu-img compare -q $s --image-opts driver=raw,file.filename=b.raw $(qcow2 x.qcow2)"
+            ),
+        )
+        .ok();
+    }
+}
+
+#[test]
+fn key_slots_change_for_both() {
+    if !judges(&["qemu-img"]) {
+        return;
+    }
+    let lab = Lab::new();
+    script(
+        &lab,
+        "ours create -q -f luks $s -o key-secret=s,iter-time=1 a.luks 64k
+         ours amend $s -o state=active,new-secret=t,iter-time=1 --image-opts $(luks a.luks)
+         qemu-img map $s --output=json --image-opts $(luks a.luks t)
+         ours amend $s -o state=inactive,old-secret=s --image-opts $(luks a.luks)
+         if qemu-img map $s --output=json --image-opts $(luks a.luks); then exit 9; fi
+         qemu-img map $s --output=json --image-opts $(luks a.luks t)
+         ours create -q -f qcow2 $s -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=1 a.qcow2 64k
+         ours amend $s -o encrypt.state=active,encrypt.new-secret=t,encrypt.iter-time=1 --image-opts $(qcow2 a.qcow2)
+         qemu-img map $s --output=json --image-opts $(qcow2 a.qcow2 t)
+         qemu-img amend $s -o encrypt.state=inactive,encrypt.keyslot=0 --image-opts $(qcow2 a.qcow2 t)
+         ours map $s --output=json --image-opts $(qcow2 a.qcow2 t)
+         if ours map $s --output=json --image-opts $(qcow2 a.qcow2); then exit 9; fi
+         qemu-img check -q $s --image-opts $(qcow2 a.qcow2 t)",
+    )
+    .ok();
+}
