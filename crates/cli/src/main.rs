@@ -12,7 +12,6 @@ mod output;
 mod outside;
 mod progress;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 /// The exit status after Ctrl-C and its like.
@@ -22,7 +21,7 @@ fn main() -> ExitCode {
     if let Some(call) = faces::Call::of(std::env::args_os()) {
         return call.run();
     }
-    let cli = match commands::Cli::try_parse() {
+    let cli = match commands::Cli::read() {
         Ok(cli) => cli,
         Err(error) => return wrong_use(&error),
     };

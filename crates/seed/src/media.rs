@@ -17,6 +17,11 @@ const LEAST_FAT: u64 = 128 << 10;
 /// Bytes of a FAT volume that shall look like a hard disk, as OpenStack makes its config drives.
 const HARD_DISK: u64 = 64 << 20;
 
+/// Images up to so many bytes are made in memory first.
+const IN_MEMORY: u64 = 4 << 20;
+/// Bytes of a page, the unit of holes.
+const PAGE: usize = 4096;
+
 /// What kind of volume a seed is put on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MediaFormat {
@@ -78,10 +83,11 @@ impl Media {
     /// # Errors
     /// The file exists and may not be replaced; it cannot be written.
     pub fn write_file(&self, path: &Path, existing: Existing, durability: Durability) -> Result<()> {
-        let volume = match &self.0 {
-            Kind::Iso(image) => return Ok(image.write_file(path, existing, durability)?),
-            Kind::Fat(volume) => volume,
-        };
+        if let Kind::Iso(image) = &self.0
+            && image.size() > IN_MEMORY
+        {
+            return Ok(image.write_file(path, existing, durability)?);
+        }
         if path.symlink_metadata().is_ok() {
             if existing == Existing::Refuse {
                 return Err(Error::OutputExists { path: path.into() });
@@ -95,12 +101,39 @@ impl Media {
             }
         }
         let new = NewFile::create(path, existing)?;
-        new.file().set_size(volume.size())?;
-        // what is zero stays a hole
-        volume.write_to(new.file().as_ref(), true)?;
+        new.file().set_size(self.size())?;
+        // What is zero stays a hole: of a small ISO image that is nearly everything.
+        match &self.0 {
+            Kind::Fat(volume) => volume.write_to(new.file().as_ref(), true)?,
+            Kind::Iso(image) => {
+                let mut bytes = Vec::with_capacity(usize::try_from(image.size()).unwrap_or(0));
+                image.write_to(&mut bytes)?;
+                write_data(new.file().as_ref(), &bytes)?;
+            }
+        }
         new.commit(existing, durability)?;
         Ok(())
     }
+}
+
+/// Writes all but the pages that are zero, neighbours at once.
+fn write_data(file: &dyn Storage, bytes: &[u8]) -> Result<()> {
+    let mut start = None;
+    let mut at = 0usize;
+    for page in bytes.chunks(PAGE) {
+        if disksmith_storage::is_zero(page) {
+            if let Some(data) = start.take().and_then(|from| Some((from, bytes.get(from..at)?))) {
+                file.write_at(data.0 as u64, data.1)?;
+            }
+        } else {
+            start.get_or_insert(at);
+        }
+        at += page.len();
+    }
+    if let Some(data) = start.and_then(|from| Some((from, bytes.get(from..)?))) {
+        file.write_at(data.0 as u64, data.1)?;
+    }
+    Ok(())
 }
 
 /// An ISO 9660 volume with Joliet and Rock Ridge, so that every guest reads the exact names.

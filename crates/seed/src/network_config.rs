@@ -1,6 +1,6 @@
 //! network-config: versions 1 and 2.
 //!
-//! The wrapper `network:` is taken off by cloud-init 22.4 and later whatever is in it; by older versions only around
+//! The wrapper `network:` is taken off by cloud-init 22.2 and later whatever is in it; by older versions only around
 //! version 1 (`DataSourceNoCloud.py`, `_maybe_remove_top_network`).
 
 use crate::cloud_config::unknown_key;
@@ -171,7 +171,7 @@ pub(crate) fn check(text: &str, findings: &mut Findings) {
         findings.warning(
             "network-wrapper",
             key.at,
-            "cloud-init before 22.4 ignores version 2 below a key \"network\"",
+            "cloud-init before 22.2 ignores version 2 below a key \"network\"",
             "delete the line \"network:\" and indent the rest by one level less".to_string(),
         );
     }

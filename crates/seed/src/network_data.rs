@@ -277,7 +277,12 @@ impl Translation {
 
     fn network(&mut self, link: &str, kind: &str, mut more: Map<String, Value>) {
         // cloud-init before 23.2 sees only name servers that stand beside the networks
-        for service in more.get("services").and_then(Value::as_array).into_iter().flatten() {
+        for service in more
+            .get("services")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             if !self.services.contains(service) {
                 self.services.push(service.clone());
             }
@@ -424,18 +429,17 @@ impl Translation {
             &texts(servers.and_then(|s| s.get("search"))),
         );
         let mut routes = (Vec::new(), Vec::new());
-        let mut add = |to: &Yaml, route: Value, via: &str| {
-            let _ = to;
+        let mut add = |route: Value, via: &str| {
             if via.contains(':') {
-                routes.1.push(route)
+                routes.1.push(route);
             } else {
-                routes.0.push(route)
+                routes.0.push(route);
             }
         };
         for name in ["gateway4", "gateway6"] {
             if let Some(gateway) = device.get(name) {
                 let via = gateway.text().unwrap_or("");
-                add(gateway, default_route(via, gateway)?, via);
+                add(default_route(via, gateway)?, via);
             }
         }
         for route in device.get("routes").map_or(&[][..], Yaml::items) {
@@ -446,7 +450,7 @@ impl Translation {
                 Some("default") => default_route(via, to)?,
                 _ => route_to(to, None, via, number(route.get("metric")))?,
             };
-            add(to, said, via);
+            add(said, via);
         }
         let yes = |name: &str| device.get(name).is_some_and(Yaml::is_true);
         if yes("dhcp4") {

@@ -150,7 +150,7 @@ impl<'a> Evaluator<'a> {
                 }
             }
             "additionalProperties" if found == Kind::Object => {
-                self.additional(value, schema, node, depth, out)
+                self.additional(value, schema, node, depth, out);
             }
             "items" if found == Kind::Array && value.is_object() => {
                 for item in node.items() {
@@ -206,10 +206,10 @@ impl<'a> Evaluator<'a> {
                     add(format!("does not have the form {pattern}"));
                 }
             }
-            "format" if found == Kind::Text && value == "date" => {
-                if !node.text().is_some_and(is_calendar_date) {
-                    add("should be a date like 2030-12-31".to_string());
-                }
+            "format"
+                if found == Kind::Text && value == "date" && !node.text().is_some_and(is_calendar_date) =>
+            {
+                add("should be a date like 2030-12-31".to_string());
             }
             "deprecated" | "changed" if value == &Value::Bool(true) => {
                 let more = |what: &str| schema.get(&format!("{keyword}_{what}")).and_then(Value::as_str);
@@ -302,9 +302,7 @@ impl<'a> Evaluator<'a> {
                 .is_some_and(|(r, own)| r.strip_suffix(own).is_some_and(|r| r.ends_with("type_")));
             if is_own && of_own_type.is_none() {
                 of_own_type = Some(problems);
-            } else if problems.iter().all(|p| !p.of_type) || own_type.is_none() {
-                failed.append(&mut problems);
-            } else if failed.is_empty() {
+            } else if own_type.is_none() || failed.is_empty() || problems.iter().all(|p| !p.of_type) {
                 failed.append(&mut problems);
             }
         }

@@ -3,8 +3,8 @@
 use crate::schema::judge;
 use crate::volume::{options, run};
 use disksmith_seed::{
-    BuildOptions, ConfigDrive, Contents, Document, GuestSystem, InjectedFile, MediaFormat, NoCloud, Part, Seed, archive,
-    check, gzip, network_data, show,
+    BuildOptions, ConfigDrive, Contents, Document, GuestSystem, InjectedFile, MediaFormat, NoCloud, Part,
+    Seed, archive, check, gzip, network_data, show,
 };
 use disksmith_storage::{Durability, Existing, HostFile, LockMode, OpenMode, StorageRef};
 use serde_json::Value;
@@ -21,7 +21,10 @@ fn no_cloud() -> NoCloud {
     NoCloud {
         user_data: Some(Document::new("ud", "#cloud-config\nhostname: web1\n")),
         meta_data: Some(Document::new("md", "instance-id: web1-1\nlocal-hostname: web1\n")),
-        network_config: Some(Document::new("nc", "version: 2\nethernets:\n  eth0: {dhcp4: true}\n")),
+        network_config: Some(Document::new(
+            "nc",
+            "version: 2\nethernets:\n  eth0: {dhcp4: true}\n",
+        )),
         vendor_data: Some(Document::new("vd", "#!/bin/sh\ntrue\n")),
         ..NoCloud::default()
     }
@@ -52,7 +55,10 @@ fn extract(image: &Path, format: MediaFormat, to: &Path) -> Option<()> {
     let (image, to) = (image.to_str().unwrap(), to.to_str().unwrap());
     match format {
         MediaFormat::Iso => {
-            run("xorriso", &["-osirrox", "on", "-indev", image, "-extract", "/", to])?;
+            run(
+                "xorriso",
+                &["-osirrox", "on", "-indev", image, "-extract", "/", to],
+            )?;
             run("chmod", &["-R", "u+rwX", to])?;
         }
         _ => {
@@ -65,7 +71,8 @@ fn extract(image: &Path, format: MediaFormat, to: &Path) -> Option<()> {
 
 fn written(seed: &Seed, folder: &Path) -> std::path::PathBuf {
     let path = folder.join("seed.img");
-    seed.write_file(&path, Existing::Refuse, Durability::Deferred).unwrap();
+    seed.write_file(&path, Existing::Refuse, Durability::Deferred)
+        .unwrap();
     path
 }
 
@@ -93,8 +100,12 @@ fn cloud_init_reads_nocloud_seeds() {
         }
         let out = folder.path().join("out");
         std::fs::create_dir(&out).unwrap();
-        let Some(()) = extract(&image, format, &out) else { return };
-        let Some(said) = judge(&["nocloud", out.to_str().unwrap()]) else { return };
+        let Some(()) = extract(&image, format, &out) else {
+            return;
+        };
+        let Some(said) = judge(&["nocloud", out.to_str().unwrap()]) else {
+            return;
+        };
         let said: Value = serde_json::from_str(&said).unwrap();
         assert_eq!(said["meta-data"]["instance-id"], "web1-1");
         assert_eq!(said["meta-data"]["local-hostname"], "web1");
@@ -116,20 +127,31 @@ fn cloud_init_reads_config_drives() {
         assert!(found.is_empty(), "{found:?}");
         let out = folder.path().join("out");
         std::fs::create_dir(&out).unwrap();
-        let Some(()) = extract(&image, format, &out) else { return };
+        let Some(()) = extract(&image, format, &out) else {
+            return;
+        };
         let Some(said) = judge(&["configdrive", out.to_str().unwrap(), "52:54:00:aa:00:01=eth7"]) else {
             return;
         };
         let said: Value = serde_json::from_str(&said).unwrap();
         assert_eq!(said["version"], 2);
-        assert_eq!(said["metadata"]["instance-id"], seed.instance_id.as_str().unwrap());
+        assert_eq!(
+            said["metadata"]["instance-id"],
+            seed.instance_id.as_str().unwrap()
+        );
         assert_eq!(said["metadata"]["local-hostname"], "web1");
         assert_eq!(said["metadata"]["public_keys"]["mine"], "ssh-ed25519 AAAA me");
         assert_eq!(said["metadata"]["meta"]["role"], "db");
         assert_eq!(said["userdata"], "#cloud-config\ntimezone: Europe/Berlin\n");
-        assert_eq!(said["vendordata"]["cloud-init"], "#cloud-config\npackages: [vim]\n");
+        assert_eq!(
+            said["vendordata"]["cloud-init"],
+            "#cloud-config\npackages: [vim]\n"
+        );
         assert_eq!(said["files"]["/etc/from-drive"], "hello\n");
-        assert_eq!(said["ec2-metadata"]["instance-id"], seed.instance_id.as_str().unwrap());
+        assert_eq!(
+            said["ec2-metadata"]["instance-id"],
+            seed.instance_id.as_str().unwrap()
+        );
         let nic = &said["network"]["config"][0];
         assert_eq!(nic["name"], "eth7", "{nic:#}");
         assert_eq!(nic["mtu"], 1400);
@@ -149,7 +171,10 @@ fn cloud_init_reads_config_drives() {
 fn a_raw_hard_disk_is_64_mib_and_sparse() {
     use std::os::unix::fs::MetadataExt;
     let folder = tempfile::tempdir().unwrap();
-    let image = written(&no_cloud().build(&with(MediaFormat::RawHardDisk)).unwrap(), folder.path());
+    let image = written(
+        &no_cloud().build(&with(MediaFormat::RawHardDisk)).unwrap(),
+        folder.path(),
+    );
     let found = std::fs::metadata(image).unwrap();
     assert_eq!(found.len(), 64 << 20);
     assert!(found.blocks() * 512 < 2 << 20, "{} bytes", found.blocks() * 512);
@@ -162,21 +187,43 @@ fn large_documents_make_a_larger_volume() {
     seed.user_data = Some(Document::new("ud", script.clone()));
     let folder = tempfile::tempdir().unwrap();
     let image = written(&seed.build(&with(MediaFormat::Vfat)).unwrap(), folder.path());
-    assert_eq!(contents(&image).document("user-data").unwrap().bytes, script.as_bytes());
+    assert_eq!(
+        contents(&image).document("user-data").unwrap().bytes,
+        script.as_bytes()
+    );
     run("fsck.vfat", &["-n", image.to_str().unwrap()]);
 }
 
 #[test]
 fn networks_that_a_config_drive_has_no_words_for_are_refused() {
     for (text, word, line) in [
-        ("version: 2\nethernets:\n  nic:\n    match: {name: 'e*'}\n    dhcp4: true\n", "MAC address", 4),
-        ("version: 2\nbridges:\n  br0: {interfaces: [eth0]}\n", "bridges", 2),
+        (
+            "version: 2\nethernets:\n  nic:\n    match: {name: 'e*'}\n    dhcp4: true\n",
+            "MAC address",
+            4,
+        ),
+        (
+            "version: 2\nbridges:\n  br0: {interfaces: [eth0]}\n",
+            "bridges",
+            2,
+        ),
         ("version: 1\nconfig:\n- type: bridge\n  name: br0\n", "bridge", 3),
-        ("version: 2\nethernets:\n  eth0:\n    addresses: [10.0.0.5]\n", "prefix", 4),
-        ("version: 2\nvlans:\n  v: {id: 5, link: eth0, dhcp4: true}\n", "MAC address", 3),
+        (
+            "version: 2\nethernets:\n  eth0:\n    addresses: [10.0.0.5]\n",
+            "prefix",
+            4,
+        ),
+        (
+            "version: 2\nvlans:\n  v: {id: 5, link: eth0, dhcp4: true}\n",
+            "MAC address",
+            3,
+        ),
     ] {
         let said = network_data(&Document::new("nc", text)).unwrap_err().to_string();
-        assert!(said.contains(word) && said.contains(&format!("nc:{line}:")), "{text}: {said}");
+        assert!(
+            said.contains(word) && said.contains(&format!("nc:{line}:")),
+            "{text}: {said}"
+        );
     }
     let document = Document::new(
         "nc",
@@ -208,7 +255,13 @@ fn windows_documents_are_checked() {
         "#cloud-config\nset_hostname: a\nusers:\n- name: anna\n  passwd: Abcdef12\n",
     ] {
         let found = codes(good);
-        assert!(found.iter().all(|c| *c == "unknown-key" || *c == "password-not-hashed" || *c == "users-without-default" || *c == "password-locked"), "{good}: {found:?}");
+        assert!(
+            found.iter().all(|c| *c == "unknown-key"
+                || *c == "password-not-hashed"
+                || *c == "users-without-default"
+                || *c == "password-locked"),
+            "{good}: {found:?}"
+        );
     }
     for (text, code) in [
         ("#ps1_sysnativ\nWrite-Host hi\n", "header-unknown"),
@@ -221,7 +274,10 @@ fn windows_documents_are_checked() {
         ("#include\nhttp://example.com\n", "windows-kind"),
         ("#!/bin/bash\necho hi\n", "windows-shell"),
         ("#cloud-config\npackages: [a]\n", "windows-key"),
-        ("#cloud-config\nusers:\n- name: a\n  hashed_passwd: $6$a$b\n", "windows-password"),
+        (
+            "#cloud-config\nusers:\n- name: a\n  hashed_passwd: $6$a$b\n",
+            "windows-password",
+        ),
     ] {
         assert!(codes(text).contains(&code), "{text}: {:?}", codes(text));
     }
@@ -238,7 +294,10 @@ fn archives_are_taken_apart_again() {
     let parts = [
         part("a.yaml", b"#cloud-config\nhostname: a\n"),
         part("b.sh", long.as_bytes()),
-        part("c.txt", b"## template: jinja\n#cloud-config\nhostname: {{ v1.region }}\n"),
+        part(
+            "c.txt",
+            b"## template: jinja\n#cloud-config\nhostname: {{ v1.region }}\n",
+        ),
     ];
     let shown = show("user-data", &gzip(&archive(&parts).unwrap()));
     assert_eq!(shown.decoded, ["gzip"]);
@@ -250,9 +309,17 @@ fn archives_are_taken_apart_again() {
     assert_eq!(
         found,
         [
-            ("a.yaml", Some("text/cloud-config"), Some("#cloud-config\nhostname: a\n")),
+            (
+                "a.yaml",
+                Some("text/cloud-config"),
+                Some("#cloud-config\nhostname: a\n")
+            ),
             ("b.sh", Some("text/x-shellscript"), Some(long.as_str())),
-            ("c.txt", Some("text/jinja2"), Some("## template: jinja\n#cloud-config\nhostname: {{ v1.region }}\n")),
+            (
+                "c.txt",
+                Some("text/jinja2"),
+                Some("## template: jinja\n#cloud-config\nhostname: {{ v1.region }}\n")
+            ),
         ]
     );
     assert_eq!(shown.parts[1].decoded, ["base64"]);
@@ -270,16 +337,25 @@ fn wrong_names_and_labels_of_folders_and_volumes_are_told() {
             (read.filesystem, read.label) = (Some("iso9660"), Some(label.into()));
         }
         let found = check(&read, GuestSystem::CloudInit, None);
-        found.iter().map(|d| (d.code, d.severity.to_string())).collect::<Vec<_>>()
+        found
+            .iter()
+            .map(|d| (d.code, d.severity.to_string()))
+            .collect::<Vec<_>>()
     };
     let meta = ("meta-data", "instance-id: a\n");
     let user = ("user-data", "#cloud-config\n{}\n");
     assert_eq!(codes(&[meta, user], Some("cidata")), []);
-    assert_eq!(codes(&[meta, user], Some("CIDATA")), [("label", "warning".into())]);
+    assert_eq!(
+        codes(&[meta, user], Some("CIDATA")),
+        [("label", "warning".into())]
+    );
     assert_eq!(codes(&[meta, user], Some("seed")), [("label", "error".into())]);
     for wrong in ["user-data.txt", "user_data", "USER_DAT.;1"] {
         let found = codes(&[meta, (wrong, user.1)], None);
         assert_eq!(found, [("file-name", "error".into())], "{wrong}");
     }
-    assert_eq!(codes(&[("meta-data", ""), user], None), [("instance-id-missing", "warning".into())]);
+    assert_eq!(
+        codes(&[("meta-data", ""), user], None),
+        [("instance-id-missing", "warning".into())]
+    );
 }

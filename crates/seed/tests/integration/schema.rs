@@ -17,7 +17,10 @@ pub(crate) fn cloud_init() -> String {
             .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
             .unwrap_or_default();
         let unpacked = cache.join("disksmith-judges/cloud-init");
-        unpacked.join("usr/lib/python3/dist-packages").display().to_string()
+        unpacked
+            .join("usr/lib/python3/dist-packages")
+            .display()
+            .to_string()
     })
 }
 
@@ -25,24 +28,40 @@ pub(crate) fn cloud_init() -> String {
 pub(crate) fn judge(arguments: &[&str]) -> Option<String> {
     let program = table().join("judge");
     let cloud_init = cloud_init();
-    if !cloud_init.split(':').any(|folder| Path::new(folder).join("cloudinit").exists()) {
-        assert!(std::env::var_os("CI").is_none(), "cloud-init's code is not in {cloud_init}");
+    if !cloud_init
+        .split(':')
+        .any(|folder| Path::new(folder).join("cloudinit").exists())
+    {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "cloud-init's code is not in {cloud_init}"
+        );
         eprintln!("SKIPPED: cloud-init's code is not in {cloud_init} (see .ci/install-judges)");
         return None;
     }
-    run_with(program.to_str().unwrap(), arguments, &[("CLOUD_INIT", &cloud_init)])
+    run_with(
+        program.to_str().unwrap(),
+        arguments,
+        &[("CLOUD_INIT", &cloud_init)],
+    )
 }
 
 fn documents(kind: &str, quality: &str) -> Vec<PathBuf> {
     let folder = table().join(kind).join(quality);
-    let mut out: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut out: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     out.sort();
     out
 }
 
 /// The version that a document says it needs.
 fn since(text: &str) -> Option<Version> {
-    text.lines().nth(1)?.strip_prefix("# since ").and_then(Version::parse)
+    text.lines()
+        .nth(1)?
+        .strip_prefix("# since ")
+        .and_then(Version::parse)
 }
 
 #[test]
@@ -67,7 +86,9 @@ fn a_table_of_documents_is_judged_as_cloud_init_judges_it() {
             let good = path.parent().unwrap().ends_with("good");
             assert_eq!(valid, good, "{}: {found:#?}", path.display());
             assert!(found.iter().all(|d| d.line >= 1 && d.column >= 1));
-            let (Some(said), Some(version)) = (&said, version) else { continue };
+            let (Some(said), Some(version)) = (&said, version) else {
+                continue;
+            };
             if since(&text).is_some_and(|since| version < since) {
                 continue;
             }
@@ -78,7 +99,10 @@ fn a_table_of_documents_is_judged_as_cloud_init_judges_it() {
                     assert_eq!(valid, theirs, "cloud-init says {line}\nand we say {found:#?}");
                 }
                 // versions before 23.4 have no schema of network-config
-                None => assert_eq!(kind, "network-config", "cloud-init says nothing of {name}:\n{said}"),
+                None => assert_eq!(
+                    kind, "network-config",
+                    "cloud-init says nothing of {name}:\n{said}"
+                ),
             }
         }
     }
@@ -121,4 +145,32 @@ fn hostile_documents_end_in_time() {
         let document = Document::new("x", text);
         let _ = check_document(&document, DocumentKind::UserData, GuestSystem::CloudInit, None);
     }
+}
+
+#[test]
+fn the_table_of_versions_is_the_one_that_is_written_down() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cloud-init-versions.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let facts = disksmith_seed::version_facts();
+    for fact in facts {
+        let (version, word) = match (fact.since, fact.until) {
+            (Some(version), _) => (version, "from"),
+            (None, Some(version)) => (version, "before"),
+            (None, None) => panic!("{fact:?} says no version"),
+        };
+        let row = text
+            .lines()
+            .find(|line| line.contains(&format!("`{}`", fact.place.1)));
+        let row = row.unwrap_or_else(|| panic!("no row of {}", fact.place.1));
+        assert!(
+            row.contains(&format!("{word} {version}")) && row.contains(fact.source),
+            "{row}"
+        );
+        assert!(fact.source.starts_with(&version.to_string()), "{}", fact.source);
+    }
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'))
+        .count();
+    assert_eq!(rows, facts.len());
 }
