@@ -5,6 +5,7 @@ use crate::create::{CreateOptions, check_backing_name, fill_empty, start_output}
 use crate::error::{Error, Result};
 use crate::file_name::relative_name;
 use crate::format::Format;
+use crate::gate::Gate;
 use crate::guard::refuse_if_cloned;
 use crate::image::Image;
 use crate::open::{MAX_CHAIN, OpenOptions};
@@ -28,6 +29,8 @@ pub struct CloneOptions {
     pub protect_base: bool,
     /// Replaces even a file that has clones of its own.
     pub force: bool,
+    /// Which files may be opened that the base names.
+    pub gate: Gate,
 }
 
 impl Default for CloneOptions {
@@ -39,6 +42,7 @@ impl Default for CloneOptions {
             existing: Existing::Refuse,
             protect_base: false,
             force: false,
+            gate: Gate::FollowAll,
         }
     }
 }
@@ -54,7 +58,10 @@ pub fn clone_linked(
     options: &CloneOptions,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let image = Image::open(base, &OpenOptions::read().format(options.base_format))?;
+    let read = OpenOptions::read()
+        .format(options.base_format)
+        .gate(options.gate.clone());
+    let image = Image::open(base, &read)?;
     let Some(top) = image.top() else {
         return Err(Error::BadOption("no image to clone".into()));
     };
@@ -127,7 +134,9 @@ pub fn clone_full(
         force: options.force,
         ..ConvertOptions::new(format)
     };
-    let source = OpenOptions::read().format(options.base_format);
+    let source = OpenOptions::read()
+        .format(options.base_format)
+        .gate(options.gate.clone());
     for target in targets {
         made.make_folder_of(target)?;
         convert(&[base.to_owned()], &source, target, &convert_options, progress)?;

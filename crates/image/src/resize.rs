@@ -3,6 +3,7 @@
 use crate::create::MAX_SIZE;
 use crate::error::{Error, Result};
 use crate::format::Format;
+use crate::gate::Gate;
 use crate::guard::refuse_if_cloned;
 use crate::image::Image;
 use crate::keys::Keys;
@@ -38,6 +39,8 @@ pub struct ResizeOptions {
     pub preallocation: Preallocation,
     /// Where the redo log of a raw image goes, if not beside it.
     pub log_dir: Option<PathBuf>,
+    /// Which files may be opened that the image names.
+    pub gate: Gate,
 }
 
 /// Gives the disk in the image at `path` another size, rounded up to whole sectors of 512 bytes. What is new reads as zeroes. Returns
@@ -49,6 +52,7 @@ pub fn resize(path: &Path, size: NewSize, options: &ResizeOptions) -> Result<u64
     let open = OpenOptions::write()
         .format(options.format)
         .keys(options.keys.clone())
+        .gate(options.gate.clone())
         .log_dir(options.log_dir.clone());
     let image = Image::open(path, &open)?;
     let old = image.size();

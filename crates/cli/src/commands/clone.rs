@@ -1,7 +1,9 @@
 //! `disksmith clone`.
 
+use super::gate_args::GateArgs;
 use super::{Globals, ImageFormat, Watch};
 use crate::failure::{Failure, Outcome};
+use crate::output::{OutputFormat, print_json};
 use clap::Args;
 use disksmith_image::{CloneOptions, Format, NamePattern, clone_full, clone_linked};
 use disksmith_storage::Existing;
@@ -52,6 +54,11 @@ pub(crate) struct CloneArgs {
     /// Replace files that are there already (never those that have clones of their own)
     #[arg(long)]
     force: bool,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    output: OutputFormat,
+    #[command(flatten)]
+    gate: GateArgs,
 }
 
 pub(crate) fn run(args: &CloneArgs, globals: &Globals) -> Outcome {
@@ -79,6 +86,7 @@ pub(crate) fn run(args: &CloneArgs, globals: &Globals) -> Outcome {
             Existing::Refuse
         },
         protect_base: args.protect_base,
+        gate: args.gate.gate(),
         ..CloneOptions::default()
     };
     let watch = Watch::start("cloning", globals);
@@ -90,6 +98,15 @@ pub(crate) fn run(args: &CloneArgs, globals: &Globals) -> Outcome {
     };
     watch.finish();
     result.map_err(|e| Failure::from(e).unchanged("no clone was left behind"))?;
+    if args.output == OutputFormat::Json {
+        let names: Vec<String> = targets.iter().map(|t| t.display().to_string()).collect();
+        print_json(&serde_json::json!({
+            "base": args.base.display().to_string(),
+            "full": args.full,
+            "clones": names,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     globals.say(|| match targets.as_slice() {
         [one] => format!(
             "{}: {} of {}",

@@ -74,6 +74,7 @@ pub(crate) fn run(args: &CreateArgs, globals: &Globals) -> Outcome {
                 existing,
                 protect_base: false,
                 force: false,
+                gate: disksmith_image::Gate::FollowAll,
             };
             clone_linked(&base, std::slice::from_ref(&args.image), &clone, &NoProgress)?;
         }

@@ -1,10 +1,11 @@
 //! `disksmith info`.
 
 use super::ImageFormat;
+use super::gate_args::GateArgs;
 use crate::failure::Outcome;
 use crate::output::{OutputFormat, print};
 use clap::Args;
-use disksmith_image::{Gate, ImageInfo, InfoOptions, info};
+use disksmith_image::{ImageInfo, InfoOptions, chain_tree, chain_tree_to_human, chain_tree_to_json, info};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,19 +21,32 @@ pub(crate) struct InfoArgs {
     #[arg(short = 'f', long = "format", value_name = "FORMAT")]
     format: Option<ImageFormat>,
     /// Every image of the backing chain
-    #[arg(long, visible_alias = "chain")]
+    #[arg(long)]
     backing_chain: bool,
+    /// The backing chain as a tree, with the clones found beside each image
+    #[arg(long, conflicts_with = "backing_chain")]
+    chain: bool,
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     output: OutputFormat,
+    #[command(flatten)]
+    gate: GateArgs,
 }
 
 pub(crate) fn run(args: &InfoArgs) -> Outcome {
     let options = InfoOptions {
         format: args.format.map(Into::into),
         chain: args.backing_chain,
-        gate: Gate::FollowAll,
+        gate: args.gate.gate(),
     };
+    if args.chain {
+        let tree = chain_tree(&args.image, &options)?;
+        print(match args.output {
+            OutputFormat::Json => chain_tree_to_json(&tree),
+            OutputFormat::Human => chain_tree_to_human(&tree),
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let images = info(&args.image, &options)?;
     let text = match (args.output, args.backing_chain, images.first()) {
         (OutputFormat::Json, true, _) => ImageInfo::chain_to_json(&images),

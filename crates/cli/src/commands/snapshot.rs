@@ -1,9 +1,11 @@
 //! `disksmith snapshot`.
 
+mod states;
+
 use super::{Globals, ImageFormat, image_unchanged, local_date};
 use crate::clock;
 use crate::failure::{Failure, Outcome};
-use crate::output::print;
+use crate::output::{OutputFormat, print};
 use clap::{Args, Subcommand};
 use disksmith_image::{
     NewSnapshot, SnapshotKey, SnapshotOptions, apply_snapshot, create_snapshot, delete_snapshot,
@@ -26,7 +28,16 @@ pub(crate) struct SnapshotArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the snapshots
-    List(ImageArgs),
+    List {
+        #[command(flatten)]
+        image: ImageArgs,
+        /// Show which state of the disk came from which, and what each does not share with that one
+        #[arg(long)]
+        tree: bool,
+        /// How to print the tree
+        #[arg(long, value_name = "FORMAT", default_value = "human", requires = "tree")]
+        output: OutputFormat,
+    },
     /// Make a snapshot of the disk as it is
     Create(NamedArgs),
     /// Give the disk the contents and the size of a snapshot; what it holds now is lost
@@ -39,6 +50,12 @@ enum Action {
     },
     /// Delete a snapshot
     Delete(NamedArgs),
+    /// Tell where the disks of two snapshots differ, or that of one and the disk as it is now
+    Diff(states::DiffArgs),
+    /// Make an image of the disk that a snapshot holds
+    Export(states::ExportArgs),
+    /// Keep the disk of another image as a snapshot of this one
+    Import(states::ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -60,7 +77,15 @@ struct NamedArgs {
 
 pub(crate) fn run(args: &SnapshotArgs, globals: &Globals) -> Outcome {
     let (named, force) = match &args.action {
-        Action::List(image) => return list(image, globals),
+        Action::List {
+            image,
+            tree: true,
+            output,
+        } => return states::tree(image, *output),
+        Action::List { image, .. } => return list(image, globals),
+        Action::Diff(diff) => return states::diff(diff, globals),
+        Action::Export(export) => return states::export(export, globals),
+        Action::Import(import) => return states::import(import, globals),
         Action::Apply { named, force } => (named, *force),
         Action::Create(named) | Action::Delete(named) => (named, false),
     };

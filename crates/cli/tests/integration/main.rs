@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod boot;
+mod chain;
 mod check_table;
 mod cloud_localds;
 mod customize;

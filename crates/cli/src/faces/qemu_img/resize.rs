@@ -108,6 +108,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
             _ => Preallocation::Off,
         },
         keys: object::keys_for(&name)?,
+        gate: disksmith_image::Gate::FollowAll,
     };
     if total != old {
         resize(&name.path, NewSize::To(total), &options).map_err(|error| explain(&error))?;
