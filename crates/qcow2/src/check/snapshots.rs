@@ -192,7 +192,9 @@ impl Checker<'_> {
         self.write_header()?;
         for cluster in old.0 >> geometry.cluster_bits..geometry.clusters(old.0 + old.1) {
             let references = self.counts.get(cluster);
-            if references > 0 && old.1 > 0 && self.refcount_of(cluster)? == Some(references) {
+            // What reaches beyond the end of the file was not counted.
+            let counted = references > 0 && old.1 > 0 && !self.is_beyond(cluster);
+            if counted && self.refcount_of(cluster)? == Some(references) {
                 self.write_refcount(cluster, references - 1)?;
             }
         }

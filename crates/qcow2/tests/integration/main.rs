@@ -13,5 +13,6 @@ mod interop;
 mod judge;
 mod model;
 mod random;
+mod repair;
 mod resize;
 mod snapshot;
