@@ -66,7 +66,6 @@ struct SeedOnly {
 #[derive(Debug, Subcommand)]
 enum SeedVerb {
     Seed(seed::SeedArgs),
-    Iso(iso::IsoArgs),
 }
 
 impl Cli {
@@ -145,6 +144,7 @@ enum Verb {
     Cat(cat::CatArgs),
     CopyOut(copy_out::CopyOutArgs),
     Seed(seed::SeedArgs),
+    Iso(iso::IsoArgs),
     Fat(fat::FatArgs),
     #[command(disable_help_flag = true)]
     QemuImg(qemu_img::QemuImgArgs),

@@ -10,6 +10,7 @@ mod mkfs_vfat;
 mod mtools;
 pub(crate) mod mkisofs;
 pub(crate) mod qemu_img;
+pub(crate) mod xorriso;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -52,6 +53,10 @@ const FACES: &[Face] = &[
     Face {
         names: &["isoinfo"],
         run: isoinfo::run,
+    },
+    Face {
+        names: &["xorriso"],
+        run: xorriso::run,
     },
 ];
 

@@ -363,6 +363,9 @@ fn options(
         }
     };
     options.volume_set = (counted("volset-size")?, counted("volset-seqno")?);
+    if options.volume_set.0 > 1 && flavour == Flavour::Genisoimage {
+        return Err(Stop::bad("Volume Set Size > 1 not yet supported"));
+    }
     if options.volume_set.1 > options.volume_set.0 {
         return Err(Stop::bad("Volume set sequence number too big"));
     }
