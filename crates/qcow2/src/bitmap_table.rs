@@ -45,11 +45,9 @@ impl Part {
             short => return short,
         };
         let whole = (valid / 8).min(size) as usize;
-        if let Some(tail) = bytes.get_mut(whole..) {
-            if let Some((first, rest)) = tail.split_first_mut() {
-                *first &= (1u16 << (valid % 8)).wrapping_sub(1) as u8;
-                rest.fill(0);
-            }
+        if let Some((first, rest)) = bytes.get_mut(whole..).and_then(<[u8]>::split_first_mut) {
+            *first &= (1u16 << (valid % 8)).wrapping_sub(1) as u8;
+            rest.fill(0);
         }
         if bytes.iter().all(|byte| *byte == 0) {
             Self::Zeroes
@@ -121,7 +119,7 @@ impl Ranges {
         }
         self.map.insert(first, end);
         if self.map.len() > Self::MAX {
-            self.rounding = (self.rounding + 2).max(16).min(62);
+            self.rounding = (self.rounding + 2).clamp(16, 62);
             for (first, end) in std::mem::take(&mut self.map) {
                 self.insert(first, end);
             }

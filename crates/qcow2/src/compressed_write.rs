@@ -4,7 +4,7 @@ use crate::compression::compress_cluster;
 use crate::error::{Error, Result};
 use crate::shadow::Qcow2Shadow;
 use crate::types::GuestCluster;
-use disksmith_storage::{self as storage, Storage};
+use disksmith_storage::Storage;
 
 impl Qcow2Shadow {
     /// Writes one guest cluster compressed: `data` is a whole cluster (the last one of the disk may be shorter). Where compression
@@ -36,7 +36,7 @@ impl Qcow2Shadow {
         }
         match compress_cluster(core.compression, level, whole) {
             Some(packed) if (packed.len() as u64) < size => self.engine.write_compressed(cluster.0, &packed),
-            _ => Ok(self.write_at(start, data).map_err(storage::Error::from)?),
+            _ => Ok(self.write_at(start, data)?),
         }
     }
 }

@@ -45,7 +45,8 @@ fn used(header: &Header, area: &[u8]) -> Vec<Range<usize>> {
     for record in records(area.get(start..limit).unwrap_or(&[])) {
         end = start + record.end;
     }
-    let mut parts = vec![0..(end + RECORD).min(limit).max(end)];
+    let list = 0..(end + RECORD).min(limit).max(end);
+    let mut parts = Vec::from([list]);
     if header.backing_offset != 0 {
         let len = area.get(16..20).map_or(0, BigEndian::read_u32) as usize;
         parts.push(limit..limit.saturating_add(len).min(area.len()));

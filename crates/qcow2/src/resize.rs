@@ -1,6 +1,7 @@
 //! Changing the size of the guest's disk.
 
 use crate::create::Preallocation;
+use crate::encryption::Encryption;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::image::Qcow2;
@@ -48,6 +49,17 @@ impl Engine {
     /// Gives the clusters behind the old end their places.
     fn preallocate_growth(&self, from: u64, to: u64, mode: Preallocation) -> Result<()> {
         if mode == Preallocation::Off || from >= to {
+            return Ok(());
+        }
+        if !matches!(self.core.encryption, Encryption::None) {
+            // Only what is written reads as zeroes.
+            let zeroes = vec![0; (to - from).min(1 << 20) as usize];
+            let mut at = from;
+            while at < to {
+                let n = (to - at).min(zeroes.len() as u64);
+                self.write(at, zeroes.get(..n as usize).unwrap_or(&[]))?;
+                at += n;
+            }
             return Ok(());
         }
         let geometry = self.core.geometry;

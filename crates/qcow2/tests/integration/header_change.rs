@@ -120,7 +120,7 @@ fn a_name_is_changed_wholly_or_not_at_all() {
                 let report = check(&(file.clone() as StorageRef), Repair::None).unwrap();
                 assert!(report.is_clean(), "{state}: {:?}", report.faults);
                 states += 1;
-                if states % 150 == 0 && judge::available() {
+                if states.is_multiple_of(150) && judge::available() {
                     std::fs::write(&path, file.to_vec()).unwrap();
                     let name = format!(
                         r#"json:{{"driver":"qcow2","backing":null,"file":{{"driver":"file","filename":"{}"}}}}"#,
