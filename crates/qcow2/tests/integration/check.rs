@@ -165,7 +165,7 @@ fn damaged(damage: &Damage) -> Vec<u8> {
 }
 
 /// Opens, reads, maps and writes whatever this is; errors are fine.
-fn use_image(bytes: &[u8]) {
+pub(crate) fn use_image(bytes: &[u8]) {
     let file: StorageRef = Arc::new(Memory::from_bytes(bytes));
     let _ = check(&file, Repair::None);
     if let Ok(image) = Qcow2::open(file.clone(), OpenOptions::default()) {

@@ -6,6 +6,7 @@ mod alternate;
 mod amend;
 mod bitmaps;
 mod check;
+mod corpus;
 mod crash;
 mod create;
 mod emptying;
