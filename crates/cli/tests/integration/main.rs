@@ -8,6 +8,7 @@ mod check_table;
 mod cloud_localds;
 mod customize;
 mod images;
+mod iso;
 mod kill;
 mod lab;
 mod luks;
