@@ -458,7 +458,6 @@ fn open_target<'a>(
                 writable: true,
                 // The file is thrown away when this fails.
                 ordered: false,
-                ..Default::default()
             };
             let image = Arc::new(Qcow2::open(file, open).map_err(Error::qcow2(path))?);
             Ok(OpenTarget {

@@ -38,7 +38,7 @@ pub enum Error {
         limit: u64,
     },
     /// A passphrase is needed and was not given.
-    #[error("Parameter '{prefix}key-secret' is required for cipher")]
+    #[error("it is encrypted, and no passphrase was given")]
     PassphraseMissing {
         /// `encrypt.` in a qcow2 image, nothing else.
         prefix: &'static str,
@@ -52,6 +52,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// The text that QEMU's tools have for it.
+    #[must_use]
+    pub fn in_qemus_words(&self) -> String {
+        match self {
+            Self::PassphraseMissing { prefix } => {
+                format!("Parameter '{prefix}key-secret' is required for cipher")
+            }
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn refused(text: impl Into<String>) -> Self {
         Self::Refused(text.into())
     }

@@ -98,7 +98,9 @@ pub(crate) fn encrypt(create: &mut CreateOptions, format: Format, source: Option
             .map_err(|error| Failure::usage(error.to_string()))
     };
     match format {
-        Format::Raw => Err(Failure::usage("a raw image cannot be encrypted").or_hint("make it with the format luks")),
+        Format::Raw => {
+            Err(Failure::usage("a raw image cannot be encrypted").or_hint("make it with the format luks"))
+        }
         Format::Luks => {
             create.luks = Some(make(&source.read("New passphrase: ")?)?);
             Ok(())

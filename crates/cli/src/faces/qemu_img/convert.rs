@@ -18,7 +18,7 @@ use disksmith_image::{
     convert_from,
 };
 use disksmith_qcow2::BitmapRefusal;
-use disksmith_storage::{Durability, Existing};
+use disksmith_storage::{Diagnose, Durability, ErrorKind, Existing};
 use std::ffi::OsString;
 
 const OPTIONS: &[Spec] = &[
@@ -400,7 +400,10 @@ fn carry_over(
             };
             Err(Stop::new(format!(
                 "error while {doing} at byte {offset}: {}",
-                cause(&source, intent)
+                match source.kind() {
+                    ErrorKind::Unsupported => "Operation not supported".into(),
+                    _ => cause(&source, intent),
+                }
             )))
         }
         Err(Error::Qcow2 {

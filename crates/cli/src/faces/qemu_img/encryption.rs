@@ -8,7 +8,8 @@ use super::wording::{Use, cause};
 use crate::outside::Host;
 use disksmith_image::{Format, Image, amend_keys};
 use disksmith_luks::{
-    Amendment, CipherAlgorithm, CipherMode, Error, FreshHeader, HashAlgorithm, IvAlgorithm, NewVolume, Passphrase,
+    Amendment, CipherAlgorithm, CipherMode, Error, FreshHeader, HashAlgorithm, IvAlgorithm, NewVolume,
+    Passphrase,
 };
 use disksmith_qcow2::NewEncryption;
 
@@ -67,7 +68,9 @@ pub(super) fn header(options: &ImageOptions) -> Result<FreshHeader, String> {
 
 /// Whether the options ask for an encrypted image.
 pub(super) fn asked_for(options: &ImageOptions) -> bool {
-    options.format() == Format::Luks || options.is_on("encryption") || options.text("encrypt.format").is_some()
+    options.format() == Format::Luks
+        || options.is_on("encryption")
+        || options.text("encrypt.format").is_some()
 }
 
 /// Length of the header that is asked for in bytes; 0 where none is. As QEMU it looks at the options only where they ask
@@ -84,11 +87,8 @@ pub(super) fn header_len(options: &ImageOptions) -> Result<u64, String> {
 fn passphrase(options: &ImageOptions) -> Result<Passphrase, String> {
     let prefix = prefix(options.format());
     match options.text(&format!("{prefix}key-secret")) {
-        None => Err(Error::PassphraseMissing { prefix }.to_string()),
-        Some(id) => object::keys()
-            .get(id)
-            .cloned()
-            .map_err(|error| error.to_string()),
+        None => Err(Error::PassphraseMissing { prefix }.in_qemus_words()),
+        Some(id) => object::keys().get(id).cloned().map_err(|error| error.to_string()),
     }
 }
 
@@ -165,7 +165,9 @@ pub(super) fn amend(
         Some("active") => true,
         Some("inactive") => false,
         Some(other) => {
-            return Err(Stop::new(format!("Parameter 'state' does not accept value '{other}'")));
+            return Err(Stop::new(format!(
+                "Parameter 'state' does not accept value '{other}'"
+            )));
         }
         None => return Err(Stop::new("Parameter 'state' is missing")),
     };

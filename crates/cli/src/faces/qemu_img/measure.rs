@@ -1,7 +1,7 @@
 //! `qemu-img measure`.
 
 use super::encryption;
-use super::image_options::ImageOptions;
+use super::image_options::{self, ImageOptions};
 use super::info::output_format;
 use super::new_image::{self, Wording, create_options};
 use super::open::{named, reading};
@@ -34,6 +34,10 @@ pub(super) fn run(words: &[OsString]) -> Done {
         return help::command("measure");
     }
     let output = output_format(&arguments, "measure")?;
+    let lists = arguments.texts("options");
+    if let Some(list) = image_options::malformed(&lists) {
+        return Err(Stop::new(format!("Invalid option list: {list}")));
+    }
     let virtual_size = arguments
         .text("size")
         .map(|text| size::disk("image size", &text))
@@ -126,9 +130,9 @@ fn measured(image: Option<&Source>, virtual_size: u64, options: &ImageOptions) -
         };
         return Ok(Measurement { required, ..empty });
     };
-    let mut found =
-        measure(&**image.disk(), format, layout).map_err(|error| Stop::new(cause(&error, Use::Read)))?
-            .with_header(header);
+    let mut found = measure(&**image.disk(), format, layout)
+        .map_err(|error| Stop::new(cause(&error, Use::Read)))?
+        .with_header(header);
     // With a backing file nobody can tell what will be equal to it.
     if create.backing.is_some() || matches!(create.preallocation, Preallocation::Falloc | Preallocation::Full)
     {

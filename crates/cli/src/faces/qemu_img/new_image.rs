@@ -77,6 +77,9 @@ fn qcow2(
     create.version = match options.text("compat") {
         None | Some("1.1" | "v3") => 3,
         Some("0.10" | "v2") => 2,
+        Some(other) if wording == Wording::Measure => {
+            return Err(format!("Invalid compatibility level: '{other}'"));
+        }
         Some(other) => return not_accepted("version", other),
     };
     create.preallocation = match options.text("preallocation") {
@@ -84,6 +87,9 @@ fn qcow2(
         Some("metadata") => Preallocation::Metadata,
         Some("falloc") => Preallocation::Falloc,
         Some("full") => Preallocation::Full,
+        Some(other) if wording == Wording::Measure => {
+            return Err(format!("invalid parameter value: {other}"));
+        }
         Some(other) => return not_accepted("preallocation", other),
     };
     create.compression = match options.text("compression_type") {

@@ -237,6 +237,9 @@ mod tests {
         .unwrap();
         assert_eq!(keys.get("a").unwrap().bytes(), b"x,y");
         assert_eq!(keys.get("b").unwrap().bytes(), b"abcd");
-        assert_eq!(add(&["secret,id=a"]).unwrap_err(), "Either 'file' or 'data' must be provided");
+        assert_eq!(
+            add(&["secret,id=a"]).unwrap_err(),
+            "Either 'file' or 'data' must be provided"
+        );
     }
 }

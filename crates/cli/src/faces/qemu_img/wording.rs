@@ -58,7 +58,7 @@ pub(super) fn cause(error: &Error, intent: Use) -> String {
             source: disksmith_qcow2::Error::Encryption { source, .. },
             ..
         }
-        | Error::Luks { source, .. } => source.to_string(),
+        | Error::Luks { source, .. } => source.in_qemus_words(),
         Error::Qcow2 { source, .. } => qcow2_cause(source),
         Error::File { source, .. } => system(source),
         other => other.to_string(),
