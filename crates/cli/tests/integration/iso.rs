@@ -90,7 +90,7 @@ fn images_list_as_those_of_genisoimage() {
     ] {
         compare(&lab, options, "b");
     }
-    compare(&lab, "-r -graft-points", "x/y/=t/sub /z.txt=t/README.txt");
+    compare(&lab, "-r -graft-points", "x/y/=t/sub /z.txt=t/noext");
 }
 
 fn compare(lab: &Lab, options: &str, sources: &str) {

@@ -175,7 +175,7 @@ fn line(
             metadata.links,
             metadata.uid,
             metadata.gid,
-            crate::commands::local_date(metadata.modified.seconds)
+            date(metadata.modified.seconds)
         )?;
     }
     quoted(path, out)?;
@@ -187,6 +187,17 @@ fn line(
         quoted(OsStr::from_bytes(&target).as_bytes(), out)?;
     }
     out.write_all(b"\n")
+}
+
+/// Month, day and time in this machine's time zone.
+fn date(seconds: i64) -> String {
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(time) => time
+            .to_zoned(jiff::tz::TimeZone::system())
+            .strftime("%b %e %H:%M")
+            .to_string(),
+        Err(_) => seconds.to_string(),
+    }
 }
 
 fn quoted(text: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
