@@ -116,7 +116,10 @@ impl Geometry {
 
     /// Whether a table of `bytes` bytes can lie at `offset`: cluster aligned, and within what a file can hold.
     pub(crate) fn can_lie_at(&self, offset: u64, bytes: u64) -> bool {
-        self.within(offset) == 0 && offset.checked_add(bytes).is_some_and(|end| end <= i64::MAX as u64)
+        self.within(offset) == 0
+            && offset
+                .checked_add(bytes)
+                .is_some_and(|end| end <= i64::MAX as u64)
     }
 
     /// Size of a subcluster in bytes (of a cluster, without extended L2 entries).

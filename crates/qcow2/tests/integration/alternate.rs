@@ -4,7 +4,7 @@
 use crate::judge;
 use crate::model::{Op, apply, compare, op};
 use disksmith_qcow2::{CreateOptions, NewSnapshot, Qcow2, SnapshotKey, create};
-use disksmith_storage::{HostFile, Storage, StorageRef};
+use disksmith_storage::{ExtentState, HostFile, Storage, StorageRef};
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -117,7 +117,9 @@ impl Disk {
         for op in ops {
             let place = |at: f64, len: f64| {
                 let at = ((size as f64 * at) as u64 / 512 * 512).min(size - 512);
-                let len = ((size as f64 * len) as u64).next_multiple_of(512).clamp(512, size - at);
+                let len = ((size as f64 * len) as u64)
+                    .next_multiple_of(512)
+                    .clamp(512, size - at);
                 (at as usize, len as usize)
             };
             match *op {
@@ -140,7 +142,14 @@ impl Disk {
                 Op::Compressed { at, byte } => {
                     let at = (size as f64 * at) as u64 / self.cluster * self.cluster;
                     let len = self.cluster.min(size - at);
-                    if len == self.cluster {
+                    judge::qemu_io(&self.path, &std::mem::take(&mut commands));
+                    // QEMU compresses into clusters only that are not allocated yet.
+                    let extent = judge::open(&self.path, false).extent_at(at, len).unwrap();
+                    if len == self.cluster
+                        && extent.state == ExtentState::Absent
+                        && extent.host.is_none()
+                        && extent.len == len
+                    {
                         commands.push(format!("write -q -c -P {byte} {at} {len}"));
                         self.now[at as usize..(at + len) as usize].fill(byte);
                     }
@@ -155,7 +164,10 @@ impl Disk {
             let mut now = vec![0; len];
             image.read_at(at as u64, &mut now).unwrap();
             for (is, was) in now.iter().zip(&mut self.now[at..at + len]) {
-                assert!(*is == 0 || is == was, "a discarded byte is neither zero nor as before");
+                assert!(
+                    *is == 0 || is == was,
+                    "a discarded byte is neither zero nor as before"
+                );
                 *was = *is;
             }
         }

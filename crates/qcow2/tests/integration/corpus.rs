@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/corpus")
+        .join(target);
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -21,7 +23,9 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 
 /// The image that the target `qcow2_tables` makes of its input.
 fn with_table(data: &[u8]) -> Option<Vec<u8>> {
-    let [kind, count, table @ ..] = data else { return None };
+    let [kind, count, table @ ..] = data else {
+        return None;
+    };
     let options = CreateOptions {
         cluster_bits: 9,
         ..CreateOptions::new(64 << 10)

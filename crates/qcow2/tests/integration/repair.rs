@@ -99,7 +99,7 @@ fn a_power_cut_during_a_repair_leaves_the_image_no_worse() {
             // A check that came to no end says nothing.
             let left = done.stopped.map_or(done.corruptions, |_| before.corruptions);
             assert!(!before.is_clean() || what == "snapshot table", "{what}");
-            for (number, state) in journal.crash_states(states, 7).into_iter().enumerate() {
+            for (number, state) in journal.crash_states(states, 7).enumerate() {
                 let file: StorageRef = state.storage(0);
                 let now = check(&file, Repair::None).unwrap();
                 assert!(
