@@ -116,7 +116,11 @@ fn left(folder: &Path, image: &str) -> Option<[u64; 3]> {
 
 /// What the guest reads, as far as qemu-img can read it.
 fn contents(folder: &Path, image: &str) -> Option<Vec<u8>> {
-    let said = run(Path::new("qemu-img"), &["convert", "-O", "raw", image, "contents"], folder);
+    let said = run(
+        Path::new("qemu-img"),
+        &["convert", "-O", "raw", image, "contents"],
+        folder,
+    );
     let bytes = std::fs::read(folder.join("contents")).ok();
     let _ = std::fs::remove_file(folder.join("contents"));
     bytes.filter(|_| said.status == 0)

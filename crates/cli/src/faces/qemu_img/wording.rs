@@ -105,9 +105,7 @@ fn qcow2_cause(error: &qcow2::Error) -> String {
             }
             format!("Unsupported qcow2 feature(s): {}", names.join(", "))
         }
-        qcow2::Error::MarkedCorrupt { .. } => {
-            "qcow2: Image is corrupt; cannot be opened read/write".into()
-        }
+        qcow2::Error::MarkedCorrupt { .. } => "qcow2: Image is corrupt; cannot be opened read/write".into(),
         other => other.to_string(),
     }
 }
