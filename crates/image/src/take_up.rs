@@ -126,7 +126,7 @@ impl Planner<'_> {
             };
             let same_old = whole(old_len);
             let skip = self.work.same_from.is_some_and(|depth| old.depth >= depth);
-            if same_old > 0 && offset % self.granule == 0 && skip {
+            if same_old > 0 && offset.is_multiple_of(self.granule) && skip {
                 self.at += same_old;
                 continue;
             }
