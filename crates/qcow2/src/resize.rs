@@ -4,6 +4,7 @@ use crate::create::Preallocation;
 use crate::encryption::Encryption;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::feature::Autoclear;
 use crate::image::Qcow2;
 use crate::preallocate::write_out_zeroes;
 use crate::shadow::Qcow2Shadow;
@@ -39,7 +40,18 @@ impl Qcow2Shadow {
     /// # Errors
     /// Those of [`Qcow2::resize`].
     pub fn resize(&mut self, size: u64, preallocation: Preallocation) -> Result<()> {
-        let old = self.engine.lock().size;
+        let (old, raw) = {
+            let state = self.engine.lock();
+            (
+                state.size,
+                state.header.autoclear.contains(Autoclear::DATA_FILE_RAW),
+            )
+        };
+        let preallocation = match preallocation {
+            // A program that knows nothing of this image may fill the data file.
+            Preallocation::Off if raw => Preallocation::Metadata,
+            other => other,
+        };
         self.engine.set_size(size)?;
         self.engine.preallocate_growth(old, size, preallocation)
     }
