@@ -202,6 +202,11 @@ impl Inspection {
         susp_area::skip_of(ParsedRecord::parse(&bytes)?.system_use)
     }
 
+    /// Bytes of the file that the image is read from. All directories together cannot have more.
+    pub fn file_size(&self) -> u64 {
+        self.storage.size()
+    }
+
     /// Block and length of the root directory of a hierarchy; `None` where there is no such hierarchy.
     pub fn root(&self, view: View) -> Option<(u32, u32)> {
         let (descriptor, _) = self.descriptor(view)?;

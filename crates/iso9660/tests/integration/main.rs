@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod boot;
+mod firmware;
 mod judge;
 mod large;
 mod listing;

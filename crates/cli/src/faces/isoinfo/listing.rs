@@ -63,7 +63,12 @@ pub(super) fn walk(
     };
     let mut seen = HashSet::from([root.0]);
     let mut queue = VecDeque::from([(b"/".to_vec(), root)]);
+    let mut left = image.file_size();
     while let Some((path, place)) = queue.pop_front() {
+        let Some(rest) = left.checked_sub(u64::from(place.1)) else {
+            return Err(Stop::bad("the directories overlap: together they are longer than the image"));
+        };
+        left = rest;
         if request.list {
             out.write_all(b"\nDirectory listing of ")?;
             out.write_all(&path)?;
