@@ -240,18 +240,21 @@ fn bad_clusters(layout: &Layout, blocks: &[u64]) -> Result<Vec<u32>> {
     let data = layout.data_sector() * u64::from(layout.sector_len);
     for block in blocks {
         let offset = block.saturating_mul(1024);
-        let Some(within) = (offset + 1023).checked_sub(data) else {
+        let Some(within) = offset.checked_sub(data) else {
             return Err(invalid("a bad block is before the data area"));
         };
-        let index = within.saturating_sub(1023) / layout.cluster_len();
-        if index >= u64::from(layout.clusters) {
-            return Err(invalid("a bad block is behind the end of the filesystem"));
+        // A block may be several clusters.
+        let last = within.saturating_add(1023) / layout.cluster_len();
+        for index in within / layout.cluster_len()..=last {
+            if index >= u64::from(layout.clusters) {
+                return Err(invalid("a bad block is behind the end of the filesystem"));
+            }
+            if index == 0 && layout.kind == FatKind::Fat32 {
+                return Err(invalid("a bad block is where the root directory would be"));
+            }
+            // Fewer than there are clusters.
+            bad.push(index as u32 + FIRST_CLUSTER);
         }
-        if index == 0 && layout.kind == FatKind::Fat32 {
-            return Err(invalid("a bad block is where the root directory would be"));
-        }
-        // Fewer than there are clusters.
-        bad.push(index as u32 + FIRST_CLUSTER);
     }
     bad.sort_unstable();
     bad.dedup();

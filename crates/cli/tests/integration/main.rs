@@ -12,6 +12,7 @@ mod iso;
 mod kill;
 mod lab;
 mod luks;
+mod mtools;
 mod qemu_img;
 mod refusals;
 mod seed;

@@ -9,11 +9,6 @@ pub(super) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// Prints text as it is.
-pub(super) fn text(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
 fn bits(kind: FatKind) -> u32 {
     match kind {
         FatKind::Fat12 => 12,
