@@ -41,7 +41,7 @@ pub fn info_node(node: &Node, options: &InfoOptions) -> Result<Vec<ImageInfo>> {
 }
 
 fn over_file(node: &Node, over: &FormatNode, options: &InfoOptions) -> Result<Vec<ImageInfo>> {
-    if matches!(over.backing, Below::Node(_)) && !options.chain {
+    if matches!(over.backing, Below::Node(_)) {
         return Err(Error::Node {
             reason: "Block format 'qcow2' does not support the option 'backing.driver'".into(),
         });
@@ -61,9 +61,6 @@ fn over_file(node: &Node, over: &FormatNode, options: &InfoOptions) -> Result<Ve
                 image.virtual_size = Image::open_node(node, &open)?.size();
                 image.filename = node.shown();
             }
-            if let (Below::Node(below), true) = (&over.backing, options.chain) {
-                list.extend(info_node(below, options)?);
-            }
             Ok(list)
         }
         Node::Null(null) => {
@@ -74,8 +71,10 @@ fn over_file(node: &Node, over: &FormatNode, options: &InfoOptions) -> Result<Ve
                 length: null.size.next_multiple_of(RoundedUp::SECTOR),
                 actual_size: Some(0),
             };
+            let open = OpenOptions::read().lock(LockMode::None);
             Ok(vec![ImageInfo {
                 children: vec![child],
+                virtual_size: Image::open_node(node, &open)?.size(),
                 ..null_info(null, Format::Raw.name().into(), node)
             }])
         }

@@ -510,6 +510,12 @@ fn format_node(
         Some(name) if text_of(&name).is_empty() => node.backing = Below::Nothing,
         Some(name) => return Err(NodeError::no_node(&text_of(&name))),
     }
+    if format == Some(Format::Luks) {
+        let header = members.take_below("header");
+        if !header.is_empty() {
+            node.header = Some(file_child(header)?);
+        }
+    }
     let data = members.take_below("data-file");
     if !data.is_empty() {
         node.data_file = Some(file_child(data)?);
