@@ -53,10 +53,7 @@ pub fn change_bitmap_of(
     let Some((path, qcow2)) = qcow2_of(image) else {
         return Err(not_there(image, name, changes));
     };
-    let taken = match source {
-        None => None,
-        Some(source) => Some(qcow2_of(source)),
-    };
+    let taken = source.map(qcow2_of);
     qcow2
         .change_bitmaps(|edit| {
             for change in changes {

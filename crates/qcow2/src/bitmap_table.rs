@@ -89,7 +89,7 @@ pub(crate) struct Ranges {
 
 impl Ranges {
     /// More ranges than this are not kept apart.
-    const MAX: usize = 1 << 16;
+    const MAX: usize = 1 << 18;
 
     pub(crate) fn is_empty(&self) -> bool {
         self.map.is_empty()

@@ -267,6 +267,10 @@ impl HeaderChange {
     pub(crate) fn undo(&self, file: &dyn Storage) -> Result<()> {
         let mut now = vec![0; self.found.len()];
         read_padded(file, 0, &mut now)?;
+        if now.get(..SECTOR) != self.moved.get(..SECTOR) {
+            // Somebody else's header: it stays.
+            return Ok(());
+        }
         // The moved list is in use until the first 512 bytes are the old ones again.
         let kept = self.moved_from();
         write_changes(file, &now, &self.found, SECTOR..kept)?;
