@@ -65,7 +65,17 @@ fn seabios_starts_the_image() {
         let iso = folder.path().join(format!("{name}.iso"));
         image(&iso, boot_code(name.as_bytes(), len), emulation);
         let output = Command::new("timeout")
-            .args(["60", program, "-accel", "tcg", "-m", "32", "-display", "none", "-nodefaults"])
+            .args([
+                "60",
+                program,
+                "-accel",
+                "tcg",
+                "-m",
+                "32",
+                "-display",
+                "none",
+                "-nodefaults",
+            ])
             .args(["-serial", "stdio", "-monitor", "none", "-boot", "d"])
             .args(["-device", "isa-debug-exit,iobase=0x501,iosize=1", "-cdrom"])
             .arg(&iso)
