@@ -59,6 +59,8 @@ pub struct FormatNode {
     pub backing: Below,
     /// Its external data file, instead of the one that it names.
     pub data_file: Option<Node>,
+    /// What holds the header of a LUKS image, where that is not in its file.
+    pub header: Option<Node>,
     /// Whether the file may be shared with whoever writes to it.
     pub force_share: bool,
     /// The options that say how it is decrypted, as they were given: `encrypt.key-secret`, `key-secret`.
@@ -90,6 +92,7 @@ impl FormatNode {
             window: Vec::new(),
             backing: Below::Recorded,
             data_file: None,
+            header: None,
             force_share: false,
             crypto: Vec::new(),
             backing_crypto: Vec::new(),
@@ -170,6 +173,7 @@ impl Node {
                     paths.extend(below.host_paths());
                 }
                 paths.extend(node.data_file.iter().flat_map(Self::host_paths));
+                paths.extend(node.header.iter().flat_map(Self::host_paths));
                 paths
             }
         }
@@ -211,6 +215,9 @@ impl Node {
             Self::Format(node) => {
                 // in the order of QEMU's table of options
                 let secret = node.key_secret();
+                if let Some(header) = &node.header {
+                    object.insert("header".into(), header.members());
+                }
                 if let Some((name @ "encrypt.key-secret", id)) = secret {
                     object.insert(name.into(), id.into());
                 }

@@ -136,6 +136,8 @@ pub(crate) struct Found {
     content: Option<StorageRef>,
     /// The node that the external data file is, instead of the recorded one.
     data_file: Option<Node>,
+    /// What holds the header of a LUKS image, where that is elsewhere.
+    luks_header: Option<Node>,
     /// The options that say how it is decrypted.
     crypto: Vec<(String, String)>,
 }
@@ -290,6 +292,7 @@ fn find_null(null: &NullNode, mode: OpenMode) -> Result<Found> {
         header: None,
         content: Some(Arc::new(NullDisk::new(null.size, null.zeroes))),
         data_file: None,
+        luks_header: None,
         crypto: Vec::new(),
     })
 }
@@ -322,6 +325,7 @@ fn find_format(node: &FormatNode, mode: OpenMode, options: &OpenOptions) -> Resu
                 header: None,
                 content: Some(below.storage().clone()),
                 data_file: None,
+                luks_header: None,
                 crypto: Vec::new(),
             }
         }
@@ -330,6 +334,7 @@ fn find_format(node: &FormatNode, mode: OpenMode, options: &OpenOptions) -> Resu
     Ok(Found {
         content: windowed(&found, node)?,
         data_file: node.data_file.clone(),
+        luks_header: node.header.clone(),
         crypto: node.crypto.clone(),
         ..found
     })
@@ -454,6 +459,7 @@ fn find_file(
         header,
         content: None,
         data_file: None,
+        luks_header: None,
         crypto: Vec::new(),
     })
 }
@@ -598,12 +604,13 @@ fn open_layer(
         header,
         content,
         data_file: data_node,
+        luks_header,
         crypto,
     } = found;
     let Some(header) = header else {
         if let Some(content) = content {
             if format == Format::Luks {
-                let disk = open_luks(&path, content, &crypto, options)?;
+                let disk = open_luks(&path, content, luks_header.as_ref(), &crypto, options)?;
                 return Ok(Layer::luks(path, file, probed, disk));
             }
             let content = if writable { content } else { in_sectors(content) };
@@ -620,7 +627,7 @@ fn open_layer(
             None => file.clone(),
         };
         if format == Format::Luks {
-            let disk = open_luks(&path, storage, &crypto, options)?;
+            let disk = open_luks(&path, storage, luks_header.as_ref(), &crypto, options)?;
             return Ok(Layer::luks(path, file, probed, disk));
         }
         let storage = if writable { storage } else { in_sectors(storage) };
@@ -694,10 +701,21 @@ fn open_layer(
 fn open_luks(
     path: &Path,
     storage: StorageRef,
+    header: Option<&Node>,
     crypto: &[(String, String)],
     options: &OpenOptions,
 ) -> Result<LuksDisk> {
-    let volume = Volume::open(storage.clone(), false).map_err(Error::luks(path))?;
+    let holder = match header {
+        None => storage.clone(),
+        Some(node) => {
+            let read = OpenOptions {
+                writable: false,
+                ..options.clone()
+            };
+            Image::open_node(node, &read)?.storage().clone()
+        }
+    };
+    let volume = Volume::open(holder, header.is_some()).map_err(Error::luks(path))?;
     let Some(passphrase) = options.keys.choose(crypto, "luks")? else {
         return Err(Error::luks(path)(disksmith_luks::Error::PassphraseMissing {
             prefix: "",

@@ -62,6 +62,25 @@ fn bare_luks_goes_both_ways() {
 }
 
 #[test]
+fn a_header_may_lie_in_a_file_of_its_own() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    script(
+        &lab,
+        "ours create -q -f luks $s -o key-secret=s,iter-time=1 d.luks 1M
+         qemu-io $s -c 'write -q -P 5 0 1M' --image-opts $(luks d.luks)
+         head -c 2068480 d.luks > header; printf '\\0\\0\\0\\0' | dd of=header bs=1 seek=104 conv=notrunc status=none
+         tail -c +2068481 d.luks > payload
+         opts=driver=luks,key-secret=s,file.filename=payload,header.driver=file,header.filename=header
+         ours compare -q $s --image-opts $opts $(luks d.luks)
+         qemu-img compare -q $s --image-opts $opts $(luks d.luks)",
+    )
+    .ok();
+}
+
+#[test]
 fn encrypted_qcow2_goes_both_ways() {
     if !judges(&["qemu-img", "qemu-io"]) {
         return;
