@@ -1,9 +1,7 @@
 //! The external data file of an image that is edited: its changes go to a redo log, and count together with the
 //! image's.
 
-use disksmith_storage::{
-    Alignment, Error, Extent, Prepared, RawShadow, Result, Shadow, Storage, ZeroMode,
-};
+use disksmith_storage::{Alignment, Error, Extent, Prepared, RawShadow, Result, Shadow, Storage, ZeroMode};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
@@ -25,15 +23,14 @@ impl DataFile {
     }
 
     fn take(&self) -> Option<RawShadow> {
-        self.shadow
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.shadow.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Makes what was written durable beside the file; `None` where nothing was.
     pub(crate) fn prepare(&self) -> Result<Option<(PathBuf, Box<dyn Prepared>)>> {
-        let Some(shadow) = self.take() else { return Ok(None) };
+        let Some(shadow) = self.take() else {
+            return Ok(None);
+        };
         if !shadow.is_dirty() {
             Box::new(shadow).abandon()?;
             return Ok(None);
