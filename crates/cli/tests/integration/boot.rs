@@ -210,11 +210,22 @@ fn boots_with(seed: &str, make: &str, proofs: &[&str]) {
         "version: 2\nethernets:\n  nic:\n    match: {macaddress: '52:54:00:12:34:56'}\n    addresses: [192.0.2.77/24]\n",
     );
     lab.write("from-drive", "a file of the drive\n");
-    lab.disksmith(&format!("seed {seed} --user-data user-data --hostname seeded {make}"))
-        .ok();
+    lab.disksmith(&format!(
+        "seed {seed} --user-data user-data --hostname seeded {make}"
+    ))
+    .ok();
     let output = Command::new(scripts().join("boot-guest"))
         .arg(&guest)
-        .args(["--seed", seed, "--expect", "PROOF end", "--timeout", "1200", "--log", "console"])
+        .args([
+            "--seed",
+            seed,
+            "--expect",
+            "PROOF end",
+            "--timeout",
+            "1200",
+            "--log",
+            "console",
+        ])
         .current_dir(lab.path("."))
         .output()
         .unwrap();
