@@ -248,7 +248,11 @@ impl Reader<'_> {
     /// Whether what stands behind a single dash is a long option, or the beginning of some.
     fn is_long_only(&self, text: &[u8]) -> bool {
         let name = text.split(|b| *b == b'=').next().unwrap_or_default();
-        let is_short = |letter: &u8| self.specs.iter().any(|spec| spec.short == *letter && *letter != 0);
+        let is_short = |letter: &u8| {
+            self.specs
+                .iter()
+                .any(|spec| spec.short == *letter && *letter != 0)
+        };
         match text {
             [b'-', ..] => false,
             [letter] if is_short(letter) => false,
@@ -276,7 +280,8 @@ impl Reader<'_> {
                     [] => return Err(self.fail(&format!("unrecognized option '{word}'"))),
                     [only] => **only,
                     several => {
-                        let names: Vec<String> = several.iter().map(|s| format!("'{dashes}{}'", s.long)).collect();
+                        let names: Vec<String> =
+                            several.iter().map(|s| format!("'{dashes}{}'", s.long)).collect();
                         let names = names.join(" ");
                         return Err(
                             self.fail(&format!("option '{word}' is ambiguous; possibilities: {names}"))

@@ -66,7 +66,9 @@ pub(super) fn walk(
     let mut left = image.file_size();
     while let Some((path, place)) = queue.pop_front() {
         let Some(rest) = left.checked_sub(u64::from(place.1)) else {
-            return Err(Stop::bad("the directories overlap: together they are longer than the image"));
+            return Err(Stop::bad(
+                "the directories overlap: together they are longer than the image",
+            ));
         };
         left = rest;
         if request.list {
