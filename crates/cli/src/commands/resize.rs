@@ -85,7 +85,6 @@ pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
         log_dir: args.log_dir.clone(),
         gate: args.gate.gate(),
         keys: args.keys.keys()?,
-        ..ResizeOptions::default()
     };
     let unchanged = image_unchanged(std::slice::from_ref(&args.image));
     let size = resize(&args.image, args.size, &options).map_err(|e| unchanged(Failure::from(e)))?;

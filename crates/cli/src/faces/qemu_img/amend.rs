@@ -170,8 +170,10 @@ struct Wanted {
 
 impl Wanted {
     fn parse(lists: &[String], format: Format) -> Result<Self, Stop> {
-        let mut wanted = Self::default();
-        wanted.luks = format == Format::Luks;
+        let mut wanted = Self {
+            luks: format == Format::Luks,
+            ..Self::default()
+        };
         for list in lists {
             let marked = list.replace(",,", "\0");
             for item in marked.split(',').filter(|item| !item.is_empty()) {
