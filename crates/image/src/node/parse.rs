@@ -141,11 +141,6 @@ impl Node {
     pub fn is_foreign_driver(name: &str) -> bool {
         FOREIGN.contains(&name)
     }
-
-    /// The file under the name that a format is put over.
-    pub(crate) fn protocol_from_name(name: &OsStr) -> Parsed<Self> {
-        by_protocol(name)
-    }
 }
 
 fn by_protocol(name: &OsStr) -> Parsed<Node> {
