@@ -8,7 +8,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use disksmith_fat::{Content, Fat, FatKind, FormatOptions, OpenOptions, VolumeBuilder};
 use disksmith_image::{DiskSpec, Image, Transaction, TransactionOptions};
 use disksmith_storage::{Durability, ErrorKind, Existing, NewFile, Storage, StorageRef, Window};
-use disksmith_vfs::{CopyInOptions, CopyOutOptions, FileSystem, FileSystemRef, Owner, OwnerPolicy, Timestamp, Tree};
+use disksmith_vfs::{
+    CopyInOptions, CopyOutOptions, FileSystem, FileSystemRef, Owner, OwnerPolicy, Timestamp, Tree,
+};
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -153,7 +155,9 @@ fn size(text: &str) -> Result<u64, String> {
         other => return Err(format!("{other} is none of k, M, G and T")),
     };
     let number: u64 = digits.parse().map_err(|_| format!("{text} is no size"))?;
-    number.checked_mul(unit).ok_or_else(|| format!("{text} is too much"))
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| format!("{text} is too much"))
 }
 
 fn volume_id(text: &str) -> Result<u32, String> {
@@ -217,11 +221,15 @@ fn create(args: &CreateArgs) -> Outcome {
         add(&mut builder, source, name, 0)?;
     }
     let volume = builder.plan()?;
-    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    let existing = if args.force {
+        Existing::Replace
+    } else {
+        Existing::Refuse
+    };
     let file = NewFile::create(&args.image, existing)?;
     file.file().set_size(volume.size())?;
     volume.write_to(&**file.file(), true)?;
-    file.commit(existing, Durability::Sync)?;
+    file.commit(existing, Durability::Deferred)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -315,7 +323,11 @@ fn edit(place: &Place, work: impl FnOnce(&Tree, &Fat) -> Outcome<()>) -> Outcome
 fn ls(args: &PathsArgs) -> Outcome {
     look(&args.place, |tree, _| {
         let root = [PathBuf::from("/")];
-        let paths = if args.paths.is_empty() { &root[..] } else { &args.paths };
+        let paths = if args.paths.is_empty() {
+            &root[..]
+        } else {
+            &args.paths
+        };
         let mut text = Vec::new();
         for path in paths {
             for entry in tree.read_dir(path.as_os_str().as_bytes())? {
@@ -329,7 +341,9 @@ fn ls(args: &PathsArgs) -> Outcome {
 
 fn copy_in(args: &CopyInArgs) -> Outcome {
     let Some((directory, paths)) = args.paths.split_last() else {
-        return Err(Failure::usage("copy-in needs a path of this host and a directory in the volume"));
+        return Err(Failure::usage(
+            "copy-in needs a path of this host and a directory in the volume",
+        ));
     };
     edit(&args.place, |tree, _| {
         for path in paths {
@@ -345,10 +359,15 @@ fn copy_in(args: &CopyInArgs) -> Outcome {
 
 fn copy_out(args: &CopyOutArgs) -> Outcome {
     let Some((directory, paths)) = args.paths.split_last() else {
-        return Err(Failure::usage("copy-out needs a path in the volume and a directory"));
+        return Err(Failure::usage(
+            "copy-out needs a path in the volume and a directory",
+        ));
     };
     if !directory.is_dir() {
-        return Err(Failure::usage(format!("{} is not a directory", directory.display())));
+        return Err(Failure::usage(format!(
+            "{} is not a directory",
+            directory.display()
+        )));
     }
     look(&args.place, |tree, _| {
         for path in paths {
@@ -381,7 +400,9 @@ fn info(args: &InfoArgs) -> Outcome {
             FatKind::Fat16 => 16,
             FatKind::Fat32 => 32,
         };
-        let label = fat.label().map(|label| String::from_utf8_lossy(&label).into_owned());
+        let label = fat
+            .label()
+            .map(|label| String::from_utf8_lossy(&label).into_owned());
         let free = space.free_blocks * space.block_size;
         if args.output == OutputFormat::Json {
             return print_json(&json!({

@@ -45,8 +45,8 @@ Options:\n  \
 }
 
 fn work(name: &str, words: &[OsString]) -> Result<(), String> {
-    let given =
-        Arguments::parse(name, SPECS, words).map_err(|misused| format!("{}: {}", misused.who, misused.message))?;
+    let given = Arguments::parse(name, SPECS, words)
+        .map_err(|misused| format!("{}: {}", misused.who, misused.message))?;
     if given.has("help") {
         println!("{}", usage(name));
         return Ok(());
@@ -90,14 +90,14 @@ fn work(name: &str, words: &[OsString]) -> Result<(), String> {
         format: Some(Format::Raw),
         output: Output::InPlace,
     };
-    let edit = Transaction::begin(&[disk], &TransactionOptions::default()).map_err(|error| format!("open: {error}"))?;
+    let edit = Transaction::begin(&[disk], &TransactionOptions::default())
+        .map_err(|error| format!("open: {error}"))?;
     let storage = edit.storage(0).ok_or_else(|| "open: no image".to_owned())?;
     let fat = open(storage, true)?;
     let changed = if serial {
         let number = match &new {
-            Some(text) => {
-                u32::from_str_radix(text, 16).map_err(|_| format!("{name}: volume ID must be a hexadecimal number"))?
-            }
+            Some(text) => u32::from_str_radix(text, 16)
+                .map_err(|_| format!("{name}: volume ID must be a hexadecimal number"))?,
             // The lower half changes most.
             None => (now.seconds.cast_unsigned() ^ u64::from(now.nanoseconds) << 12) as u32,
         };

@@ -111,7 +111,7 @@ fn create(request: &Request) -> Result<(), Stop> {
         .map_err(|_| Stop::Die(format!("unable to resize {shown}")))?;
     let storage: StorageRef = Arc::clone(file.file()) as StorageRef;
     fill(request, storage, size)?;
-    file.commit(Existing::Refuse, Durability::Sync).map_err(die)?;
+    file.commit(Existing::Refuse, Durability::Deferred).map_err(die)?;
     Ok(())
 }
 
@@ -161,7 +161,7 @@ fn existing(request: &Request) -> Result<(), Stop> {
 
 fn file_size(path: &Path) -> Option<u64> {
     let found = std::fs::metadata(path).ok()?;
-    found.is_file().then(|| found.len())
+    found.is_file().then_some(found.len())
 }
 
 fn reason(error: &std::io::Error) -> String {
@@ -178,7 +178,15 @@ fn fill(request: &Request, storage: StorageRef, size: u64) -> Result<(), Stop> {
     let window: StorageRef = if request.offset == 0 && size == available {
         storage
     } else {
-        Arc::new(Window::new(storage, request.offset, size, request.target.display().to_string()).map_err(die)?)
+        Arc::new(
+            Window::new(
+                storage,
+                request.offset,
+                size,
+                request.target.display().to_string(),
+            )
+            .map_err(die)?,
+        )
     };
     let mut options: FormatOptions = request.options.clone();
     options.partition_table = request.partition_table;

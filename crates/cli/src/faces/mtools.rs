@@ -31,6 +31,7 @@ pub(super) const NAMES: &[&str] = &[
 ];
 
 /// What makes a command end.
+#[derive(Debug)]
 pub(super) enum Stop {
     /// It was called wrongly: a message, if there is one, then version and usage.
     Usage(Option<String>),
@@ -137,7 +138,9 @@ fn usage(name: &str) -> String {
             "Usage: {name} [-vV] [-D clash_option] file targetfile\n       \
              {name} [-vV] [-D clash_option] file [files...] target_directory\n"
         ),
-        "mattrib" => format!("Usage: {name} [-p] [-a|+a] [-h|+h] [-r|+r] [-s|+s] msdosfile [msdosfiles...]\n"),
+        "mattrib" => {
+            format!("Usage: {name} [-p] [-a|+a] [-h|+h] [-r|+r] [-s|+s] msdosfile [msdosfiles...]\n")
+        }
         "mlabel" => format!("Usage: {name} [-vscVn] [-N serial] drive:\n"),
         "minfo" => format!("Usage: {name} [-v] drive\n"),
         "mdu" => format!("Usage: {name}: msdosdirectory\n"),

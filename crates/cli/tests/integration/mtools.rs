@@ -5,8 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const NAMES: &[&str] = &[
-    "mcopy", "mdir", "mmd", "mdel", "mtype", "mlabel", "mrd", "mren", "mmove", "mattrib", "mformat", "minfo",
-    "mdeltree", "mdu", "mkfs.vfat",
+    "mcopy",
+    "mdir",
+    "mmd",
+    "mdel",
+    "mtype",
+    "mlabel",
+    "mrd",
+    "mren",
+    "mmove",
+    "mattrib",
+    "mformat",
+    "minfo",
+    "mdeltree",
+    "mdu",
+    "mkfs.vfat",
 ];
 
 fn have(program: &str) -> bool {
@@ -135,10 +148,16 @@ fn volumes_live_in_any_image() {
     assert!(bytes("one.img") == bytes("two.img"), "two runs differ");
     run(&["convert", "-O", "qcow2", "one.img", "one.qcow2"]);
     run(&["mcopy", "-i", "one.qcow2", "tree/user-data", "::below/copy"]);
-    assert_eq!(run(&["mtype", "-i", "one.qcow2", "::below/copy"]), "#cloud-config\n");
+    assert_eq!(
+        run(&["mtype", "-i", "one.qcow2", "::below/copy"]),
+        "#cloud-config\n"
+    );
     run(&["fat", "mkdir", "one.qcow2", "/new"]);
     run(&["fat", "copy-in", "one.qcow2", "tree", "/new"]);
-    assert_eq!(run(&["fat", "cat", "one.qcow2", "/new/tree/user-data"]), "#cloud-config\n");
+    assert_eq!(
+        run(&["fat", "cat", "one.qcow2", "/new/tree/user-data"]),
+        "#cloud-config\n"
+    );
     run(&["fat", "rm", "one.qcow2", "/below"]);
     assert_eq!(run(&["fat", "ls", "one.qcow2"]), "new\nuser-data\n");
     run(&["fat", "label", "one.qcow2", "other"]);
@@ -147,6 +166,17 @@ fn volumes_live_in_any_image() {
     run(&["fat", "copy-out", "one.qcow2", "/new", "out"]);
     assert_eq!(bytes("out/new/tree/below/file"), vec![7; 100_000]);
     assert!(run(&["fat", "info", "one.qcow2"]).contains("label: other"));
-    run(&["fat", "create", "disk.img", "--partitioned", "-n", "config-2", "tree/"]);
-    assert_eq!(run(&["mdir", "-b", "-i", "disk.img@@1M", "::"]), "::/below/\n::/user-data\n");
+    run(&[
+        "fat",
+        "create",
+        "disk.img",
+        "--partitioned",
+        "-n",
+        "config-2",
+        "tree/",
+    ]);
+    assert_eq!(
+        run(&["mdir", "-b", "-i", "disk.img@@1M", "::"]),
+        "::/below/\n::/user-data\n"
+    );
 }

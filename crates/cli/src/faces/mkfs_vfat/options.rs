@@ -159,7 +159,8 @@ impl Request {
             }
             "drive" => {
                 let drive = number(text).and_then(|number| u8::try_from(number).ok());
-                options.drive_number = Some(drive.ok_or_else(|| wrong(&format!("Bad drive number: {text}")))?);
+                options.drive_number =
+                    Some(drive.ok_or_else(|| wrong(&format!("Bad drive number: {text}")))?);
             }
             "fats" => options.fats = within(text, 1, 4, "Bad number of FATs")?,
             "kind" => {
@@ -181,7 +182,8 @@ impl Request {
                 options.geometry = Some(parts);
             }
             "hidden" => {
-                options.hidden_sectors = within(text, 0, u64::from(u32::MAX), "Bad number of hidden sectors")?;
+                options.hidden_sectors =
+                    within(text, 0, u64::from(u32::MAX), "Bad number of hidden sectors")?;
             }
             "id" => {
                 let digits = text.trim_start_matches("0x").trim_start_matches("0X");
@@ -192,7 +194,8 @@ impl Request {
                 self.volume_id_given = true;
             }
             "media" => {
-                let media = number(text).ok_or_else(|| wrong(&format!("Bad number for media descriptor : {text}")))?;
+                let media = number(text)
+                    .ok_or_else(|| wrong(&format!("Bad number for media descriptor : {text}")))?;
                 if media != 0xf0 && !(0xf8..=0xff).contains(&media) {
                     return Err(wrong(&format!(
                         "FAT Media byte must either be between 0xF8 and 0xFF or be 0xF0 : {text}"
@@ -257,7 +260,9 @@ impl Request {
                 return Err(Stop::Usage(None));
             }
             let text = blocks.to_string_lossy();
-            let blocks = text.parse().map_err(|_| wrong(&format!("Bad block count : {text}")))?;
+            let blocks = text
+                .parse()
+                .map_err(|_| wrong(&format!("Bad block count : {text}")))?;
             self.blocks = Some(blocks);
         } else if self.create {
             return Err(Stop::Die("Need intended size with -C.".into()));
@@ -281,13 +286,19 @@ impl Request {
         let Some(label) = label.filter(|label| !label.is_empty()) else {
             return Ok(());
         };
-        let text = label.to_str().ok_or_else(|| Stop::Die("Error when processing label".into()))?;
+        let text = label
+            .to_str()
+            .ok_or_else(|| Stop::Die("Error when processing label".into()))?;
         let page = self.options.code_page;
         let mut bytes = Vec::new();
         for character in text.chars() {
             let Some(byte) = page.encode(character) else {
                 let mut utf8 = [0; 4];
-                let first = character.encode_utf8(&mut utf8).bytes().next().unwrap_or_default();
+                let first = character
+                    .encode_utf8(&mut utf8)
+                    .bytes()
+                    .next()
+                    .unwrap_or_default();
                 eprintln!(
                     "Cannot convert input sequence '\\x{first:02X}' from codeset 'UTF-8' to 'CP{}': Invalid or incomplete multibyte or wide character",
                     page.number()
@@ -303,7 +314,9 @@ impl Request {
             eprintln!("mkfs.fat: Warning: lowercase labels might not work properly on some systems");
         }
         if bytes.iter().any(|byte| !(0x20..0x80).contains(byte)) {
-            return Err(Stop::Die("Labels with characters below 0x20 are not allowed\n".into()));
+            return Err(Stop::Die(
+                "Labels with characters below 0x20 are not allowed\n".into(),
+            ));
         }
         if bytes.iter().any(|byte| b"*?.,;:/\\|+=<>[]\"".contains(byte)) {
             return Err(Stop::Die(
@@ -345,7 +358,8 @@ fn read_message(path: &Path) -> Option<Vec<u8>> {
 
 /// The numbers in a list of bad blocks, one a line.
 pub(super) fn read_bad_blocks(path: &Path) -> Result<Vec<u64>, Stop> {
-    let text = std::fs::read_to_string(path).map_err(|_| Stop::Die("Can't open file of bad blocks".into()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|_| Stop::Die("Can't open file of bad blocks".into()))?;
     let mut blocks = Vec::new();
     for (line, at) in text.lines().zip(1..) {
         let word = line.trim();

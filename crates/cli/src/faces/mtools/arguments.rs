@@ -47,7 +47,9 @@ impl Given {
             };
             while let Some((letter, rest)) = cluster.split_first() {
                 cluster = rest;
-                let known = letters.iter().position(|known| known == letter && *letter != b':');
+                let known = letters
+                    .iter()
+                    .position(|known| known == letter && *letter != b':');
                 let Some(at) = known else {
                     let shown = char::from(*letter);
                     return Err(Stop::Usage(Some(format!("{name}: invalid option -- '{shown}'"))));
@@ -76,7 +78,9 @@ impl Given {
 
     /// All options in their order.
     pub(super) fn options(&self) -> impl Iterator<Item = (u8, &OsStr)> {
-        self.options.iter().map(|(letter, value)| (*letter, value.as_os_str()))
+        self.options
+            .iter()
+            .map(|(letter, value)| (*letter, value.as_os_str()))
     }
 
     /// The last value of an option.
@@ -89,7 +93,8 @@ impl Given {
 
     /// The last value of an option as text.
     pub(super) fn text(&self, letter: u8) -> Option<String> {
-        self.last(letter).map(|value| value.to_string_lossy().into_owned())
+        self.last(letter)
+            .map(|value| value.to_string_lossy().into_owned())
     }
 
     /// The image of `::`.

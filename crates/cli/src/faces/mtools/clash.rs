@@ -67,7 +67,12 @@ impl Clash {
     }
 
     /// A name that is free in a directory; `None` where it shall not be made.
-    pub(super) fn free_name(&mut self, volume: &Volume, dir: &Found, name: &str) -> Result<Option<String>, Stop> {
+    pub(super) fn free_name(
+        &mut self,
+        volume: &Volume,
+        dir: &Found,
+        name: &str,
+    ) -> Result<Option<String>, Stop> {
         match self.resolve(volume, dir, name, false)? {
             Answer::New(name) => Ok(Some(name)),
             _ => Ok(None),
@@ -113,7 +118,9 @@ impl Clash {
     fn ask(&mut self, taken: &EntryDetails, may_overwrite: bool) -> Option<Action> {
         let kind = if taken.has_long_name { "Long" } else { "Short" };
         let name = String::from_utf8_lossy(&taken.name).into_owned();
-        let mut question = format!("{kind} file name \"{name}\" already exists.\na)utorename A)utorename-all r)ename R)ename-all ");
+        let mut question = format!(
+            "{kind} file name \"{name}\" already exists.\na)utorename A)utorename-all r)ename R)ename-all "
+        );
         if may_overwrite {
             question.push_str("o)verwrite O)verwrite-all");
         }
@@ -165,7 +172,11 @@ impl Clash {
     /// Asks whether a file of the host shall be overwritten. Without a terminal it is.
     pub(super) fn confirm(&mut self, question: &str) -> bool {
         loop {
-            match self.line(question).as_deref().and_then(|line| line.bytes().next()) {
+            match self
+                .line(question)
+                .as_deref()
+                .and_then(|line| line.bytes().next())
+            {
                 Some(b'y' | b'Y') => return true,
                 Some(b'n' | b'N') => return false,
                 None if self.terminal.as_ref().is_some_and(Option::is_some) => return false,

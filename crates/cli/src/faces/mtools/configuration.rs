@@ -77,7 +77,9 @@ fn parse(text: &str, letter: char) -> Option<Drive> {
     while let Some(word) = words.next() {
         if word.eq_ignore_ascii_case("drive") {
             let name = words.next().unwrap_or_default();
-            ours = name.trim_end_matches(':').eq_ignore_ascii_case(letter.encode_utf8(&mut [0; 4]));
+            ours = name
+                .trim_end_matches(':')
+                .eq_ignore_ascii_case(letter.encode_utf8(&mut [0; 4]));
             if ours {
                 found = Some(Drive::default());
             }
@@ -146,6 +148,9 @@ mod tests {
         assert!(parse(text, 'z').is_none());
         let drive = Drive::of_option(OsStr::new("disk.img@@1M")).unwrap();
         assert_eq!((drive.file, drive.offset), (PathBuf::from("disk.img"), 1 << 20));
-        assert_eq!((size("63s"), size("0x200"), size("1q")), (Some(63 * 512), Some(512), None));
+        assert_eq!(
+            (size("63s"), size("0x200"), size("1q")),
+            (Some(63 * 512), Some(512), None)
+        );
     }
 }

@@ -247,7 +247,7 @@ fn from_drive(
                     Some(name) => name.clone(),
                     None => String::from_utf8_lossy(found.name()).into_owned(),
                 };
-                copy.from_drive(&volume, &found, dir, &name)?
+                copy.drive(&volume, &found, dir, &name)?
             }
         };
         match done {
@@ -279,8 +279,8 @@ fn from_host(
             };
             let name = name.clone().or(last).unwrap_or_else(|| "_".into());
             match source {
-                "-" => copy.from_stdin(dir, &name),
-                _ => copy.from_host(path, dir, &name),
+                "-" => copy.stdin(dir, &name),
+                _ => copy.host(path, dir, &name),
             }
         }
         Target::Host(dir, name) => {

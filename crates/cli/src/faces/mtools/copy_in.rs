@@ -35,7 +35,7 @@ struct Source<'a> {
 }
 
 impl Copy<'_> {
-    pub(super) fn from_stdin(&mut self, dir: &Found, name: &str) -> Result<Option<bool>, Stop> {
+    pub(super) fn stdin(&mut self, dir: &Found, name: &str) -> Result<Option<bool>, Stop> {
         let source = Source {
             bytes: &mut std::io::stdin().lock(),
             time: self.now,
@@ -44,11 +44,17 @@ impl Copy<'_> {
         self.put(dir, name, source)
     }
 
-    pub(super) fn from_host(&mut self, path: &Path, dir: &Found, name: &str) -> Result<Option<bool>, Stop> {
+    pub(super) fn host(&mut self, path: &Path, dir: &Found, name: &str) -> Result<Option<bool>, Stop> {
         self.walk_host(path, dir, name, 0)
     }
 
-    fn walk_host(&mut self, path: &Path, dir: &Found, name: &str, depth: usize) -> Result<Option<bool>, Stop> {
+    fn walk_host(
+        &mut self,
+        path: &Path,
+        dir: &Found,
+        name: &str,
+        depth: usize,
+    ) -> Result<Option<bool>, Stop> {
         let told = |error: &std::io::Error| {
             eprintln!("{}: {}", path.display(), reason(error));
             Ok(Some(false))
@@ -113,7 +119,8 @@ impl Copy<'_> {
         };
         self.tell(name);
         let read_only = self.options.keep_attributes && found.mode() & 0o222 == 0;
-        let attributes = Attributes(Attributes::ARCHIVE.0 | if read_only { Attributes::READ_ONLY.0 } else { 0 });
+        let attributes =
+            Attributes(Attributes::ARCHIVE.0 | if read_only { Attributes::READ_ONLY.0 } else { 0 });
         let source = Source {
             bytes: &mut file,
             time,
@@ -122,7 +129,7 @@ impl Copy<'_> {
         self.put(dir, name, source)
     }
 
-    pub(super) fn from_drive(
+    pub(super) fn drive(
         &mut self,
         volume: &Volume,
         found: &Found,
@@ -154,7 +161,7 @@ impl Copy<'_> {
             let mut all = true;
             for child in found.children(volume)? {
                 let name = String::from_utf8_lossy(child.name()).into_owned();
-                match self.from_drive(volume, &child, &into, &name)? {
+                match self.drive(volume, &child, &into, &name)? {
                     Some(done) => all &= done,
                     None => return Ok(None),
                 }
@@ -177,7 +184,8 @@ impl Copy<'_> {
             attributes,
         };
         let taken = self.volume.fat.entry_details(dir.inode, name.as_bytes());
-        let itself = volume.letter == self.volume.letter && taken.is_ok_and(|taken| taken.inode == found.inode);
+        let itself =
+            volume.letter == self.volume.letter && taken.is_ok_and(|taken| taken.inode == found.inode);
         if itself {
             eprintln!("Attempt to copy file on itself");
             return Ok(Some(false));
@@ -197,7 +205,13 @@ impl Copy<'_> {
     }
 
     /// Writes a file.
-    fn put_as(&mut self, dir: &Found, name: &str, source: Source<'_>, text: Text) -> Result<Option<bool>, Stop> {
+    fn put_as(
+        &mut self,
+        dir: &Found,
+        name: &str,
+        source: Source<'_>,
+        text: Text,
+    ) -> Result<Option<bool>, Stop> {
         let fat = &self.volume.fat;
         let (inode, created) = match self.clash.resolve(self.volume, dir, name, true)? {
             Answer::Quit => return Ok(None),
@@ -238,7 +252,8 @@ impl Copy<'_> {
             fat.set_metadata(inode, &change).map_err(Stop::failed)?;
         }
         if source.attributes != Attributes::ARCHIVE {
-            fat.set_attributes(inode, source.attributes).map_err(Stop::failed)?;
+            fat.set_attributes(inode, source.attributes)
+                .map_err(Stop::failed)?;
         }
         Ok(Some(true))
     }
@@ -251,7 +266,10 @@ impl Copy<'_> {
             other => eprintln!("{other}"),
         }
         if let Some((dir, name)) = created {
-            self.volume.fat.unlink(dir, name.as_bytes()).map_err(Stop::failed)?;
+            self.volume
+                .fat
+                .unlink(dir, name.as_bytes())
+                .map_err(Stop::failed)?;
         }
         Ok(Some(false))
     }
@@ -264,7 +282,10 @@ impl Copy<'_> {
         let mut at = 0;
         loop {
             buffer.clear();
-            let n = bytes.take(CHUNK as u64).read_to_end(&mut buffer).map_err(failed)?;
+            let n = bytes
+                .take(CHUNK as u64)
+                .read_to_end(&mut buffer)
+                .map_err(failed)?;
             text.to_dos(&mut buffer);
             if n < CHUNK {
                 buffer.extend_from_slice(text.end());

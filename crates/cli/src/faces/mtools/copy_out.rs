@@ -30,7 +30,10 @@ fn read(
     while at < size {
         let want = usize::try_from(size - at).unwrap_or(CHUNK).min(CHUNK);
         buffer.resize(want, 0);
-        let n = volume.fat.read(found.inode, at, &mut buffer).map_err(Stop::failed)?;
+        let n = volume
+            .fat
+            .read(found.inode, at, &mut buffer)
+            .map_err(Stop::failed)?;
         if n == 0 {
             break;
         }

@@ -4,11 +4,14 @@ use super::arguments::Given;
 use super::path::{DosPath, Found, expand};
 use super::session::{Session, Volume};
 use super::{Done, Stop, print};
+use disksmith_vfs::FileSystem;
 
 pub(super) fn run(session: &mut Session, given: &Given) -> Done {
     let (files, totals) = (given.has(b'a'), given.has(b's'));
     if files && totals {
-        return Err(Stop::Usage(Some("-a and -s options are mutually exclusive".into())));
+        return Err(Stop::Usage(Some(
+            "-a and -s options are mutually exclusive".into(),
+        )));
     }
     if given.operands.is_empty() {
         return Err(Stop::Usage(None));
@@ -42,7 +45,11 @@ fn count(volume: &Volume, found: &Found, files: bool, directories: bool) -> Resu
         }
         return Ok(clusters);
     }
-    let mut clusters = 0;
+    // What a directory itself takes counts from the second level on.
+    let mut clusters = match found.entry.is_some() && found.dir != volume.fat.root() {
+        true => u64::from(volume.fat.cluster_count(found.inode).map_err(Stop::failed)?),
+        false => 0,
+    };
     for child in found.children(volume)? {
         clusters += count(volume, &child, files, directories)?;
     }

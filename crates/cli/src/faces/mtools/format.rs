@@ -177,7 +177,7 @@ fn create(drive: &Drive, len: u64, bytes: u64, options: &FormatOptions) -> Done 
     file.file().set_size(len).map_err(Stop::failed)?;
     let storage: StorageRef = Arc::clone(file.file()) as StorageRef;
     make(storage, drive.offset, bytes, options)?;
-    file.commit(Existing::Replace, Durability::Sync)
+    file.commit(Existing::Replace, Durability::Deferred)
         .map_err(Stop::failed)?;
     Ok(true)
 }

@@ -63,7 +63,9 @@ fn describe(boot: &[u8], storage: &dyn Storage, file: &str, name: &str, verbose:
         let _ = writeln!(text, "{line}");
     };
     put("device information:\n===================".into());
-    put(format!("filename=\"{file}\"\nsectors per track: {track}\nheads: {heads}\ncylinders: {cylinders}\n"));
+    put(format!(
+        "filename=\"{file}\"\nsectors per track: {track}\nheads: {heads}\ncylinders: {cylinders}\n"
+    ));
     put(format!("media byte: {media:x}\n\nmformat command line:"));
     let size = match total.is_multiple_of(per_cylinder) && !is_fat32 {
         true => format!("-t {cylinders}"),
@@ -76,30 +78,59 @@ fn describe(boot: &[u8], storage: &dyn Storage, file: &str, name: &str, verbose:
         }
         false => String::new(),
     };
-    put(format!("  mformat {size} -h {heads} -s {track}{more} -i \"{file}\" {name}\n"));
+    put(format!(
+        "  mformat {size} -h {heads} -s {track}{more} -i \"{file}\" {name}\n"
+    ));
     put("bootsector information\n======================".into());
     put(format!("banner:\"{}\"", fields.text(3, 8)));
-    put(format!("sector size: {} bytes\ncluster size: {cluster} sectors", fields.word(11)));
-    put(format!("reserved (boot) sectors: {}\nfats: {}", fields.word(14), fields.byte(16)));
+    put(format!(
+        "sector size: {} bytes\ncluster size: {cluster} sectors",
+        fields.word(11)
+    ));
+    put(format!(
+        "reserved (boot) sectors: {}\nfats: {}",
+        fields.word(14),
+        fields.byte(16)
+    ));
     put(format!("max available root directory slots: {}", fields.word(17)));
-    put(format!("small size: {small} sectors\nmedia descriptor byte: 0x{media:x}"));
+    put(format!(
+        "small size: {small} sectors\nmedia descriptor byte: 0x{media:x}"
+    ));
     put(format!("sectors per fat: {}", fields.word(22)));
-    put(format!("sectors per track: {track}\nheads: {heads}\nhidden sectors: {hidden}"));
+    put(format!(
+        "sectors per track: {track}\nheads: {heads}\nhidden sectors: {hidden}"
+    ));
     if small == 0 {
         put(format!("big size: {total} sectors"));
     }
     let extended = if is_fat32 { 64 } else { 36 };
     put(format!("physical drive id: 0x{:x}", fields.byte(extended)));
-    put(format!("reserved=0x{:x}\ndos4=0x{:x}", fields.byte(extended + 1), fields.byte(extended + 2)));
+    put(format!(
+        "reserved=0x{:x}\ndos4=0x{:x}",
+        fields.byte(extended + 1),
+        fields.byte(extended + 2)
+    ));
     if matches!(fields.byte(extended + 2), 0x28 | 0x29) {
         put(format!("serial number: {:08X}", fields.long(extended + 3)));
         put(format!("disk label=\"{}\"", fields.text(extended + 7, 11)));
         put(format!("disk type=\"{}\"", fields.text(extended + 18, 8)));
     }
     if is_fat32 {
-        put(format!("Big fatlen={}\nExtended flags=0x{:04x}", fields.long(36), fields.word(40)));
-        put(format!("FS version=0x{:04x}\nrootCluster={}", fields.word(42), fields.long(44)));
-        put(format!("infoSector location={}\nbackup boot sector={}", fields.word(48), fields.word(50)));
+        put(format!(
+            "Big fatlen={}\nExtended flags=0x{:04x}",
+            fields.long(36),
+            fields.word(40)
+        ));
+        put(format!(
+            "FS version=0x{:04x}\nrootCluster={}",
+            fields.word(42),
+            fields.long(44)
+        ));
+        put(format!(
+            "infoSector location={}\nbackup boot sector={}",
+            fields.word(48),
+            fields.word(50)
+        ));
         let at = u64::from(fields.word(48)) * u64::from(fields.word(11));
         if let Ok(info) = read_vec(storage, at, SECTOR) {
             let info = Fields(&info);

@@ -27,7 +27,9 @@ pub(super) fn run(session: &mut Session, given: &Given) -> Done {
     let serial = match given.text(b'N') {
         Some(text) => {
             let digits = text.replace('-', "");
-            let serial = u32::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 8);
+            let serial = u32::from_str_radix(&digits, 16)
+                .ok()
+                .filter(|_| digits.len() == 8);
             Some(serial.ok_or_else(|| Stop::failed(format!("{text} not a valid serial number")))?)
         }
         None if given.has(b'n') => Some(serial_of_now(session)),
@@ -59,7 +61,10 @@ pub(super) fn run(session: &mut Session, given: &Given) -> Done {
         eprint!("Enter the new volume label : ");
         let _ = std::io::stderr().flush();
         let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).map_err(Stop::failed)?;
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .map_err(Stop::failed)?;
         label = line.trim_end_matches('\n').to_owned();
         if label.chars().count() > MAX_LABEL {
             return Err(Stop::failed("New label too long"));

@@ -243,7 +243,10 @@ mod tests {
     #[test]
     fn paths_are_read() {
         let path = DosPath::parse("x:a/./b\\..//c/").unwrap();
-        assert_eq!((path.drive, path.parts, path.slash), ('X', vec!["a".into(), "c".into()], true));
+        assert_eq!(
+            (path.drive, path.parts, path.slash),
+            ('X', vec!["a".into(), "c".into()], true)
+        );
         assert!(DosPath::parse("host/file").is_none() && DosPath::parse("").is_none());
         assert_eq!(DosPath::parse("::").unwrap().parts.len(), 0);
     }

@@ -68,15 +68,26 @@ impl Session {
 
     /// The filesystem of a drive.
     pub(super) fn volume(&mut self, letter: char) -> Result<&Volume, Stop> {
-        if let Some(at) = self.volumes.iter().position(|opened| opened.volume.letter == letter) {
-            return self.volumes.get(at).map(|opened| &opened.volume).ok_or(Stop::Silent);
+        if let Some(at) = self
+            .volumes
+            .iter()
+            .position(|opened| opened.volume.letter == letter)
+        {
+            return self
+                .volumes
+                .get(at)
+                .map(|opened| &opened.volume)
+                .ok_or(Stop::Silent);
         }
         let drive = self.drive(letter)?;
         let volume = self
             .open(letter, &drive)
             .map_err(|reason| Stop::failed(format!("{reason}\nCannot initialize '{letter}:'")))?;
         self.volumes.push(volume);
-        self.volumes.last().map(|opened| &opened.volume).ok_or(Stop::Silent)
+        self.volumes
+            .last()
+            .map(|opened| &opened.volume)
+            .ok_or(Stop::Silent)
     }
 
     fn open(&self, letter: char, drive: &Drive) -> Result<Opened, String> {
@@ -152,7 +163,9 @@ fn window(storage: StorageRef, drive: &Drive) -> Option<StorageRef> {
     if start == 0 && len == storage.size() {
         return Some(storage);
     }
-    Some(Arc::new(Window::new(storage, start, len, drive.file.display().to_string()).ok()?))
+    Some(Arc::new(
+        Window::new(storage, start, len, drive.file.display().to_string()).ok()?,
+    ))
 }
 
 /// An error of the operating system without its number.
