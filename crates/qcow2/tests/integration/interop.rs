@@ -134,8 +134,9 @@ fn refusals_name_what_is_refused() {
         ("not a qcow2 image", ErrorKind::Corrupt, |b| b[0] = 0),
         ("version 4", ErrorKind::Unsupported, |b| b[7] = 4),
         ("cluster_bits", ErrorKind::Corrupt, |b| b[23] = 30),
-        ("LUKS", ErrorKind::Unsupported, |b| b[35] = 2),
-        ("AES", ErrorKind::Unsupported, |b| b[35] = 1),
+        ("encrypted, and no passphrase", ErrorKind::Usage, |b| b[35] = 2),
+        ("encrypted, and no passphrase", ErrorKind::Usage, |b| b[35] = 1),
+        ("crypt_method", ErrorKind::Corrupt, |b| b[35] = 3),
         (
             "unknown incompatible feature bit 9",
             ErrorKind::Unsupported,
