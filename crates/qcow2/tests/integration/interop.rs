@@ -130,7 +130,7 @@ fn refusals_name_what_is_refused() {
         .unwrap_err()
     };
     type Case = (&'static str, ErrorKind, fn(&mut Vec<u8>));
-    let cases: [Case; 9] = [
+    let cases: [Case; 10] = [
         ("not a qcow2 image", ErrorKind::Corrupt, |b| b[0] = 0),
         ("version 4", ErrorKind::Unsupported, |b| b[7] = 4),
         ("cluster_bits", ErrorKind::Corrupt, |b| b[23] = 30),
