@@ -87,7 +87,11 @@ impl Guest {
         let roots: Vec<&Volume> = volumes.iter().filter(|v| v.is_root()).collect();
         let root = match roots.as_slice() {
             [root] => *root,
-            [] => return Err(no_root(volumes)),
+            // An image of files, not of a system: there is nothing else that could be meant.
+            [] => match volumes {
+                [only] if only.kind() == "iso9660" => only,
+                _ => return Err(no_root(volumes)),
+            },
             several => {
                 let roots = several.iter().map(|v| format!("{} ({})", v.device(), name_of(v)));
                 return Err(Error::SeveralOperatingSystems {
