@@ -37,6 +37,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The image is of a version of the format that is not known here.
+    #[error("{image}: version {version} of the qcow2 format is not supported")]
+    Version {
+        /// The image.
+        image: String,
+        /// Its version.
+        version: u32,
+    },
     /// The image uses incompatible features that are not known here.
     #[error("{image} uses qcow2 feature(s) that are not supported: {}", feature_list(.features, *.unnamed))]
     UnknownFeatures {
@@ -201,12 +209,13 @@ impl Diagnose for Error {
         match self {
             Self::Storage(inner) => inner.kind(),
             Self::Encryption { source, .. } => source.kind(),
-            Self::Header { field: "version", .. } => ErrorKind::Unsupported,
             Self::NotQcow2 { .. }
             | Self::Header { .. }
             | Self::Corrupt { .. }
             | Self::MarkedCorrupt { .. } => ErrorKind::Corrupt,
-            Self::UnknownFeatures { .. } | Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Version { .. } | Self::UnknownFeatures { .. } | Self::Unsupported { .. } => {
+                ErrorKind::Unsupported
+            }
             Self::RefcountOverflow { .. } | Self::TooLarge { .. } => ErrorKind::NoSpace,
             Self::Request { .. } => ErrorKind::Usage,
             Self::Busy { .. } => ErrorKind::InUse,

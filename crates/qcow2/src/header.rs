@@ -134,12 +134,7 @@ impl Header {
         }
         let version = fields.u32(4);
         if !(2..=3).contains(&version) {
-            return Err(fields.fail(
-                "version",
-                4,
-                version.into(),
-                "only versions 2 and 3 are supported",
-            ));
+            return Err(Error::Version { image, version });
         }
         let cluster_bits = fields.u32(20);
         if !(MIN_CLUSTER_BITS..=MAX_CLUSTER_BITS).contains(&cluster_bits) {

@@ -74,7 +74,6 @@ fn qcow2_cause(error: &qcow2::Error) -> String {
             problem,
             ..
         } => match (*field, *problem) {
-            ("version", _) => format!("Unsupported qcow2 version {value}"),
             ("cluster_bits", "not between 9 and 21") => format!("Unsupported cluster size: 2^{value}"),
             ("header_length", "shorter than 104") => "qcow2 header too short".into(),
             ("header_length", _) => "qcow2 header exceeds cluster size".into(),
@@ -96,6 +95,7 @@ fn qcow2_cause(error: &qcow2::Error) -> String {
             ("compression_type", _) => "qcow2: Compression type incompatible feature bit must be set".into(),
             _ => error.to_string(),
         },
+        qcow2::Error::Version { version, .. } => format!("Unsupported qcow2 version {version}"),
         qcow2::Error::UnknownFeatures {
             features, unnamed, ..
         } => {
