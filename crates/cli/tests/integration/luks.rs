@@ -141,6 +141,11 @@ fn key_slots_change_for_both() {
          ours amend $s -o encrypt.state=active,encrypt.new-secret=t,encrypt.iter-time=1 --image-opts $(qcow2 a.qcow2)
          qemu-img map $s --output=json --image-opts $(qcow2 a.qcow2 t)
          qemu-img amend $s -o encrypt.state=inactive,encrypt.keyslot=0 --image-opts $(qcow2 a.qcow2 t)
+         # an overlay is made without the passphrase, and read with it
+         ours create -q -f qcow2 -b a.qcow2 -F qcow2 over.qcow2
+         over=driver=qcow2,backing.encrypt.key-secret=t,file.filename=over.qcow2
+         ours compare -q $s --image-opts $over $(qcow2 a.qcow2 t)
+         qemu-img compare -q $s --image-opts $over $(qcow2 a.qcow2 t)
          ours map $s --output=json --image-opts $(qcow2 a.qcow2 t)
          if ours map $s --output=json --image-opts $(qcow2 a.qcow2); then exit 9; fi
          qemu-img check -q $s --image-opts $(qcow2 a.qcow2 t)",
