@@ -294,10 +294,7 @@ fn trees_come_back_from_images() {
             .contains("'/sub/d1/d2'")
     );
     lab.disksmith("xorriso -blank fast").fails(5);
-    assert_eq!(
-        lab.disksmith("cat -a x.iso /README.txt").ok(),
-        "hello\n"
-    );
+    assert_eq!(lab.disksmith("cat -a x.iso /README.txt").ok(), "hello\n");
 }
 
 #[test]
