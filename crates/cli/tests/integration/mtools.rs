@@ -180,3 +180,37 @@ fn volumes_live_in_any_image() {
         "::/below/\n::/user-data\n"
     );
 }
+
+/// Directories that hold each other: every command ends, with an error.
+#[test]
+fn circles_of_directories_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_disksmith"));
+        command.args(args).current_dir(dir.path()).output().unwrap()
+    };
+    std::fs::create_dir_all(dir.path().join("tree/outer/inner")).unwrap();
+    assert!(run(&["fat", "create", "i.img", "tree/"]).status.success());
+    let path = dir.path().join("i.img");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The inner directory begins where the outer one does.
+    let first_of = |bytes: &[u8], name: &[u8]| {
+        let at = bytes.windows(11).position(|window| window == name).unwrap();
+        (at, [bytes[at + 26], bytes[at + 27]])
+    };
+    let (_, outer) = first_of(&bytes, b"OUTER      ");
+    let (at, _) = first_of(&bytes, b"INNER      ");
+    bytes[at + 26..at + 28].copy_from_slice(&outer);
+    std::fs::write(&path, &bytes).unwrap();
+    for args in [
+        &["mdir", "-s", "-i", "i.img", "::"][..],
+        &["mdu", "-i", "i.img", "::"],
+        &["mattrib", "-/", "-i", "i.img", "::"],
+        &["mdeltree", "-i", "i.img", "::outer"],
+        &["mcopy", "-s", "-i", "i.img", "::outer", "out"],
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+    }
+    assert!(std::fs::read(&path).unwrap() == bytes, "the image was changed");
+}

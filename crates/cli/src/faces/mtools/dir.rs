@@ -155,6 +155,7 @@ impl Listing {
         pattern: Option<&str>,
         even_empty: bool,
     ) -> Result<bool, Stop> {
+        volume.visit(dir.depth())?;
         let mut entries = volume.fat.details(dir.inode).map_err(Stop::failed)?;
         let below: Vec<Found> = match self.style.recursive {
             true => entries

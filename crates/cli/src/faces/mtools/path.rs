@@ -97,6 +97,11 @@ impl Found {
         self.entry.as_ref().map_or(&[], |entry| entry.name.as_slice())
     }
 
+    /// How many levels it is below the root.
+    pub(super) fn depth(&self) -> usize {
+        self.path.bytes().filter(|byte| *byte == b'/').count()
+    }
+
     /// An entry of this directory.
     pub(super) fn child(&self, entry: EntryDetails) -> Self {
         let name = String::from_utf8_lossy(&entry.name);
@@ -114,6 +119,7 @@ impl Found {
 
     /// All that a directory holds.
     pub(super) fn children(&self, volume: &Volume) -> Result<Vec<Self>, Stop> {
+        volume.visit(self.depth())?;
         let entries = volume.fat.details(self.inode).map_err(Stop::failed)?;
         Ok(entries.into_iter().map(|entry| self.child(entry)).collect())
     }

@@ -10,6 +10,10 @@ use disksmith_storage::{LockMode, StorageRef, Window, read_vec};
 use disksmith_vfs::{FileSystem, Timestamp};
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The deepest directory that is gone into.
+const MAX_DEPTH: usize = 256;
 
 /// An open filesystem.
 #[derive(Debug, Clone)]
@@ -17,6 +21,22 @@ pub(super) struct Volume {
     pub(super) letter: char,
     pub(super) fat: Arc<Fat>,
     pub(super) storage: StorageRef,
+    /// How many directories were gone through.
+    visits: Arc<AtomicU64>,
+}
+
+impl Volume {
+    /// Notes that a directory is gone through, so many levels below the root. In a damaged filesystem directories can hold each other,
+    /// and there would be no end.
+    pub(super) fn visit(&self, depth: usize) -> Result<(), Stop> {
+        let visits = self.visits.fetch_add(1, Ordering::Relaxed);
+        // Each directory has a cluster of its own; a command can name some several times.
+        let most = u64::from(self.fat.boot_sector().clusters) * 4 + 4096;
+        match depth > MAX_DEPTH || visits > most {
+            true => Err(Stop::failed("Fat error: directories hold each other")),
+            false => Ok(()),
+        }
+    }
 }
 
 /// A filesystem with the image that it lies in.
@@ -124,6 +144,7 @@ impl Session {
                 letter,
                 fat: Arc::new(fat),
                 storage: window,
+                visits: Arc::default(),
             },
             edit,
             _image: image,
