@@ -37,8 +37,11 @@ pub(super) fn read_options(format: Option<Format>, force_share: bool) -> OpenOpt
 
 /// Opens an image for writing. Says what QEMU says where the format was guessed to be raw.
 pub(super) fn writing(name: &ImageName) -> Result<Image, Stop> {
-    let image = Image::open_node(&name.node, &OpenOptions::write().format(name.format).keys(object::keys()))
-        .map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
+    let image = Image::open_node(
+        &name.node,
+        &OpenOptions::write().format(name.format).keys(object::keys()),
+    )
+    .map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
     if image
         .top()
         .is_some_and(|top| top.was_probed() && top.format() == Format::Raw)
