@@ -5,8 +5,8 @@
 //! there yet ends with exit status 1 and a message that names it.
 
 mod amend;
-mod bitmap;
 mod bench;
+mod bitmap;
 mod caches;
 mod check;
 mod commit;
