@@ -343,6 +343,7 @@ fn judge_row(lab: &Lab, row: &Row, ours: &Path) -> Result<(), String> {
 }
 
 fn judge_in(row: &Row, ours: &Path, prepared: &Path, mine: &Path, theirs: &Path) -> Result<(), String> {
+    let mut differed = false;
     let mut result = Ok(());
     for command in &row.commands {
         let a = run(ours, &[], command, mine);
@@ -361,16 +362,15 @@ fn judge_in(row: &Row, ours: &Path, prepared: &Path, mine: &Path, theirs: &Path)
         }
         result = same_files(prepared, mine, theirs, a.status == 0);
         if row.rule == Rule::Differs && a.status == b.status {
-            let same = result.is_ok() && a.stdout == b.stdout && a.stderr == b.stderr;
-            result = if same {
-                Err("it does not differ any more".into())
-            } else {
-                Ok(())
-            };
+            differed |= result.is_err() || a.stdout != b.stdout || a.stderr != b.stderr;
+            result = Ok(());
         }
         if result.is_err() {
             break;
         }
+    }
+    if row.rule == Rule::Differs && result.is_ok() && !differed {
+        return Err("it does not differ any more".into());
     }
     result
 }
