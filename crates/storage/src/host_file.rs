@@ -240,7 +240,9 @@ impl HostFile {
     pub(crate) fn release(&self, offset: u64, len: u64) -> Result<()> {
         if offset.saturating_add(len) > self.size() {
             // Cutting a file at its own end frees what lies beyond.
-            self.set_size(self.size())?;
+            self.file
+                .set_len(self.size())
+                .map_err(|e| self.error("give back space of", None, e))?;
         }
         self.punch(offset, len).map(drop)
     }
