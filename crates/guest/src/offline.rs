@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::inspect::{Guest, MountSpec, Volume, open_volumes};
 use disksmith_fs::OpenOptions;
-use disksmith_image::{CommitReport, DiskSpec, Format, Image, Keys, Transaction, TransactionOptions};
+use disksmith_image::{CommitReport, DiskSpec, Format, Gate, Image, Keys, Transaction, TransactionOptions};
 use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
 use disksmith_vfs::Timestamp;
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ pub struct GuestOptions {
     pub clock: Timestamp,
     /// The passphrases for encrypted images that are only looked into.
     pub keys: Keys,
+    /// Which files may be opened that images name which are only looked into.
+    pub gate: Gate,
 }
 
 impl GuestOptions {
@@ -97,6 +99,7 @@ pub fn look<T>(
                 &disksmith_image::OpenOptions::read()
                     .format(*format)
                     .lock(lock)
+                    .gate(options.gate.clone())
                     .keys(options.keys.clone()),
             )
         };

@@ -36,7 +36,7 @@ pub fn change_bitmap(
     source: Option<&Image>,
     how: &ChangeOptions,
 ) -> Result<()> {
-    let image = Image::open(path, &how.open_options().without_backing())?;
+    let image = Image::open(path, &how.open_options().without_backing().metadata_only())?;
     change_bitmap_of(&image, name, changes, source)
 }
 

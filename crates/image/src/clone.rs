@@ -8,6 +8,7 @@ use crate::format::Format;
 use crate::gate::Gate;
 use crate::guard::refuse_if_cloned;
 use crate::image::Image;
+use crate::keys::Keys;
 use crate::open::{MAX_CHAIN, OpenOptions};
 use crate::worker::{Progress, check_cancelled};
 use disksmith_qcow2::Backing;
@@ -31,6 +32,8 @@ pub struct CloneOptions {
     pub force: bool,
     /// Which files may be opened that the base names.
     pub gate: Gate,
+    /// The passphrases for encrypted images. A linked clone of an encrypted qcow2 image needs none.
+    pub keys: Keys,
 }
 
 impl Default for CloneOptions {
@@ -43,6 +46,7 @@ impl Default for CloneOptions {
             protect_base: false,
             force: false,
             gate: Gate::FollowAll,
+            keys: Keys::none(),
         }
     }
 }
@@ -60,7 +64,9 @@ pub fn clone_linked(
 ) -> Result<()> {
     let read = OpenOptions::read()
         .format(options.base_format)
-        .gate(options.gate.clone());
+        .gate(options.gate.clone())
+        .keys(options.keys.clone())
+        .metadata_only();
     let image = Image::open(base, &read)?;
     let Some(top) = image.top() else {
         return Err(Error::BadOption("no image to clone".into()));
@@ -136,7 +142,8 @@ pub fn clone_full(
     };
     let source = OpenOptions::read()
         .format(options.base_format)
-        .gate(options.gate.clone());
+        .gate(options.gate.clone())
+        .keys(options.keys.clone());
     for target in targets {
         made.make_folder_of(target)?;
         convert(&[base.to_owned()], &source, target, &convert_options, progress)?;

@@ -110,6 +110,7 @@ fn resize_raw(path: &Path, old: u64, new: u64, options: &ResizeOptions) -> Resul
         force: options.force,
         log_dir: options.log_dir.clone(),
         keys: options.keys.clone(),
+        gate: options.gate.clone(),
         ..TransactionOptions::default()
     };
     let spec = DiskSpec {

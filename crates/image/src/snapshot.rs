@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::Format;
+use crate::gate::Gate;
 use crate::guard::refuse_if_cloned;
 use crate::image::Image;
 use crate::info::{InfoOptions, SnapshotInfo, info, snapshot_info};
@@ -17,6 +18,8 @@ pub struct SnapshotOptions {
     pub format: Option<Format>,
     /// Applies a snapshot even to an image that has clones.
     pub force: bool,
+    /// Which files may be opened that the image names.
+    pub gate: Gate,
 }
 
 /// The internal snapshots of the image at `path`, in the image's order; none where its format has no such thing.
@@ -28,6 +31,7 @@ pub fn list_snapshots(path: &Path, options: &SnapshotOptions) -> Result<Vec<Snap
     let _locked = HostFile::open(&path_of_name(path)?, OpenMode::Read, LockMode::Lock)?;
     let options = InfoOptions {
         format: options.format,
+        gate: options.gate.clone(),
         ..InfoOptions::default()
     };
     let mut images = info(path, &options)?;
@@ -71,6 +75,7 @@ fn change(
 ) -> Result<SnapshotInfo> {
     let open = OpenOptions::write()
         .format(options.format)
+        .gate(options.gate.clone())
         .without_backing()
         .metadata_only();
     let image = match Image::open(path, &open) {

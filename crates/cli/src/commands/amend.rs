@@ -1,5 +1,7 @@
 //! `disksmith amend`.
 
+use super::gate_args::GateArgs;
+use super::key_args::KeyArgs;
 use super::{Globals, ImageFormat, image_unchanged, parse_size};
 use crate::failure::{Failure, Outcome};
 use clap::{Args, ValueEnum};
@@ -40,6 +42,10 @@ pub(crate) struct AmendArgs {
     /// Give another size even to a base that has clones
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -75,7 +81,8 @@ pub(crate) fn run(args: &AmendArgs, globals: &Globals) -> Outcome {
     let how = ChangeOptions {
         format: args.format.map(Into::into),
         force: args.force,
-        ..ChangeOptions::default()
+        gate: args.gate.gate(),
+        keys: args.keys.keys()?,
     };
     let unchanged = image_unchanged(std::slice::from_ref(&args.image));
     amend(&args.image, &options, &how).map_err(|e| unchanged(Failure::from(e)))?;

@@ -1,5 +1,6 @@
 //! `disksmith bitmap`.
 
+use super::gate_args::GateArgs;
 use super::{Globals, ImageFormat, image_unchanged, parse_size};
 use crate::failure::{Failure, Outcome};
 use crate::output::print;
@@ -66,6 +67,8 @@ struct ImageArgs {
     /// Its format, instead of detecting it
     #[arg(short = 'f', long = "format", value_name = "FORMAT")]
     format: Option<ImageFormat>,
+    #[command(flatten)]
+    gate: GateArgs,
 }
 
 #[derive(Debug, Args)]
@@ -103,7 +106,8 @@ pub(crate) fn run(args: &BitmapArgs, globals: &Globals) -> Outcome {
         } => {
             if let Some(from) = from {
                 let open = OpenOptions::read().format(from_format.map(Into::into));
-                source = Some(Image::open(from, &open.without_backing())?);
+                let open = open.gate(named.image.gate.gate());
+                source = Some(Image::open(from, &open.without_backing().metadata_only())?);
             }
             let merge = |name: &OsString| BitmapChange::Merge(name.clone().into_vec());
             (named, sources.iter().map(merge).collect(), "merged")
@@ -111,6 +115,7 @@ pub(crate) fn run(args: &BitmapArgs, globals: &Globals) -> Outcome {
     };
     let how = ChangeOptions {
         format: named.image.format.map(Into::into),
+        gate: named.image.gate.gate(),
         ..ChangeOptions::default()
     };
     let path = named.image.image.as_path();
@@ -128,8 +133,12 @@ pub(crate) fn run(args: &BitmapArgs, globals: &Globals) -> Outcome {
 }
 
 fn list(args: &ImageArgs, globals: &Globals) -> Outcome {
-    let open = OpenOptions::read().format(args.format.map(Into::into));
-    let bitmaps = bitmaps_of(&Image::open(&args.image, &open.without_backing())?)?;
+    let open = OpenOptions::read()
+        .format(args.format.map(Into::into))
+        .gate(args.gate.gate())
+        .without_backing()
+        .metadata_only();
+    let bitmaps = bitmaps_of(&Image::open(&args.image, &open)?)?;
     if bitmaps.is_empty() {
         globals.say(|| format!("{} has no bitmaps", args.image.display()));
         return Ok(ExitCode::SUCCESS);

@@ -1,5 +1,6 @@
 //! `disksmith check`.
 
+use super::gate_args::GateArgs;
 use super::{Globals, ImageFormat};
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print};
@@ -30,6 +31,9 @@ pub(crate) struct CheckArgs {
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     output: OutputFormat,
+    // A check opens no file that the image names, so the gate is never asked.
+    #[command(flatten)]
+    _gate: GateArgs,
 }
 
 /// So many findings are told one by one.

@@ -1,6 +1,7 @@
 //! `disksmith clone`.
 
 use super::gate_args::GateArgs;
+use super::key_args::KeyArgs;
 use super::{Globals, ImageFormat, Watch};
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print_json};
@@ -59,6 +60,8 @@ pub(crate) struct CloneArgs {
     output: OutputFormat,
     #[command(flatten)]
     gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 pub(crate) fn run(args: &CloneArgs, globals: &Globals) -> Outcome {
@@ -87,6 +90,7 @@ pub(crate) fn run(args: &CloneArgs, globals: &Globals) -> Outcome {
         },
         protect_base: args.protect_base,
         gate: args.gate.gate(),
+        keys: args.keys.keys()?,
         ..CloneOptions::default()
     };
     let watch = Watch::start("cloning", globals);

@@ -1,6 +1,7 @@
 //! `disksmith commit`.
 
 use super::gate_args::GateArgs;
+use super::key_args::KeyArgs;
 use super::{Globals, ImageFormat, Watch};
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print_json};
@@ -47,6 +48,8 @@ pub(crate) struct CommitArgs {
     output: OutputFormat,
     #[command(flatten)]
     gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 pub(crate) fn run(args: &CommitArgs, globals: &Globals) -> Outcome {
@@ -59,6 +62,7 @@ pub(crate) fn run(args: &CommitArgs, globals: &Globals) -> Outcome {
         delete: args.delete,
         force: args.force,
         gate: args.gate.gate(),
+        keys: args.keys.keys()?,
         ..CommitOptions::default()
     };
     let watch = Watch::start("committing", globals);

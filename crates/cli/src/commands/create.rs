@@ -75,6 +75,7 @@ pub(crate) fn run(args: &CreateArgs, globals: &Globals) -> Outcome {
                 protect_base: false,
                 force: false,
                 gate: disksmith_image::Gate::FollowAll,
+                keys: disksmith_image::Keys::none(),
             };
             clone_linked(&base, std::slice::from_ref(&args.image), &clone, &NoProgress)?;
         }

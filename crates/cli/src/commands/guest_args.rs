@@ -1,5 +1,6 @@
 //! The arguments that say which guest is meant, shared by the verbs that look into guests or edit them.
 
+use super::gate_args::GateArgs;
 use super::key_args::KeyArgs;
 use super::{Globals, ImageFormat, image_unchanged};
 use crate::clock;
@@ -28,6 +29,8 @@ pub(crate) struct GuestArgs {
     )]
     mounts: Vec<String>,
     #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
     keys: KeyArgs,
 }
 
@@ -50,6 +53,7 @@ impl GuestArgs {
             mounts,
             clock: clock::now()?,
             keys: self.keys.keys()?,
+            gate: self.gate.gate(),
         })
     }
 
@@ -142,6 +146,7 @@ impl EditArgs {
                 Existing::Refuse
             },
             keys: guest.keys.keys()?,
+            gate: guest.gate.gate(),
             ..TransactionOptions::default()
         };
         let mut disks: Vec<DiskSpec> = guest

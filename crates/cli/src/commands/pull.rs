@@ -1,6 +1,7 @@
 //! `disksmith pull`.
 
 use super::gate_args::GateArgs;
+use super::key_args::KeyArgs;
 use super::rebase::tell;
 use super::{Globals, ImageFormat, Watch, image_unchanged};
 use crate::failure::{Failure, Outcome};
@@ -33,6 +34,8 @@ pub(crate) struct PullArgs {
     output: OutputFormat,
     #[command(flatten)]
     gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 pub(crate) fn run(args: &PullArgs, globals: &Globals) -> Outcome {
@@ -41,6 +44,7 @@ pub(crate) fn run(args: &PullArgs, globals: &Globals) -> Outcome {
         base: args.base.clone(),
         compress: args.compress,
         gate: args.gate.gate(),
+        keys: args.keys.keys()?,
         ..PullOptions::default()
     };
     let watch = Watch::start("pulling", globals);

@@ -105,6 +105,7 @@ fn tell(folder: &Path, globals: &Globals) -> Outcome<()> {
         mounts: Vec::new(),
         clock: time,
         keys: disksmith_image::Keys::none(),
+        gate: disksmith_image::Gate::FollowAll,
     };
     let mut random = SystemRandom;
     let mut context = Context::new(&mut random);

@@ -1,6 +1,7 @@
 //! `disksmith rebase`.
 
 use super::gate_args::GateArgs;
+use super::key_args::KeyArgs;
 use super::{Globals, ImageFormat, Watch, image_unchanged};
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print_json};
@@ -46,6 +47,8 @@ pub(crate) struct RebaseArgs {
     output: OutputFormat,
     #[command(flatten)]
     gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 pub(crate) fn run(args: &RebaseArgs, globals: &Globals) -> Outcome {
@@ -58,6 +61,7 @@ pub(crate) fn run(args: &RebaseArgs, globals: &Globals) -> Outcome {
         compress: args.compress,
         share_backing: args.force_share,
         gate: args.gate.gate(),
+        keys: args.keys.keys()?,
         ..RebaseOptions::default()
     };
     let watch = Watch::start("rebasing", globals);

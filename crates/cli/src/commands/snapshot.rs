@@ -2,6 +2,7 @@
 
 mod states;
 
+use super::gate_args::GateArgs;
 use super::{Globals, ImageFormat, image_unchanged, local_date};
 use crate::clock;
 use crate::failure::{Failure, Outcome};
@@ -37,6 +38,8 @@ enum Action {
         /// How to print the tree
         #[arg(long, value_name = "FORMAT", default_value = "human", requires = "tree")]
         output: OutputFormat,
+        #[command(flatten)]
+        gate: GateArgs,
     },
     /// Make a snapshot of the disk as it is
     Create(NamedArgs),
@@ -73,6 +76,8 @@ struct NamedArgs {
     image: ImageArgs,
     /// The snapshot's name (to apply one or to delete it, its id will do)
     name: OsString,
+    #[command(flatten)]
+    gate: GateArgs,
 }
 
 pub(crate) fn run(args: &SnapshotArgs, globals: &Globals) -> Outcome {
@@ -81,8 +86,9 @@ pub(crate) fn run(args: &SnapshotArgs, globals: &Globals) -> Outcome {
             image,
             tree: true,
             output,
-        } => return states::tree(image, *output),
-        Action::List { image, .. } => return list(image, globals),
+            gate,
+        } => return states::tree(image, gate, *output),
+        Action::List { image, gate, .. } => return list(image, gate, globals),
         Action::Diff(diff) => return states::diff(diff, globals),
         Action::Export(export) => return states::export(export, globals),
         Action::Import(import) => return states::import(import, globals),
@@ -92,6 +98,7 @@ pub(crate) fn run(args: &SnapshotArgs, globals: &Globals) -> Outcome {
     let options = SnapshotOptions {
         format: named.image.format.map(Into::into),
         force,
+        gate: named.gate.gate(),
     };
     let (path, name) = (named.image.image.as_path(), named.name.as_bytes());
     let (done, result) = match &args.action {
@@ -127,9 +134,10 @@ pub(crate) fn run(args: &SnapshotArgs, globals: &Globals) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(args: &ImageArgs, globals: &Globals) -> Outcome {
+fn list(args: &ImageArgs, gate: &GateArgs, globals: &Globals) -> Outcome {
     let options = SnapshotOptions {
         format: args.format.map(Into::into),
+        gate: gate.gate(),
         ..SnapshotOptions::default()
     };
     let snapshots = list_snapshots(&args.image, &options)?;

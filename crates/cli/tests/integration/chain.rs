@@ -172,6 +172,9 @@ fn nothing_is_opened_that_the_gate_keeps_shut() {
     let lab = Lab::new();
     chain(&lab);
     std::fs::create_dir(lab.path("elsewhere")).unwrap();
+    lab.tool("qemu-img snapshot -c one top").ok();
+    lab.tool("qemu-img create -q -f qcow2 -o data_file=outside.raw outside 1M")
+        .ok();
     for line in [
         "commit --no-backing top",
         "commit --backing-root elsewhere top",
@@ -183,6 +186,20 @@ fn nothing_is_opened_that_the_gate_keeps_shut() {
         "convert --no-backing top out",
         "clone --no-backing top out",
         "resize --no-backing top 90M",
+        "amend --no-backing --lazy-refcounts on top",
+        "ls --no-backing -a top /",
+        "cat --backing-root elsewhere -a top /etc/hostname",
+        "copy-out --no-backing -a top /etc elsewhere",
+        "customize --no-backing -a top --hostname x",
+        "customize --no-backing --dry-run -a top --hostname x",
+        "sysprep --backing-root elsewhere -a top",
+        "snapshot diff --no-backing top one",
+        "snapshot export --no-backing top one out",
+        "bitmap add --no-backing outside b",
+        "bitmap list --no-backing outside",
+        "snapshot create --no-backing outside s",
+        "snapshot apply --backing-root elsewhere outside s",
+        "snapshot delete --no-backing outside s",
     ] {
         let said = lab.disksmith(line);
         assert!(matches!(said.status, 6..), "{line}: {said:?}");
@@ -190,6 +207,13 @@ fn nothing_is_opened_that_the_gate_keeps_shut() {
         assert!(!lab.path("out").exists());
     }
     lab.disksmith("compare --backing-root . top top").ok();
+    // What opens no other file has nothing to refuse.
+    lab.disksmith("check --no-backing top").ok();
+    lab.disksmith("snapshot create --no-backing top s").ok();
+    lab.disksmith("snapshot list --no-backing top").ok();
+    lab.disksmith("snapshot list --tree --no-backing top").ok();
+    lab.disksmith("snapshot delete --no-backing top s").ok();
+    lab.disksmith("bitmap add --no-backing top b").ok();
 }
 
 #[test]

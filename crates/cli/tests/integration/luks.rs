@@ -152,3 +152,95 @@ fn key_slots_change_for_both() {
     )
     .ok();
 }
+
+#[test]
+fn chains_of_encrypted_images_change_with_a_key() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    std::fs::write(lab.path("key"), "abc").unwrap();
+    let encrypted = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=1";
+    script(
+        &lab,
+        &format!(
+            "qemu-img create -q $s -f qcow2 -o {encrypted} base 6M
+             qemu-io $s -c 'write -q -P 1 0 3M' --image-opts $(qcow2 base)
+             mkdir kept
+             for pair in base:mid mid:top; do
+               below=${{pair%:*}} name=${{pair#*:}}
+               qemu-img create -q $s -f qcow2 -o {encrypted} $name 6M
+               qemu-img rebase -u -b $below -F qcow2 $s --image-opts $(qcow2 $name)
+             done"
+        ),
+    )
+    .ok();
+    let chain = "driver=qcow2,encrypt.key-secret=s,file.filename=top,backing.driver=qcow2,backing.encrypt.key-secret=s,\
+                 backing.file.filename=mid,backing.backing.driver=qcow2,backing.backing.encrypt.key-secret=s,\
+                 backing.backing.file.filename=base";
+    script(
+        &lab,
+        &format!(
+            "qemu-io $s -c 'write -q -P 3 2M 2M' -c 'write -q -z 1M 64k' --image-opts {chain}
+             qemu-img convert $s --image-opts {chain} -O raw expected
+             cp base mid top kept"
+        ),
+    )
+    .ok();
+    let same = |image: &str| {
+        let line = format!("compare --key file:key {image} expected");
+        lab.disksmith(&line).ok();
+    };
+    same("top");
+    for (line, looked_at) in [
+        ("commit %k top", "top"),
+        ("commit --base base %k top", "top"),
+        ("commit --top mid --base base %k top", "top"),
+        ("rebase -b base %k top", "top"),
+        ("rebase -b  %k top", "top"),
+        ("pull %k top", "top"),
+        ("pull --base base %k top", "top"),
+        ("clone %k top over", "over"),
+        ("clone --full %k top copy", "copy"),
+        ("snapshot import %k top one expected", "top"),
+        ("amend --refcount-bits 32 %k top", "top"),
+    ] {
+        script(&lab, "cp kept/* .").ok();
+        let arguments = |key: Option<&'static str>| -> Vec<String> {
+            line.split(' ')
+                .flat_map(|word| match word {
+                    "%k" => key.map_or_else(Vec::new, |key| vec!["--key".to_owned(), key.to_owned()]),
+                    word => vec![word.to_owned()],
+                })
+                .collect()
+        };
+        // A linked clone holds nothing yet, so it needs no key.
+        if !line.starts_with("clone %k") {
+            let said: Said = lab.disksmith_args(&arguments(None));
+            assert!(said.status != 0 && said.stderr.contains("--key"), "{line}: {said:?}");
+        }
+        lab.disksmith_args(&arguments(Some("file:key"))).ok();
+        same(looked_at);
+        for image in ["base", "mid", "top"] {
+            let alone = format!(
+                r#"json:{{"driver":"qcow2","encrypt.key-secret":"s","backing":null,"file.filename":"{image}"}}"#
+            );
+            script(&lab, &format!("qemu-img check -q $s '{alone}'")).ok();
+        }
+    }
+    lab.disksmith("snapshot export --key file:key top one out").ok();
+    same("out");
+    let diff = lab.disksmith("snapshot diff --key file:key top one").ok();
+    assert_eq!(diff, "0 B differ\n");
+    // The other program's way to say it.
+    script(
+        &lab,
+        &format!(
+            "cp kept/* .
+             ours bitmap $s --add --image-opts $(qcow2 base) b
+             ours commit -q $s --image-opts {chain}
+             qemu-img compare -q $s --image-opts driver=raw,file.filename=expected {chain}"
+        ),
+    )
+    .ok();
+}

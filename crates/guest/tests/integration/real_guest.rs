@@ -21,6 +21,7 @@ fn edit_image<T>(
         mounts: mounts.iter().map(|m| MountSpec::parse(m).unwrap()).collect(),
         clock: CLOCK,
         keys: disksmith_image::Keys::none(),
+        gate: disksmith_image::Gate::FollowAll,
     };
     let transaction = TransactionOptions {
         dry_run,
@@ -275,6 +276,7 @@ fn a_real_guest_is_edited() {
         mounts: Vec::new(),
         clock: CLOCK,
         keys: disksmith_image::Keys::none(),
+        gate: disksmith_image::Gate::FollowAll,
     };
     let listed = look(
         &[(image.clone(), None)],

@@ -3,12 +3,13 @@
 use super::ImageArgs;
 use crate::clock;
 use crate::commands::gate_args::GateArgs;
+use crate::commands::key_args::KeyArgs;
 use crate::commands::{Globals, ImageFormat, Watch, image_unchanged};
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print, print_json};
 use clap::Args;
 use disksmith_image::{
-    ConvertOptions, Format, NewSnapshot, OpenOptions, SnapshotKey, export_snapshot, human_size,
+    ConvertOptions, Format, Keys, NewSnapshot, OpenOptions, SnapshotKey, export_snapshot, human_size,
     import_snapshot, snapshot_diff, snapshot_tree, snapshot_tree_to_human,
 };
 use serde_json::{Value, json};
@@ -33,6 +34,8 @@ pub(super) struct DiffArgs {
     output: OutputFormat,
     #[command(flatten)]
     gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +57,8 @@ pub(super) struct ExportArgs {
     compress: bool,
     #[command(flatten)]
     gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Debug, Args)]
@@ -69,16 +74,20 @@ pub(super) struct ImportArgs {
     source_format: Option<ImageFormat>,
     #[command(flatten)]
     gate: GateArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
-fn open_options(args: &ImageArgs, gate: &GateArgs) -> OpenOptions {
+fn open_options(args: &ImageArgs, gate: &GateArgs, keys: &Keys) -> OpenOptions {
     OpenOptions::read()
         .format(args.format.map(Into::into))
         .gate(gate.gate())
+        .keys(keys.clone())
 }
 
-pub(super) fn tree(args: &ImageArgs, output: OutputFormat) -> Outcome {
-    let nodes = snapshot_tree(&args.image, &open_options(args, &GateArgs::default()))?;
+pub(super) fn tree(args: &ImageArgs, gate: &GateArgs, output: OutputFormat) -> Outcome {
+    let open = open_options(args, gate, &Keys::none()).metadata_only();
+    let nodes = snapshot_tree(&args.image, &open)?;
     if output == OutputFormat::Human {
         print(snapshot_tree_to_human(&nodes))?;
         return Ok(ExitCode::SUCCESS);
@@ -97,13 +106,14 @@ pub(super) fn tree(args: &ImageArgs, output: OutputFormat) -> Outcome {
 }
 
 pub(super) fn diff(args: &DiffArgs, globals: &Globals) -> Outcome {
+    let keys = args.keys.keys()?;
     let second = args.second.as_ref().map(|name| name.as_bytes());
     let watch = Watch::start("comparing", globals);
     let result = snapshot_diff(
         &args.image.image,
         SnapshotKey::NameOrId(args.first.as_bytes()),
         second.map(SnapshotKey::NameOrId),
-        &open_options(&args.image, &args.gate),
+        &open_options(&args.image, &args.gate, &keys),
         &watch,
     );
     watch.finish();
@@ -139,6 +149,7 @@ pub(super) fn diff(args: &DiffArgs, globals: &Globals) -> Outcome {
 }
 
 pub(super) fn export(args: &ExportArgs, globals: &Globals) -> Outcome {
+    let keys = args.keys.keys()?;
     let format: Format = args.output_format.into();
     let options = ConvertOptions {
         compress: args.compress,
@@ -150,7 +161,7 @@ pub(super) fn export(args: &ExportArgs, globals: &Globals) -> Outcome {
         SnapshotKey::NameOrId(args.name.as_bytes()),
         &args.target,
         args.keep_backing,
-        &open_options(&args.image, &args.gate),
+        &open_options(&args.image, &args.gate, &keys),
         &options,
         &watch,
     );
@@ -170,6 +181,7 @@ pub(super) fn export(args: &ExportArgs, globals: &Globals) -> Outcome {
 }
 
 pub(super) fn import(args: &ImportArgs, globals: &Globals) -> Outcome {
+    let keys = args.keys.keys()?;
     let now = clock::now()?;
     let new = NewSnapshot {
         name: args.name.as_bytes().to_vec(),
@@ -179,13 +191,14 @@ pub(super) fn import(args: &ImportArgs, globals: &Globals) -> Outcome {
     };
     let source = OpenOptions::read()
         .format(args.source_format.map(Into::into))
-        .gate(args.gate.gate());
+        .gate(args.gate.gate())
+        .keys(keys.clone());
     let watch = Watch::start("importing", globals);
     let result = import_snapshot(
         &args.image.image,
         &args.source,
         &new,
-        &open_options(&args.image, &args.gate),
+        &open_options(&args.image, &args.gate, &keys),
         &source,
         &watch,
     );

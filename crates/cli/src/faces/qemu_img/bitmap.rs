@@ -74,7 +74,10 @@ pub(super) fn run(words: &[OsString]) -> Done {
         return Err(Stop::new("Expecting filename and bitmap name"));
     };
     let name = named(&arguments, name)?;
-    let open = OpenOptions::write().format(name.format).without_backing();
+    let open = OpenOptions::write()
+        .format(name.format)
+        .keys(object::keys())
+        .without_backing();
     let image = Image::open_node(&name.node, &open)
         .map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
     warn_of_raw(&image, &name.shown);

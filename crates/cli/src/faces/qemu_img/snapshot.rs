@@ -96,6 +96,7 @@ fn change(arguments: &Arguments, name: &ImageName, action: &str) -> Done {
     let options = SnapshotOptions {
         format: Some(format),
         force: true,
+        ..SnapshotOptions::default()
     };
     let key = snapshot.as_bytes();
     let done = match action {
