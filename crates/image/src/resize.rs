@@ -130,7 +130,18 @@ fn resize_raw(path: &Path, old: u64, new: u64, options: &ResizeOptions) -> Resul
     let file = HostFile::open(path, OpenMode::Write, LockMode::Lock)?;
     // The file of a raw image that is encrypted is longer than its disk.
     let (from, to) = (file.size().saturating_sub(new.saturating_sub(old)), file.size());
-    if options.preallocation == Preallocation::Full {
+    let done = take_space(&file, from, to, options.preallocation).and_then(|()| Ok(file.flush()?));
+    if done.is_err()
+        && let Err(error) = file.set_size(from)
+    {
+        log::warn!("{error}");
+    }
+    done
+}
+
+/// Takes the space of a range that is new and reads as zeroes.
+fn take_space(file: &HostFile, from: u64, to: u64, preallocation: Preallocation) -> Result<()> {
+    if preallocation == Preallocation::Full {
         let zeroes = vec![0; 1 << 20];
         let mut at = from;
         while at < to {
@@ -141,5 +152,5 @@ fn resize_raw(path: &Path, old: u64, new: u64, options: &ResizeOptions) -> Resul
     } else {
         file.preallocate(from, to - from)?;
     }
-    Ok(file.flush()?)
+    Ok(())
 }

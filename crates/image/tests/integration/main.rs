@@ -11,6 +11,7 @@ mod chain;
 mod chain_edit;
 mod clone;
 mod convert;
+mod full_disk;
 mod hostile;
 mod info;
 mod judge;
