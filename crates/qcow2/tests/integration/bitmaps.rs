@@ -1,10 +1,14 @@
 //! Persistent dirty bitmaps survive a change, with the bits of what changed.
 
 use crate::judge;
-use disksmith_qcow2::{BitmapAction, NewBitmap};
-use disksmith_storage::{Shadow, Storage, ZeroMode};
+use disksmith_qcow2::{
+    BitmapAction, CreateOptions, NewBitmap, OpenOptions, Qcow2, Qcow2Shadow, Repair, check, create,
+};
+use disksmith_storage::testing::{Journal, Recorder};
+use disksmith_storage::{Memory, Shadow, Storage, StorageRef, ZeroMode};
 use proptest::prelude::*;
 use std::path::Path;
+use std::sync::Arc;
 
 #[test]
 fn a_changed_image_keeps_its_bitmaps_and_their_bits() {
@@ -211,6 +215,116 @@ proptest! {
                 prop_assert_eq!(bits(&ours), bits(&theirs), "{:?}", step);
                 judge::assert_clean(&ours);
             }
+        }
+    }
+}
+
+/// What a bitmap is and records, as the file has it.
+fn bits_in(file: StorageRef) -> Bits {
+    let image = Qcow2::open(file, OpenOptions::default()).unwrap();
+    let list = image.bitmaps().unwrap();
+    list.iter()
+        .map(|entry| {
+            assert!(entry.is_consistent());
+            let ranges = image.dirty_ranges(&entry.name).unwrap();
+            (
+                String::from_utf8(entry.name.clone()).unwrap(),
+                entry.flags,
+                ranges.iter().collect(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_power_cut_during_a_change_of_bitmaps_leaves_the_old_or_the_new_ones() {
+    type Change = fn(&mut Qcow2Shadow) -> disksmith_qcow2::Result<()>;
+    let add = |edit: &mut Qcow2Shadow, name: &[u8], granularity| {
+        edit.add_bitmap(&NewBitmap {
+            name: name.to_vec(),
+            granularity: Some(granularity),
+            disabled: false,
+        })
+    };
+    let changes: [(&str, Change); 6] = [
+        ("add", |edit| {
+            edit.add_bitmap(&NewBitmap {
+                name: b"new".to_vec(),
+                granularity: None,
+                disabled: false,
+            })
+        }),
+        ("clear", |edit| edit.change_bitmap(b"a", BitmapAction::Clear)),
+        ("merge", |edit| edit.merge_bitmap(b"a", b"b")),
+        ("remove", |edit| edit.change_bitmap(b"b", BitmapAction::Remove)),
+        ("disable", |edit| edit.change_bitmap(b"a", BitmapAction::Disable)),
+        ("all", |edit| {
+            edit.merge_bitmap(b"b", b"a")?;
+            edit.change_bitmap(b"b", BitmapAction::Remove)?;
+            edit.change_bitmap(b"a", BitmapAction::Disable)
+        }),
+    ];
+    let long = std::env::var_os("DISKSMITH_LONG").is_some();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cut.qcow2");
+    for (number, cluster_bits) in [9, 12].into_iter().enumerate() {
+        let memory: StorageRef = Arc::new(Memory::new(0));
+        let options = CreateOptions {
+            cluster_bits,
+            ..CreateOptions::new(2 << 20)
+        };
+        create(&memory, None, &options).unwrap();
+        let writable = || OpenOptions {
+            writable: true,
+            ..OpenOptions::default()
+        };
+        let image = Arc::new(Qcow2::open(memory.clone(), writable()).unwrap());
+        image
+            .change_bitmaps(|edit| {
+                add(edit, b"a", 512)?;
+                add(edit, b"b", 4096)
+            })
+            .unwrap();
+        image.write_at(0, &[7; 70_000]).unwrap();
+        image
+            .change_bitmaps(|edit| edit.change_bitmap(b"b", BitmapAction::Disable))
+            .unwrap();
+        for at in [300_000, 1_500_000] {
+            image.write_at(at, &[7; 70_000]).unwrap();
+        }
+        image.flush().unwrap();
+        drop(image);
+        let start = {
+            let mut bytes = vec![0; memory.size() as usize];
+            memory.read_at(0, &mut bytes).unwrap();
+            bytes
+        };
+        for (name, change) in &changes {
+            let journal = Journal::new();
+            let file: StorageRef = Arc::new(Recorder::new(Arc::new(Memory::from_bytes(&start)), &journal));
+            let old = bits_in(Arc::new(Memory::from_bytes(&start)));
+            let image = Arc::new(Qcow2::open(file.clone(), writable()).unwrap());
+            image.change_bitmaps(|edit| change(edit)).unwrap();
+            drop(image);
+            journal.mark("done");
+            let new = bits_in(file);
+            assert!(old != new, "{name}");
+            let (mut states, mut seen) = (0u64, [0u64; 2]);
+            for state in journal.crash_states(if long { 3000 } else { 120 }, number as u64) {
+                let file = state.storage(0);
+                let report = check(&(file.clone() as StorageRef), Repair::None).unwrap();
+                assert!(report.is_clean(), "{name}, {state}: {:?}", report.faults);
+                let now = bits_in(file.clone());
+                assert!(now == old || now == new, "{name}, {state}: {now:?}");
+                assert!(!state.passed("done") || now == new, "{name}, {state}: lost");
+                seen[usize::from(now == new)] += 1;
+                states += 1;
+                if states % 61 == 0 && judge::available() {
+                    std::fs::write(&path, file.to_vec()).unwrap();
+                    judge::assert_clean(&path);
+                }
+            }
+            assert!(seen[0] > 0 && seen[1] > 0, "{name}: {seen:?}");
         }
     }
 }
