@@ -1,7 +1,7 @@
 //! ConfigDrive seeds (OpenStack's layout, version 2): a volume labelled `config-2` with `openstack/latest/…`, which cloud-init
 //! and, on Windows guests, cloudbase-init read.
 
-use crate::diagnostic::{Diagnostic, Findings, Severity};
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::media::{Media, SeedFile};
@@ -70,7 +70,7 @@ impl ConfigDrive {
     pub fn validate(&self) -> Vec<Diagnostic> {
         let mut out = Vec::new();
         if let Some(document) = &self.user_data {
-            let mut findings = Findings::new(&document.name);
+            let mut findings = Findings::of_making(&document.name);
             match self.guest {
                 GuestSystem::CloudInit => user_data::check(&document.bytes, &mut findings),
                 GuestSystem::CloudbaseInit => windows::check(&document.bytes, &mut findings),
@@ -78,17 +78,17 @@ impl ConfigDrive {
             out.extend(findings.finish());
         }
         if let Some(document) = &self.meta_data {
-            let mut findings = Findings::new(&document.name);
+            let mut findings = Findings::of_making(&document.name);
             check_object(&document.bytes, &mut findings);
             out.extend(findings.finish());
         }
         if let Some(document) = self.vendor_data.as_ref().filter(|d| looks_like_json(&d.bytes)) {
-            let mut findings = Findings::new(&document.name);
+            let mut findings = Findings::of_making(&document.name);
             check_object(&document.bytes, &mut findings);
             out.extend(findings.finish());
         }
         if let Some(document) = &self.network_data {
-            let mut findings = Findings::new(&document.name);
+            let mut findings = Findings::of_making(&document.name);
             network_data::check(&document.bytes, self.guest, &mut findings);
             out.extend(findings.finish());
         }
@@ -145,11 +145,19 @@ impl ConfigDrive {
     /// network configuration that cannot be translated; [`Error::MetaData`] for a meta_data.json that is no JSON object;
     /// [`Error::Setting`].
     pub fn build(&self, options: &BuildOptions) -> Result<Seed> {
-        self.check_settings()?;
         let diagnostics = self.validate();
-        if options.validate && diagnostics.iter().any(|d| d.severity == Severity::Error) {
+        if options.validate && diagnostics.iter().any(|d| d.severity >= options.refuse) {
             return Err(Error::Invalid { diagnostics });
         }
+        self.build_validated(options, diagnostics)
+    }
+
+    /// Makes the seed, with what [`ConfigDrive::validate`] has found already, so that nothing is looked at twice.
+    ///
+    /// # Errors
+    /// Those of [`ConfigDrive::build`], but for [`Error::Invalid`].
+    pub fn build_validated(&self, options: &BuildOptions, diagnostics: Vec<Diagnostic>) -> Result<Seed> {
+        self.check_settings()?;
         let mut meta_data = self.meta_data_object()?;
         let instance_id = match meta_data.get("uuid").and_then(Value::as_str) {
             Some(given) => InstanceId::Given(given.into()),

@@ -106,6 +106,15 @@ impl Findings {
         }
     }
 
+    /// Findings for making a seed: what cloud-init's own schema does not allow is a warning, as in the guest, where cloud-init logs
+    /// it and goes on.
+    pub(crate) fn of_making(file: &str) -> Self {
+        Self {
+            schema: Some(Severity::Warning),
+            ..Self::new(file)
+        }
+    }
+
     /// Findings for a thorough check: what cloud-init's own schema does not allow is an error.
     pub(crate) fn strict(file: &str) -> Self {
         Self {
@@ -114,7 +123,8 @@ impl Findings {
         }
     }
 
-    /// Adds a finding, unless something is said of that place already; then only its severity may rise.
+    /// Adds a finding, unless something is said of that place already; then only its severity may rise. Where not everything of this
+    /// severity was told one by one, it may be among that.
     pub(crate) fn unless_told(
         &mut self,
         severity: Severity,
@@ -129,6 +139,7 @@ impl Findings {
             .find(|d| (d.line, d.column) == place && d.severity > Severity::Note && d.code != "schema");
         match told {
             Some(told) => told.severity = told.severity.max(severity),
+            None if self.dropped.iter().any(|d| d.severity == severity) => {}
             None => self.add(severity, code, (line, column), message, None),
         }
     }

@@ -1,6 +1,6 @@
 //! What can go wrong while a seed is made.
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use disksmith_storage::{Diagnose, ErrorKind};
 use std::path::PathBuf;
 
@@ -99,9 +99,11 @@ pub enum Error {
 }
 
 fn summary(diagnostics: &[Diagnostic]) -> String {
+    // without an error it was warnings that were refused
+    let worst = diagnostics.iter().map(|d| d.severity).max();
     let errors: Vec<String> = diagnostics
         .iter()
-        .filter(|d| d.severity == Severity::Error)
+        .filter(|d| Some(d.severity) == worst)
         .map(ToString::to_string)
         .collect();
     errors.join("\n")

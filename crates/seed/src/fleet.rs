@@ -1,7 +1,7 @@
 //! Many seeds at once: a table with a row for each.
 
 use crate::csv;
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Error, Result};
 use crate::seed::{BuildOptions, SeedSource};
 use disksmith_storage::{Durability, Existing};
@@ -9,9 +9,13 @@ use rayon::prelude::*;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Rows that a table may have.
 const MAX_ROWS: usize = 1_000_000;
+
+/// So many different remarks are kept of a table.
+const MAX_REMARKS: usize = 100;
 
 /// What one seed is filled with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -120,6 +124,39 @@ pub fn read_json_lines(text: &str) -> Result<Vec<Row>> {
 #[derive(Debug)]
 pub struct Fleet {
     seeds: Vec<(u64, PathBuf, SeedSource)>,
+    remarks: Vec<Remark>,
+}
+
+/// Something that was found in documents of several rows, but refuses none of them.
+#[derive(Debug)]
+struct Remark {
+    row: u64,
+    diagnostic: Diagnostic,
+    others: u64,
+}
+
+impl Remark {
+    /// Adds what was found in a row: the same thing at the same place of the same document is one remark.
+    fn add(remarks: &mut Vec<Self>, row: u64, diagnostic: Diagnostic) {
+        let same = |remark: &&mut Self| {
+            let there = &remark.diagnostic;
+            there.file == diagnostic.file
+                && (there.line, there.column, there.code)
+                    == (diagnostic.line, diagnostic.column, diagnostic.code)
+        };
+        if let Some(remark) = remarks.iter_mut().find(same) {
+            remark.others += 1;
+            if row < remark.row {
+                (remark.row, remark.diagnostic) = (row, diagnostic);
+            }
+        } else if remarks.len() < MAX_REMARKS {
+            remarks.push(Self {
+                row,
+                diagnostic,
+                others: 0,
+            });
+        }
+    }
 }
 
 impl Fleet {
@@ -134,6 +171,7 @@ impl Fleet {
         existing: Existing,
         seed_of: impl Fn(&Row) -> Result<(PathBuf, SeedSource)> + Sync,
     ) -> Result<Self> {
+        let remarks = Mutex::new(Vec::new());
         let planned: Vec<Result<(u64, PathBuf, SeedSource)>> = rows
             .par_iter()
             .map(|row| {
@@ -145,9 +183,15 @@ impl Fleet {
                 seed.check_settings(options).map_err(in_row)?;
                 if options.validate {
                     let mut found = seed.validate();
-                    found.retain(|d| d.severity == Severity::Error);
-                    if !found.is_empty() {
+                    found.retain(|d| d.severity >= options.refuse.min(Severity::Warning));
+                    if found.iter().any(|d| d.severity >= options.refuse) {
                         return Err(in_row(Error::Invalid { diagnostics: found }));
+                    }
+                    if !found.is_empty() {
+                        let mut remarks = remarks.lock().unwrap_or_else(PoisonError::into_inner);
+                        for diagnostic in found {
+                            Remark::add(&mut remarks, row.number, diagnostic);
+                        }
                     }
                 }
                 if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
@@ -164,7 +208,15 @@ impl Fleet {
                 return Err(wrong(*row, reason));
             }
         }
-        Ok(Self { seeds })
+        let mut remarks = remarks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        remarks.sort_by_key(|remark: &Remark| (remark.row, remark.diagnostic.line));
+        Ok(Self { seeds, remarks })
+    }
+
+    /// What was found in the documents and refuses no row: the first row that has it, what it is there, and how many other rows have
+    /// the same at the same place.
+    pub fn remarks(&self) -> impl Iterator<Item = (u64, &Diagnostic, u64)> {
+        self.remarks.iter().map(|r| (r.row, &r.diagnostic, r.others))
     }
 
     /// The files that will be made.
@@ -183,13 +235,10 @@ impl Fleet {
         durability: Durability,
         made: impl Fn(&Path) + Sync,
     ) -> Result<()> {
-        let unchecked = BuildOptions {
-            validate: false,
-            ..options.clone()
-        };
         self.seeds.par_iter().try_for_each(|(row, path, seed)| {
             let write = || -> Result<()> {
-                seed.build(&unchecked)?.write_file(path, existing, durability)?;
+                seed.build_validated(options, Vec::new())?
+                    .write_file(path, existing, durability)?;
                 made(path);
                 Ok(())
             };

@@ -1,6 +1,6 @@
 //! NoCloud seeds: a volume labelled `cidata` with `user-data`, `meta-data`, and at will `network-config` and `vendor-data`.
 
-use crate::diagnostic::{Diagnostic, Findings, Severity};
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::document::{Document, text_of};
 use crate::error::{Error, Result};
 use crate::media::Media;
@@ -38,7 +38,7 @@ impl NoCloud {
     pub fn validate(&self) -> Vec<Diagnostic> {
         let mut out = Vec::new();
         for document in [&self.user_data, &self.vendor_data].into_iter().flatten() {
-            let mut findings = Findings::new(&document.name);
+            let mut findings = Findings::of_making(&document.name);
             user_data::check(&document.bytes, &mut findings);
             out.extend(findings.finish());
         }
@@ -47,7 +47,7 @@ impl NoCloud {
             (&self.network_config, network_config::check),
         ] {
             let Some(document) = document else { continue };
-            let mut findings = Findings::new(&document.name);
+            let mut findings = Findings::of_making(&document.name);
             if let Some(text) = text_of(&document.bytes, &mut findings) {
                 check(text, &mut findings);
             }
@@ -78,11 +78,19 @@ impl NoCloud {
     /// [`Error::MetaData`] where something must be added to meta-data that is no mapping; [`Error::Setting`] for a label, host
     /// name or instance id that nothing can use; [`Error::LabelNotSearched`] where `options.validate` is set.
     pub fn build(&self, options: &BuildOptions) -> Result<Seed> {
-        self.check_settings(options)?;
         let diagnostics = self.validate();
-        if options.validate && diagnostics.iter().any(|d| d.severity == Severity::Error) {
+        if options.validate && diagnostics.iter().any(|d| d.severity >= options.refuse) {
             return Err(Error::Invalid { diagnostics });
         }
+        self.build_validated(options, diagnostics)
+    }
+
+    /// Makes the seed, with what [`NoCloud::validate`] has found already, so that nothing is looked at twice.
+    ///
+    /// # Errors
+    /// Those of [`NoCloud::build`], but for [`Error::Invalid`].
+    pub fn build_validated(&self, options: &BuildOptions, diagnostics: Vec<Diagnostic>) -> Result<Seed> {
+        self.check_settings(options)?;
         let (meta_data, instance_id) = match (self.complete_meta_data(), &self.meta_data) {
             (Ok((text, id)), _) => (text.into_bytes(), id),
             // Who does not want it checked gets it as it is.

@@ -1,7 +1,7 @@
 //! A seed that is ready to be written, and how it is to be made.
 
 use crate::config_drive::ConfigDrive;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::Result;
 use crate::media::{Media, MediaFormat, SeedFile};
 use crate::nocloud::{LABEL, NoCloud};
@@ -19,6 +19,8 @@ pub struct BuildOptions {
     pub time: Timestamp,
     /// Whether errors in the documents refuse the seed.
     pub validate: bool,
+    /// The least severity that refuses it.
+    pub refuse: Severity,
     /// What it is put on.
     pub format: MediaFormat,
 }
@@ -30,6 +32,7 @@ impl BuildOptions {
             label: LABEL.into(),
             time,
             validate: true,
+            refuse: Severity::Error,
             format: MediaFormat::Iso,
         }
     }
@@ -119,6 +122,17 @@ impl SeedSource {
         match self {
             Self::NoCloud(seed) => seed.build(options),
             Self::ConfigDrive(seed) => seed.build(options),
+        }
+    }
+
+    /// Makes the seed, with what [`SeedSource::validate`] has found already.
+    ///
+    /// # Errors
+    /// Those of [`NoCloud::build_validated`] and [`ConfigDrive::build_validated`].
+    pub fn build_validated(&self, options: &BuildOptions, found: Vec<Diagnostic>) -> Result<Seed> {
+        match self {
+            Self::NoCloud(seed) => seed.build_validated(options, found),
+            Self::ConfigDrive(seed) => seed.build_validated(options, found),
         }
     }
 }

@@ -391,3 +391,38 @@ fn a_table_makes_a_fleet() {
     lab.disksmith("seed j-@{name}.iso --each rows.jsonl").ok();
     assert!(lab.path("j-y.iso").exists());
 }
+
+#[test]
+fn what_only_the_schema_knows_is_a_warning() {
+    let lab = Lab::new();
+    lab.write("ud", "#cloud-config\npower_state:\n  mode: sleep\n");
+    let said = lab.disksmith("seed a.iso -u ud");
+    let text = said.stderr.clone();
+    said.ok();
+    assert!(text.contains("ud:3:") && text.contains("warning"), "{text}");
+    let text = lab.disksmith("seed b.iso -u ud --strict").fails(2);
+    assert!(text.contains("ud:3:"), "{text}");
+    assert!(!lab.path("b.iso").exists());
+    // a fleet has one remark, with its row, not one a seed
+    lab.write("t.csv", "name\na\nb\nc\n");
+    let said = lab.disksmith("seed @{name}.iso --each t.csv -u ud");
+    let text = said.stderr.clone();
+    said.ok();
+    assert_eq!(text.matches("warning").count(), 1, "{text}");
+    assert!(text.contains("row 2 and 2 more: "), "{text}");
+    let text = lab
+        .disksmith("seed x-@{name}.iso --each t.csv -u ud --strict")
+        .fails(2);
+    assert!(text.contains("row 2"), "{text}");
+    assert!(!lab.path("x-a.iso").exists());
+}
+
+/// A name that contradicts meta-data is told, not dropped.
+#[test]
+fn two_host_names_are_refused() {
+    let lab = Lab::new();
+    lab.write("md", "instance-id: i\nlocal-hostname: b\n");
+    let text = lab.disksmith("seed a.iso -m md -H a").fails(2);
+    assert!(text.contains("local-hostname"), "{text}");
+    assert!(!lab.path("a.iso").exists());
+}

@@ -1,5 +1,6 @@
 //! Evaluating a schema: the keywords of JSON Schema draft 4, and the two that cloud-init adds (`deprecated`, `changed`).
 
+use super::definitions::Definitions;
 use super::instance::{Kind, equals, kind, same};
 use super::pattern;
 use crate::yaml::Yaml;
@@ -33,15 +34,15 @@ pub(super) struct Problem {
 
 /// Evaluates a schema, with a bound on the work.
 pub(super) struct Evaluator<'a> {
-    root: &'a Value,
+    schema: &'a Definitions,
     steps: u32,
     nested: usize,
 }
 
 impl<'a> Evaluator<'a> {
-    pub(super) fn new(root: &'a Value) -> Self {
+    pub(super) fn new(schema: &'a Definitions) -> Self {
         Self {
-            root,
+            schema,
             steps: 0,
             nested: 0,
         }
@@ -50,6 +51,31 @@ impl<'a> Evaluator<'a> {
     /// Whether the work was not done to its end.
     pub(super) fn is_exhausted(&self) -> bool {
         self.steps >= MAX_STEPS
+    }
+
+    /// Gathers the problems of a document. Definitions that have nothing to say of its keys are not looked at.
+    pub(super) fn evaluate_root(&mut self, node: &Yaml, out: &mut Vec<Problem>) {
+        let Value::Object(root) = self.schema.root() else {
+            return;
+        };
+        let found = kind(node);
+        let known = root.get("properties").and_then(Value::as_object);
+        let keys: Option<Vec<&str>> = known.filter(|_| found == Kind::Object).map(|known| {
+            let names = node.entries().iter().filter_map(|(key, _)| key.text());
+            names.filter(|name| known.contains_key(*name)).collect()
+        });
+        for (keyword, value) in root {
+            if let ("allOf", Some(keys), Some(parts)) = (keyword.as_str(), &keys, value.as_array()) {
+                for part in parts {
+                    let reference = part.get("$ref").and_then(Value::as_str);
+                    if reference.is_none_or(|reference| self.schema.concerns(reference, keys)) {
+                        self.evaluate(part, node, 0, out);
+                    }
+                }
+            } else {
+                self.keyword(keyword, value, root, (node, found, 0), out);
+            }
+        }
     }
 
     /// Gathers the problems of a value, `depth` below the root of the document.
@@ -89,7 +115,7 @@ impl<'a> Evaluator<'a> {
         let number = value.as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
         match keyword {
             "$ref" => {
-                if let Some(target) = self.target(value) {
+                if let Some(target) = value.as_str().and_then(|reference| self.schema.target(reference)) {
                     self.evaluate(target, node, depth, out);
                 }
             }
@@ -321,15 +347,6 @@ impl<'a> Evaluator<'a> {
                 of_type: false,
             }),
         }
-    }
-
-    /// What a reference within the schema leads to.
-    fn target(&self, reference: &Value) -> Option<&'a Value> {
-        let mut place = self.root;
-        for part in reference.as_str()?.strip_prefix("#/")?.split('/') {
-            place = place.get(part.replace("~1", "/").replace("~0", "~"))?;
-        }
-        Some(place)
     }
 }
 

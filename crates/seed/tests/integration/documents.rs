@@ -9,9 +9,11 @@ const E: Severity = Severity::Error;
 const W: Severity = Severity::Warning;
 const N: Severity = Severity::Note;
 
+/// What the rules of our own find; cloud-init's schema has tests of its own.
 fn found(seed: &NoCloud) -> Vec<Finding> {
     seed.validate()
         .iter()
+        .filter(|d| d.code != "schema")
         .map(|d| (d.severity, d.code, d.line, d.column))
         .collect()
 }

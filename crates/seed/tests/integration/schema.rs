@@ -174,3 +174,38 @@ fn the_table_of_versions_is_the_one_that_is_written_down() {
         .count();
     assert_eq!(rows, facts.len());
 }
+
+/// What only the schema knows is told when a seed is made, as a warning: cloud-init logs it and goes on.
+#[test]
+fn making_a_seed_tells_what_the_schema_does_not_allow() {
+    let user_data = "#cloud-config\npower_state:\n  mode: sleep\nntp:\n  servers: pool.example.org\n";
+    let network = "version: 2\nethernets:\n  eth0:\n    dhcp4: 17\n";
+    let seed = disksmith_seed::NoCloud {
+        user_data: Some(Document::new("user-data", user_data)),
+        network_config: Some(Document::new("network-config", network)),
+        ..disksmith_seed::NoCloud::default()
+    };
+    let found: Vec<_> = seed.validate();
+    let told: Vec<(&str, usize, &str)> = found.iter().map(|d| (d.file.as_str(), d.line, d.code)).collect();
+    assert!(told.contains(&("user-data", 3, "schema")), "{found:#?}");
+    assert!(told.contains(&("user-data", 5, "schema")), "{found:#?}");
+    assert!(
+        found.iter().any(|d| d.file == "network-config" && d.line == 4),
+        "{found:#?}"
+    );
+    let of_schema: Vec<_> = found.iter().filter(|d| d.code == "schema").collect();
+    assert!(
+        of_schema.iter().all(|d| d.severity == Severity::Warning),
+        "{found:#?}"
+    );
+    let checked = check_document(
+        &Document::new("user-data", user_data),
+        DocumentKind::UserData,
+        GuestSystem::CloudInit,
+        None,
+    );
+    assert!(
+        checked.iter().filter(|d| d.severity == Severity::Error).count() >= 2,
+        "{checked:#?}"
+    );
+}

@@ -110,6 +110,9 @@ pub(super) struct MakeArgs {
     /// Put the documents in as they are, unread, and take any label
     #[arg(long)]
     no_validate: bool,
+    /// Warnings are errors: what cloud-init's schema does not allow makes no seed either
+    #[arg(long, conflicts_with = "no_validate")]
+    strict: bool,
     /// Replace a file that exists, unless it is an image that has clones
     #[arg(long)]
     force: bool,
@@ -163,6 +166,7 @@ pub(super) fn run(args: &MakeArgs, globals: &Globals) -> Outcome {
     let options = BuildOptions {
         label: args.label.clone(),
         validate: !args.no_validate,
+        refuse: least_refused(args),
         format: match args.format {
             Format::Iso => MediaFormat::Iso,
             Format::Vfat => MediaFormat::Vfat,
@@ -457,18 +461,13 @@ fn one(inputs: &Inputs<'_>, output: &Path, options: &BuildOptions, globals: &Glo
     };
     if args.output_format == OutputFormat::Human {
         for diagnostic in &found {
-            if diagnostic.severity == Severity::Error || !globals.quiet {
+            if diagnostic.severity >= least_refused(args) || !globals.quiet {
                 eprintln!("{diagnostic}");
             }
         }
     }
     refuse_errors(args, &found)?;
-    // what was found is told already
-    let unchecked = BuildOptions {
-        validate: false,
-        ..options.clone()
-    };
-    let made = seed.build(&unchecked)?;
+    let made = seed.build_validated(options, found)?;
     made.write_file(output, existing(args), Durability::Deferred)?;
     if args.output_format == OutputFormat::Json {
         let passwords: serde_json::Map<_, _> = inputs
@@ -483,7 +482,7 @@ fn one(inputs: &Inputs<'_>, output: &Path, options: &BuildOptions, globals: &Glo
             "label": made.label,
             "size": made.image.size(),
             "files": made.files.iter().map(|(name, bytes)| json!({ "name": name, "size": bytes.len() })).collect::<Vec<_>>(),
-            "diagnostics": as_json(&found),
+            "diagnostics": as_json(&made.diagnostics),
         });
         if let Some(object) = value.as_object_mut().filter(|_| !passwords.is_empty()) {
             object.insert("passwords".into(), passwords.into());
@@ -504,8 +503,18 @@ fn one(inputs: &Inputs<'_>, output: &Path, options: &BuildOptions, globals: &Glo
     Ok(ExitCode::SUCCESS)
 }
 
+/// The least severity that makes no seed.
+fn least_refused(args: &MakeArgs) -> Severity {
+    if args.strict {
+        Severity::Warning
+    } else {
+        Severity::Error
+    }
+}
+
 fn refuse_errors(args: &MakeArgs, found: &[Diagnostic]) -> Outcome<()> {
-    let errors = found.iter().filter(|d| d.severity == Severity::Error).count();
+    let least = least_refused(args);
+    let errors = found.iter().filter(|d| d.severity >= least).count();
     if errors == 0 {
         return Ok(());
     }
@@ -555,6 +564,9 @@ fn many(
     };
     let nothing = |failure: Failure| failure.unchanged("no seed was made");
     let fleet = Fleet::plan(rows, options, existing(args), seed_of).map_err(|e| nothing(e.into()))?;
+    if args.output_format == OutputFormat::Human && !globals.quiet {
+        tell_warnings(&fleet);
+    }
     if args.force {
         for path in fleet.paths() {
             refuse_if_cloned(path)?;
@@ -577,6 +589,16 @@ fn many(
         _ => "the table has no rows, and no seed was made".into(),
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// Most rows have the same remarks, for they are filled into the same documents: those of each place are told once.
+fn tell_warnings(fleet: &Fleet) {
+    for (row, diagnostic, others) in fleet.remarks() {
+        match others {
+            0 => eprintln!("row {row}: {diagnostic}"),
+            n => eprintln!("row {row} and {n} more: {diagnostic}"),
+        }
+    }
 }
 
 /// How the outputs of a fleet are called.

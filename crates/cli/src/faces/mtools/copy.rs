@@ -242,6 +242,7 @@ fn from_drive(
                     options,
                     clash,
                     now,
+                    buffer: Vec::new(),
                 };
                 let name = match name {
                     Some(name) => name.clone(),
@@ -276,6 +277,7 @@ fn from_host(
                 options,
                 clash,
                 now: session.now,
+                buffer: Vec::new(),
             };
             let name = name.clone().or(last).unwrap_or_else(|| "_".into());
             match source {

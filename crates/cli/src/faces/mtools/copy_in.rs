@@ -25,6 +25,8 @@ pub(super) struct Copy<'a> {
     pub(super) options: &'a Options,
     pub(super) clash: &'a mut Clash,
     pub(super) now: Timestamp,
+    /// Where files are read to, one after the other.
+    pub(super) buffer: Vec<u8>,
 }
 
 /// A file that is to be copied.
@@ -274,24 +276,23 @@ impl Copy<'_> {
         Ok(Some(false))
     }
 
-    fn fill(&self, inode: InodeNo, bytes: &mut dyn Read, text: Text) -> Result<(), Error> {
+    fn fill(&mut self, inode: InodeNo, bytes: &mut dyn Read, text: Text) -> Result<(), Error> {
         let failed = |source| -> Error {
             disksmith_storage::Error::io("the source".to_owned(), "read", None, source).into()
         };
-        let mut buffer = Vec::new();
+        let buffer = &mut self.buffer;
         let mut at = 0;
         loop {
             buffer.clear();
-            let n = bytes
-                .take(CHUNK as u64)
-                .read_to_end(&mut buffer)
-                .map_err(failed)?;
-            text.to_dos(&mut buffer);
+            // one byte more, so that the end of a file is seen without growing
+            buffer.reserve(CHUNK + 1);
+            let n = bytes.take(CHUNK as u64).read_to_end(buffer).map_err(failed)?;
+            text.to_dos(buffer);
             if n < CHUNK {
                 buffer.extend_from_slice(text.end());
             }
             if !buffer.is_empty() {
-                self.volume.fat.write(inode, at, &buffer)?;
+                self.volume.fat.write(inode, at, buffer)?;
                 at += buffer.len() as u64;
             }
             if n < CHUNK {
