@@ -5,8 +5,8 @@ use crate::worker::{self, Progress, check_cancelled};
 use disksmith_storage::{Storage, ZeroMode};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How much is moved at a time where clusters are not greater: little enough to stay in a processor's cache.
-const PIECE: u64 = 256 << 10;
+/// How much is moved at a time where clusters are not greater.
+const PIECE: u64 = 1 << 20;
 
 /// A range that is to be written.
 struct Piece {

@@ -2,9 +2,12 @@
 
 use crate::judge::{directory, have, qemu_img};
 use disksmith_image::{
-    ConvertOptions, DiskSpec, Format, Image, InfoOptions, NoProgress, OpenOptions, Transaction,
-    TransactionOptions, compare, convert, info,
+    CommitOptions, ConvertOptions, DiskSpec, Format, Image, InfoOptions, NoProgress, OpenOptions,
+    PullOptions, RebaseOptions, Transaction, TransactionOptions, check, commit, compare, convert, info, pull,
+    rebase,
 };
+use disksmith_qcow2::Repair;
+use disksmith_storage::LockMode;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,6 +79,30 @@ fn run_verb() {
                 edit.commit().unwrap();
             }
         }
+        "commit" => {
+            commit(&dir.join("top.qcow2"), &CommitOptions::default(), &NoProgress).unwrap();
+        }
+        "pull" => {
+            pull(&dir.join("top.qcow2"), &PullOptions::default(), &NoProgress).unwrap();
+        }
+        "rebase" => {
+            let options = RebaseOptions {
+                backing: Some(b"huge.qcow2".to_vec()),
+                threads: Some(8),
+                ..RebaseOptions::default()
+            };
+            rebase(&dir.join("top.qcow2"), &options, &NoProgress).unwrap();
+        }
+        "check" | "check of fragments" => {
+            let image = if verb == "check" {
+                "mapped.qcow2"
+            } else {
+                "fragments.qcow2"
+            };
+            let report = check(&dir.join(image), None, Repair::None, LockMode::Lock).unwrap();
+            assert!(report.is_clean());
+            assert!(report.allocated_clusters > 100_000);
+        }
         other => panic!("{other}"),
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -106,6 +133,20 @@ fn peak(dir: &Path, verb: &str) -> u64 {
     line.1.trim().parse::<u64>().unwrap() << 10
 }
 
+/// An image of small clusters in no order.
+fn fragments(dir: &Path) {
+    qemu_img(dir, "create -q -f qcow2 -o cluster_size=512 fragments.qcow2 100M");
+    let open = OpenOptions::write();
+    let image = Image::open(dir.join("fragments.qcow2"), &open).unwrap();
+    let count = (100 << 20) / 512;
+    for n in 0..count / 7 * 4 {
+        // Every cluster at most once, as the factor and the count have nothing in common.
+        let cluster = n * 104_729 % count;
+        image.storage().write_at(cluster * 512, &[3; 512]).unwrap();
+    }
+    image.storage().flush().unwrap();
+}
+
 #[test]
 fn every_verb_stays_in_its_bounds() {
     if !have("qemu-img") {
@@ -128,6 +169,11 @@ fn every_verb_stays_in_its_bounds() {
         source.write_all_at(&block, at << 20).unwrap();
     }
     qemu_img(dir, "create -q -f qcow2 huge.qcow2 15T");
+    qemu_img(
+        dir,
+        "create -q -f qcow2 -o preallocation=metadata mapped.qcow2 100G",
+    );
+    fragments(dir);
     for verb in [
         "raw",
         "qcow2",
@@ -136,7 +182,20 @@ fn every_verb_stays_in_its_bounds() {
         "compare",
         "info",
         "edit",
+        "commit",
+        "rebase",
+        "pull",
+        "check",
+        "check of fragments",
     ] {
+        if matches!(verb, "commit" | "rebase" | "pull") {
+            qemu_img(dir, "convert -O qcow2 source.raw top.qcow2");
+            qemu_img(dir, "create -q -f qcow2 under.qcow2 300M");
+            match verb {
+                "commit" => qemu_img(dir, "rebase -u -b under.qcow2 -F qcow2 top.qcow2"),
+                _ => qemu_img(dir, "create -q -f qcow2 -b out.large -F qcow2 top.qcow2"),
+            };
+        }
         let peak = peak(dir, verb);
         eprintln!("{verb}: {} KiB", peak >> 10);
         assert!(peak <= LIMIT, "{verb}: {} MiB", peak >> 20);
