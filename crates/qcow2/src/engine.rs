@@ -611,6 +611,9 @@ impl State {
                 L2Entry::zero(&geometry)
             };
             self.set_entry(cluster, new)?;
+            if !keep && !raw {
+                self.discard_data(cluster, 1)?;
+            }
             return Ok(1);
         }
         let empty = if self.core.version >= 3 {
@@ -634,6 +637,8 @@ impl State {
     fn discard_clusters(&mut self, cluster: u64, count: u64) -> Result<()> {
         let geometry = self.core.geometry;
         let mut at = cluster;
+        // Clusters of the data file that nothing leads to any more.
+        let mut run = (cluster, 0);
         while at < cluster + count {
             let absent = self.nowhere(at, cluster + count - at)?;
             if absent > 0 {
@@ -656,8 +661,27 @@ impl State {
                     },
                 )?;
                 self.release_entry(old);
+                if run.0 + run.1 != at {
+                    self.discard_data(run.0, run.1)?;
+                    run = (at, 0);
+                }
+                run.1 += 1;
             }
             at += 1;
+        }
+        self.discard_data(run.0, run.1)
+    }
+
+    /// Gives the host back what the external data file, if there is one, holds of clusters that read as zeroes from now on: whether
+    /// their entries say so already, or not before the next flush, makes no difference to what is read.
+    fn discard_data(&self, cluster: u64, count: u64) -> Result<()> {
+        let Some(data) = &self.core.data_file else {
+            return Ok(());
+        };
+        let offset = cluster << self.core.geometry.cluster_bits;
+        let len = (count << self.core.geometry.cluster_bits).min(data.size().saturating_sub(offset));
+        if len > 0 {
+            data.discard(offset, len)?;
         }
         Ok(())
     }

@@ -94,6 +94,26 @@ fn an_external_data_file_is_read_and_written_but_not_edited_as_a_whole() {
             .unwrap();
         model[150_000..250_000].fill(0);
         image.flush().unwrap();
+        // What is discarded the host gets back, from the data file, unless that must stay a raw image by itself.
+        let space = |path: &Path| std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(path).unwrap());
+        let before = space(&data);
+        image.write_at(2 << 20, &[4; 1 << 20]).unwrap();
+        image.flush().unwrap();
+        let full = space(&data);
+        image.discard((2 << 20) + 100, (1 << 20) - 100).unwrap();
+        image.flush().unwrap();
+        assert!(full >= before + (1 << 20) / 512);
+        if raw {
+            model[2 << 20..3 << 20].fill(4);
+        } else {
+            assert!(
+                space(&data) <= before + (64 << 10) / 512,
+                "{} of {full}",
+                space(&data)
+            );
+            model[2 << 20..(2 << 20) + 65_536].fill(4);
+        }
+        compare(&*image, &model);
         let refusal = image.shadow().unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::Unsupported);
         drop(image);
