@@ -46,13 +46,28 @@ pub enum Emulation {
     },
 }
 
+/// Where a boot image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootImage {
+    /// A regular file of the tree.
+    File(NodeId),
+    /// The partition of this number behind the image ([`Hybrid::appended`](crate::Hybrid::appended)).
+    Appended(u8),
+}
+
+impl From<NodeId> for BootImage {
+    fn from(file: NodeId) -> Self {
+        Self::File(file)
+    }
+}
+
 /// One boot image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootEntry {
     /// The firmware that it is for.
     pub platform: Platform,
-    /// The file in the image.
-    pub image: NodeId,
+    /// The image.
+    pub image: BootImage,
     /// What it pretends to be.
     pub emulation: Emulation,
     /// Real-mode segment to load it to; 0 is the usual 0x07C0.
@@ -65,6 +80,8 @@ pub struct BootEntry {
     pub grub2_info: bool,
     /// Whether firmware may start it.
     pub bootable: bool,
+    /// Whether it shows as a partition too, where the boot record is one of ISOLINUX's.
+    pub partition: bool,
     /// Who made it: at most 24 bytes for the default entry, 28 for others.
     pub id: Vec<u8>,
     /// Selection criteria, by their type byte and at most 19 more; for entries after the default one.
@@ -73,16 +90,17 @@ pub struct BootEntry {
 
 impl BootEntry {
     /// An image without emulation, with defaults for the rest.
-    pub fn new(platform: Platform, image: NodeId) -> Self {
+    pub fn new(platform: Platform, image: impl Into<BootImage>) -> Self {
         Self {
             platform,
-            image,
+            image: image.into(),
             emulation: Emulation::None,
             load_segment: 0,
             load_sectors: None,
             info_table: false,
             grub2_info: false,
             bootable: true,
+            partition: false,
             id: Vec::new(),
             criteria: Vec::new(),
         }

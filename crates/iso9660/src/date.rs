@@ -112,6 +112,18 @@ pub(crate) fn encode_volume(time: Option<Timestamp>) -> [u8; 17] {
     out
 }
 
+/// Reads a time as volume descriptors have it: `YYYYMMDDhhmmsscc`, in UTC. `None` where it is none.
+pub fn volume_time(digits: &str) -> Option<Timestamp> {
+    let mut bytes = [0; 17];
+    if digits.len() != 16 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    for (to, from) in bytes.iter_mut().zip(digits.bytes()) {
+        *to = from;
+    }
+    decode_volume(&bytes)
+}
+
 /// Reads the 7-byte form; all zeroes, and what is no date, give `None`.
 pub(crate) fn decode_record(bytes: &[u8]) -> Option<Timestamp> {
     let &[year, month, day, hour, minute, second, offset] = bytes.get(..7)? else {

@@ -29,13 +29,13 @@ pub(crate) enum Target {
     Relocated(u32),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) identifier: Box<[u8]>,
     pub(crate) target: Target,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Directory {
     /// `None` is the directory to which deep ones were relocated.
     pub(crate) node: Option<NodeId>,
@@ -56,7 +56,7 @@ pub(crate) struct Directory {
 }
 
 /// A hierarchy; directories are in the order of the path table (ECMA-119 6.9.1).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Hierarchy {
     pub(crate) names: Names,
     pub(crate) directories: Vec<Directory>,

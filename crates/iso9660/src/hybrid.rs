@@ -1,30 +1,38 @@
-//! Images that are started from a disk as well as from a CD-ROM: a boot record in the system area, partition tables over
-//! the image, and partitions behind it.
+//! Images that are started from a disk as well as from a CD-ROM: what is asked for of the boot record in the system area,
+//! of partition tables over the image, and of partitions behind it.
 
-use crate::partition_table::{Gpt, GptPartition, MbrPartition, PartitionType, SECTOR, put_mbr};
+use crate::partition_table::{PartitionType, SECTOR};
 use crate::source::Source;
-use crate::volume_descriptor::{BLOCK, put};
+use crate::volume_descriptor::BLOCK;
 use sha2::{Digest, Sha256};
 
 /// Sectors of 512 bytes in a block.
-const SECTORS_A_BLOCK: u64 = BLOCK as u64 / SECTOR;
-/// Where boot records look for the address of the boot image.
-const BOOT_ADDRESS: usize = 432;
-/// Where a master boot record has the serial number of its disk.
-const DISK_SERIAL: usize = 440;
+pub(crate) const SECTORS_A_BLOCK: u64 = BLOCK as u64 / SECTOR;
 
 /// What the master boot record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HybridKind {
-    /// The system area stays as it was given, unless partitions are appended.
+    /// The system area stays as it was given, unless there are partitions.
     #[default]
     None,
-    /// One partition over the whole image, so that partition editors leave it alone.
-    Protective,
     /// A record of ISOLINUX's (`isohdpfx.bin`), which finds the first boot image by an address in it.
     Isolinux,
     /// A record of GRUB 2's (`boot_hybrid.img`), which finds the first boot image by an address in it.
     Grub2,
+}
+
+/// Whether the image is padded to whole cylinders, which some partition editors expect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CylinderAlignment {
+    /// With a record of ISOLINUX's.
+    #[default]
+    Auto,
+    /// With a protective partition too.
+    On,
+    /// Appended partitions as well.
+    All,
+    /// Never.
+    Off,
 }
 
 /// A partition behind the image.
@@ -43,12 +51,27 @@ pub struct AppendedPartition {
 pub struct Hybrid {
     /// What the master boot record is.
     pub kind: HybridKind,
-    /// Whether UEFI boot images show as partitions, in a GUID partition table too.
-    pub efi_partitions: bool,
+    /// Whether one partition lies over the whole image, so that partition editors leave it alone.
+    pub protective: bool,
+    /// Whether the first UEFI boot image is a partition of a GUID partition table.
+    pub efi_partition: bool,
+    /// Whether boot images that are to show as partitions do so without a record of ISOLINUX's too.
+    pub partitions_of_any_record: bool,
     /// Partitions behind the image.
     pub appended: Vec<AppendedPartition>,
     /// Whether these stand in a GUID partition table instead of the master boot record.
     pub appended_in_gpt: bool,
+    /// The block at which the partition begins that holds the image; a second set of descriptors and directories, counted
+    /// from there, makes it a filesystem of its own. 0: there is no second set.
+    pub partition_offset: u32,
+    /// What that partition is said to be; `None`: what is usual.
+    pub image_type: Option<PartitionType>,
+    /// The GUID of the disk as it is written; `None`: one that follows from the image.
+    pub disk_guid: Option<[u8; 16]>,
+    /// Whether some partition of the master boot record is marked active, were it an empty one: some BIOSes want that.
+    pub bootable: bool,
+    /// Whether the image is padded to whole cylinders.
+    pub alignment: CylinderAlignment,
 }
 
 impl PartialEq for Hybrid {
@@ -60,27 +83,39 @@ impl PartialEq for Hybrid {
                 .map(|p| (p.number, p.kind, p.source.size()))
                 .collect()
         };
-        (self.kind, self.efi_partitions, self.appended_in_gpt)
-            == (other.kind, other.efi_partitions, other.appended_in_gpt)
-            && list(self) == list(other)
+        let flags = |it: &Self| {
+            (
+                (
+                    it.kind,
+                    it.protective,
+                    it.efi_partition,
+                    it.partitions_of_any_record,
+                ),
+                (it.appended_in_gpt, it.partition_offset, it.image_type),
+                (it.disk_guid, it.bootable, it.alignment),
+            )
+        };
+        flags(self) == flags(other) && list(self) == list(other)
     }
 }
 
 impl Eq for Hybrid {}
 
 /// A range of blocks.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) start: u32,
     pub(crate) blocks: u32,
 }
 
 impl Range {
-    fn start(self) -> u64 {
+    /// First sector.
+    pub(crate) fn start(self) -> u64 {
         u64::from(self.start) * SECTORS_A_BLOCK
     }
 
-    fn sectors(self) -> u64 {
+    /// How many sectors.
+    pub(crate) fn sectors(self) -> u64 {
         u64::from(self.blocks) * SECTORS_A_BLOCK
     }
 }
@@ -94,143 +129,65 @@ pub(crate) struct HybridLayout {
     pub(crate) blocks: u32,
     /// The first boot image.
     pub(crate) boot_image: Option<u32>,
-    pub(crate) efi_images: Vec<Range>,
+    /// The first UEFI boot image, where it is a file.
+    pub(crate) efi_image: Option<Range>,
+    /// The boot images that are to show as partitions, and their sizes in bytes.
+    pub(crate) marked: Vec<(Range, u64)>,
     pub(crate) appended: Vec<Range>,
     /// What tells this image from others; the same image gets the same numbers.
     pub(crate) identity: String,
 }
 
 impl Hybrid {
-    /// Whether there is a GUID partition table.
-    pub(crate) fn has_gpt(&self) -> bool {
-        self.efi_partitions || (self.appended_in_gpt && !self.appended.is_empty())
+    /// Whether boot images show as partitions, as those of the program `isohybrid` do. `marked` says whether there are any.
+    pub(crate) fn shows_boot_images(&self, marked: bool) -> bool {
+        marked && (self.kind == HybridKind::Isolinux || self.partitions_of_any_record)
     }
 
-    /// Whether there is anything to be written at all.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.kind == HybridKind::None && self.appended.is_empty() && !self.efi_partitions
+    /// Whether there is a GUID partition table. `marked` and `efi` say whether such boot images are there.
+    pub(crate) fn has_gpt(&self, marked: bool, efi: bool) -> bool {
+        self.shows_boot_images(marked)
+            || (self.efi_partition && efi)
+            || (self.appended_in_gpt && !self.appended.is_empty())
     }
 
-    /// Writes the tables over the system area.
-    pub(crate) fn put(&self, layout: &HybridLayout, area: &mut [u8]) {
-        if self.is_plain() {
-            return;
-        }
-        let whole = u64::from(layout.image_blocks) * SECTORS_A_BLOCK;
-        let address = layout.boot_image.map(|block| u64::from(block) * SECTORS_A_BLOCK);
-        let identity = identity(&layout.identity);
-        let mut partitions = Vec::new();
-        match self.kind {
-            HybridKind::Isolinux => {
-                put(area, BOOT_ADDRESS, &address.unwrap_or(0).to_le_bytes());
-                let serial: [u8; 4] = [identity[0], identity[1], identity[2], identity[3]];
-                put(area, DISK_SERIAL, &serial);
-                partitions.push(MbrPartition {
-                    number: 1,
-                    active: true,
-                    kind: 0x17,
-                    start: 0,
-                    sectors: whole,
-                });
-            }
-            HybridKind::Grub2 | HybridKind::Protective => {
-                if self.kind == HybridKind::Grub2 {
-                    // GRUB's first sector of the image is its boot sector for CD-ROMs, four sectors long.
-                    let address = address.map_or(0, |sector| sector + SECTORS_A_BLOCK);
-                    put(area, BOOT_ADDRESS, &address.to_le_bytes());
-                }
-                partitions.push(MbrPartition {
-                    number: 1,
-                    active: self.kind == HybridKind::Grub2,
-                    kind: if self.appended_in_gpt { 0xEE } else { 0xCD },
-                    start: 1,
-                    sectors: (if self.appended_in_gpt {
-                        u64::from(layout.blocks) * SECTORS_A_BLOCK
-                    } else {
-                        whole
-                    })
-                    .saturating_sub(1),
-                });
-            }
-            HybridKind::None if self.has_gpt() => partitions.push(MbrPartition {
-                number: 1,
-                active: false,
-                kind: 0xEE,
-                start: 1,
-                sectors: (u64::from(layout.blocks) * SECTORS_A_BLOCK).saturating_sub(1),
-            }),
-            HybridKind::None => {}
-        }
-        if self.efi_partitions {
-            for (number, range) in (2..=4).zip(&layout.efi_images) {
-                partitions.push(MbrPartition {
-                    number,
-                    active: false,
-                    kind: 0xEF,
-                    start: range.start(),
-                    sectors: range.sectors(),
-                });
+    /// Whether the image ends at a cylinder's end.
+    pub(crate) fn is_aligned(&self) -> bool {
+        match self.alignment {
+            CylinderAlignment::Off => false,
+            CylinderAlignment::Auto => self.kind == HybridKind::Isolinux,
+            CylinderAlignment::On | CylinderAlignment::All => {
+                self.kind == HybridKind::Isolinux || self.protective
             }
         }
-        if !self.appended_in_gpt {
-            for (partition, range) in self.appended.iter().zip(&layout.appended) {
-                // What was asked for under a number takes it.
-                partitions.retain(|p| p.number != partition.number);
-                partitions.push(MbrPartition {
-                    number: partition.number,
-                    active: false,
-                    kind: partition.kind.byte(),
-                    start: range.start(),
-                    sectors: range.sectors(),
-                });
-            }
-        }
-        put_mbr(area, &partitions);
-        if let Some(gpt) = self.gpt(layout) {
-            gpt.put_primary(area);
-        }
-    }
-
-    /// The GUID partition table, if there is one.
-    pub(crate) fn gpt(&self, layout: &HybridLayout) -> Option<Gpt> {
-        if !self.has_gpt() {
-            return None;
-        }
-        let mut partitions = Vec::new();
-        if self.efi_partitions {
-            for range in &layout.efi_images {
-                partitions.push(GptPartition {
-                    kind: PartitionType::BASIC_DATA.guid(),
-                    name: format!("ISOHybrid{}", partitions.len() + 1),
-                    start: range.start(),
-                    sectors: range.sectors(),
-                });
-            }
-        }
-        if self.appended_in_gpt {
-            for (partition, range) in self.appended.iter().zip(&layout.appended) {
-                partitions.push(GptPartition {
-                    kind: partition.kind.guid(),
-                    name: format!("Appended{}", partition.number),
-                    start: range.start(),
-                    sectors: range.sectors(),
-                });
-            }
-        }
-        let mut disk = identity(&layout.identity);
-        // Version and variant of a random UUID (RFC 9562, 5.4).
-        disk[7] = disk[7] & 0x0F | 0x40;
-        disk[8] = disk[8] & 0x3F | 0x80;
-        Some(Gpt {
-            disk,
-            sectors: u64::from(layout.blocks) * SECTORS_A_BLOCK,
-            partitions,
-        })
     }
 }
 
+/// Heads and sectors a track that a disk of so many sectors is said to have: cylinders of 1 MiB as long as 1024 of them do.
+pub(crate) fn geometry(sectors: u64) -> (u64, u64) {
+    const MEBI: u64 = 1 << 11;
+    match sectors {
+        n if n <= 1024 * MEBI => (64, 32),
+        n if n <= 2048 * MEBI => (128, 32),
+        n if n <= 255 * 32 * 1024 => (255, 32),
+        _ => (255, 63),
+    }
+}
+
+/// The block at which a cylinder ends, at or behind `block`. Where no block ends with a cylinder, a few cylinders on.
+pub(crate) fn align(block: u64) -> u64 {
+    let (heads, sectors) = geometry(block.saturating_mul(SECTORS_A_BLOCK));
+    let cylinder = heads * sectors;
+    let blocks = if cylinder.is_multiple_of(SECTORS_A_BLOCK) {
+        cylinder / SECTORS_A_BLOCK
+    } else {
+        cylinder
+    };
+    block.div_ceil(blocks).saturating_mul(blocks)
+}
+
 /// Sixteen bytes that follow from a text.
-fn identity(text: &str) -> [u8; 16] {
+pub(crate) fn identity(text: &str) -> [u8; 16] {
     let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     let mut out = [0; 16];
     for (to, from) in out.iter_mut().zip(digest) {

@@ -133,6 +133,21 @@ impl Options {
         self.deep_directories || self.level == Level::Four
     }
 
+    /// A GUID for a disk that follows from [`time`](Self::time), as it is written: the digits of the time, with version and
+    /// variant of a random one (RFC 9562, 5.4).
+    pub fn time_guid(&self) -> [u8; 16] {
+        let mut out = [0; 16];
+        let text = crate::date::encode_volume(Some(self.time));
+        // The year down to the hour's second digit, then hundredths of seconds, then the rest.
+        let order = [0, 1, 2, 3, 4, 5, 6, 7, 8, 14, 15, 9, 10, 11, 12, 13];
+        for (to, from) in out.iter_mut().zip(order) {
+            *to = text.get(from).copied().unwrap_or_default();
+        }
+        out[7] = out[7] & 0x0F | 0x40;
+        out[8] = out[8] & 0x3F | 0x80;
+        out
+    }
+
     /// Level 1 with 150 blocks of padding, as genisoimage's defaults are, with neither Joliet nor Rock Ridge.
     pub fn new(volume_id: impl Into<String>, time: Timestamp) -> Self {
         Self {

@@ -6,11 +6,15 @@ use flate2::Crc;
 
 /// Bytes of a sector.
 pub(crate) const SECTOR: u64 = 512;
-/// Entries of a GUID partition table, and bytes of each.
-const GPT_ENTRIES: usize = 128;
+/// Entries of a GUID partition table, and bytes of each: as many as the system area has room for.
+const GPT_ENTRIES: usize = 248;
 const GPT_ENTRY: usize = 128;
 /// Sectors that the entries take.
 const GPT_ENTRY_SECTORS: u64 = (GPT_ENTRIES * GPT_ENTRY) as u64 / SECTOR;
+/// The first sector that partitions may use: that of the volume descriptors.
+pub(crate) const GPT_FIRST_USABLE: u64 = GPT_ENTRY_SECTORS + 2;
+/// Attributes of a partition that is required and read-only (UEFI 2.10, 5.3.3; bit 60 by Microsoft's definition).
+pub(crate) const GPT_READ_ONLY: u64 = 1 << 60 | 1;
 /// Blocks of 2048 bytes that hold the table at the end of a disk: entries and header.
 pub(crate) const GPT_BACKUP_BLOCKS: u32 = (GPT_ENTRY_SECTORS as u32 + 1).div_ceil(4);
 const MBR_TABLE: usize = 446;
@@ -53,7 +57,6 @@ impl PartitionType {
         match self {
             Self::Guid(guid) => guid,
             Self::Mbr(0xEF) => Self::EFI_SYSTEM.guid(),
-            Self::Mbr(0x83) => Self::LINUX.guid(),
             Self::Mbr(_) => Self::BASIC_DATA.guid(),
         }
     }
@@ -71,16 +74,16 @@ pub(crate) struct MbrPartition {
     pub(crate) sectors: u64,
 }
 
-/// Writes entries and the signature over the first sector.
-pub(crate) fn put_mbr(area: &mut [u8], partitions: &[MbrPartition]) {
+/// Writes entries and the signature over the first sector, for a disk of so many heads and sectors a track.
+pub(crate) fn put_mbr(area: &mut [u8], partitions: &[MbrPartition], geometry: (u64, u64)) {
     put(area, MBR_TABLE, &[0; 64]);
     for partition in partitions {
         let last = partition.start + partition.sectors.saturating_sub(1);
         let mut entry = [0; 16];
         entry[0] = if partition.active { 0x80 } else { 0 };
         entry[4] = partition.kind;
-        put(&mut entry, 1, &chs(partition.start));
-        put(&mut entry, 5, &chs(last));
+        put(&mut entry, 1, &chs(partition.start, geometry));
+        put(&mut entry, 5, &chs(last, geometry));
         put(&mut entry, 8, &clamp(partition.start).to_le_bytes());
         put(&mut entry, 12, &clamp(partition.sectors).to_le_bytes());
         let slot = usize::from(partition.number.clamp(1, 4)) - 1;
@@ -93,9 +96,13 @@ fn clamp(sectors: u64) -> u32 {
     u32::try_from(sectors).unwrap_or(u32::MAX)
 }
 
-/// Cylinder, head and sector with 255 heads and 63 sectors; the greatest where they cannot say it.
-fn chs(sector: u64) -> [u8; 3] {
-    let (cylinder, head, number) = (sector / (255 * 63), sector / 63 % 255, sector % 63 + 1);
+/// Cylinder, head and sector; the greatest where they cannot say it.
+fn chs(sector: u64, (heads, track): (u64, u64)) -> [u8; 3] {
+    let (cylinder, head, number) = (
+        sector / (heads * track),
+        sector / track % heads,
+        sector % track + 1,
+    );
     if cylinder > 1023 {
         return [0xFE, 0xFF, 0xFF];
     }
@@ -113,6 +120,7 @@ pub(crate) struct GptPartition {
     pub(crate) name: String,
     pub(crate) start: u64,
     pub(crate) sectors: u64,
+    pub(crate) attributes: u64,
 }
 
 /// A GUID partition table of a disk of so many sectors.
@@ -129,14 +137,13 @@ impl Gpt {
         for (index, partition) in self.partitions.iter().take(GPT_ENTRIES).enumerate() {
             let at = index * GPT_ENTRY;
             let mut unique = self.disk;
-            if let Some(last) = unique.last_mut() {
-                *last = last.wrapping_add(index as u8 + 1);
-            }
+            unique[9] ^= index as u8 + 1;
             let last = partition.start + partition.sectors.saturating_sub(1);
             put(&mut out, at, &partition.kind);
             put(&mut out, at + 16, &unique);
             put(&mut out, at + 32, &partition.start.to_le_bytes());
             put(&mut out, at + 40, &last.to_le_bytes());
+            put(&mut out, at + 48, &partition.attributes.to_le_bytes());
             let name: Vec<u8> = partition
                 .name
                 .encode_utf16()
@@ -157,8 +164,8 @@ impl Gpt {
         put(&mut out, 24, &own.to_le_bytes());
         put(&mut out, 32, &other.to_le_bytes());
         // Partitions may begin right behind the table; that of the image itself begins at 0 all the same.
-        put(&mut out, 40, &(2 + GPT_ENTRY_SECTORS).to_le_bytes());
-        let last = self.sectors.saturating_sub(GPT_ENTRY_SECTORS + 2);
+        put(&mut out, 40, &GPT_FIRST_USABLE.to_le_bytes());
+        let last = self.sectors.saturating_sub(GPT_FIRST_USABLE);
         put(&mut out, 48, &last.to_le_bytes());
         put(&mut out, 56, &self.disk);
         put(&mut out, 72, &entries.to_le_bytes());

@@ -376,7 +376,8 @@ impl ImageTree {
             .unwrap_or_else(|| unreachable!("a tree has a root"))
     }
 
-    pub(crate) fn file_type(&self, id: NodeId) -> FileType {
+    /// What an entry is.
+    pub fn file_type(&self, id: NodeId) -> FileType {
         match &self.node(id).kind {
             NodeKind::Directory { .. } => FileType::Directory,
             NodeKind::File { .. } => FileType::Regular,

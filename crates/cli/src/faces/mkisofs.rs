@@ -7,6 +7,7 @@ mod boot;
 mod config_file;
 mod flavour;
 mod hiding;
+mod interval;
 mod messages;
 mod name_pattern;
 mod path_spec;

@@ -228,8 +228,9 @@ fn hybrid_images_have_partition_tables() {
         "El Torito img opts :   1  boot-info-table",
         "El Torito img path :   2  /efi.img",
         "MBR partition path :   2  /efi.img",
-        "GPT partition path :   1  /efi.img",
-        "GPT partname local :   1  ISOHybrid1",
+        "GPT partition path :   2  /efi.img",
+        "GPT partname local :   1  ISOHybrid",
+        "GPT partname local :   2  ISOHybrid1",
     ] {
         assert!(report.contains(line), "{line}: {report}");
     }

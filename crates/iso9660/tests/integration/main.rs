@@ -8,5 +8,7 @@ mod judge;
 mod large;
 mod listing;
 mod model;
+mod mounting;
 mod reading;
 mod round_trip;
+mod uefi;

@@ -1,20 +1,21 @@
 //! What a command line asks for of booting: El Torito images, the system area, partitions.
 
 use super::flavour::Flavour;
+use super::interval::Interval;
 use super::messages::Messages;
 use super::settings::{Settings, number, split};
 use super::stop::Stop;
 use super::tree;
 use crate::faces::getopt::Arguments;
 use disksmith_iso9660::{
-    AppendedPartition, BootCatalog, BootEntry, Emulation, Hybrid, HybridKind, ImageTree, NodeId, Options,
-    PartitionType, Platform, Source,
+    AppendedPartition, BootCatalog, BootEntry, BootImage, CylinderAlignment, Emulation, Hybrid, HybridKind,
+    ImageTree, NodeId, Options, PartitionType, Platform, Source,
 };
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The most that lies before the volume descriptors.
 const SYSTEM_AREA: usize = 32 * 1024;
@@ -31,6 +32,7 @@ struct Entry {
     load_sectors: Option<u16>,
     info_table: bool,
     grub2_info: bool,
+    partition: bool,
     id: Vec<u8>,
     criteria: Vec<u8>,
 }
@@ -41,8 +43,20 @@ pub(super) struct BootRequest {
     entries: Vec<Entry>,
     catalog: Option<OsString>,
     hide_catalog: bool,
-    system_area: Option<(PathBuf, HybridKind)>,
+    system_area: Option<(OsString, HybridKind)>,
     hybrid: Hybrid,
+    disk_guid: DiskGuid,
+}
+
+/// What the GUID of the disk is to be.
+#[derive(Debug, Clone, Copy, Default)]
+enum DiskGuid {
+    /// One that follows from the image.
+    #[default]
+    Any,
+    /// One that follows from the volume's time.
+    Date,
+    Given([u8; 16]),
 }
 
 impl BootRequest {
@@ -91,26 +105,53 @@ impl BootRequest {
                 "eltorito-id" => entry.id = value.as_bytes().to_vec(),
                 "eltorito-selcrit" => entry.criteria = hex(&text)?,
                 "generic-boot" | "embedded-boot" => {
-                    request.system_area = Some((PathBuf::from(value), HybridKind::None));
+                    request.system_area = Some((value.clone(), HybridKind::None));
                 }
-                "isohybrid-mbr" => request.system_area = Some((PathBuf::from(value), HybridKind::Isolinux)),
-                "grub2-mbr" => request.system_area = Some((PathBuf::from(value), HybridKind::Grub2)),
-                "isohybrid-gpt-basdat" => request.hybrid.efi_partitions = true,
-                "efi-boot-part" if text == "--efi-boot-image" => request.hybrid.efi_partitions = true,
+                "isohybrid-mbr" => request.system_area = Some((value.clone(), HybridKind::Isolinux)),
+                "grub2-mbr" => request.system_area = Some((value.clone(), HybridKind::Grub2)),
+                "isohybrid-gpt-basdat" => entry.partition = true,
+                "part_like_isohybrid" => request.hybrid.partitions_of_any_record = true,
+                "efi-boot-part" if text == "--efi-boot-image" => request.hybrid.efi_partition = true,
                 "efi-boot-part" => {
                     return Err(Stop::bad(
                         "option '-efi-boot-part' takes only --efi-boot-image; use -append_partition for other files",
                     ));
                 }
-                "protective-msdos-label" if request.hybrid.kind == HybridKind::None => {
-                    request.hybrid.kind = HybridKind::Protective;
-                }
+                "protective-msdos-label" => request.hybrid.protective = true,
+                "mbr-force-bootable" => request.hybrid.bootable = true,
                 "append_partition" => request.append(value)?,
                 "appended_part_as_gpt" => request.hybrid.appended_in_gpt = true,
-                "partition_offset" if number(&text) != Some(0) => {
-                    return Err(Stop::bad(
-                        "option '-partition_offset' is not supported: the image begins at the disk's first block",
-                    ));
+                "partition_offset" => {
+                    let blocks = number(&text).and_then(|n| u32::try_from(n).ok());
+                    let blocks = blocks.filter(|n| *n == 0 || *n >= 16);
+                    request.hybrid.partition_offset = blocks.ok_or_else(|| {
+                        Stop::bad(format!(
+                            "-partition_offset: '{text}' is neither 0 nor at least 16"
+                        ))
+                    })?;
+                }
+                "partition_cyl_align" => {
+                    request.hybrid.alignment = match &*text {
+                        "auto" => CylinderAlignment::Auto,
+                        "on" => CylinderAlignment::On,
+                        "all" => CylinderAlignment::All,
+                        "off" => CylinderAlignment::Off,
+                        _ => return Err(Stop::bad(format!("-partition_cyl_align: unknown mode '{text}'"))),
+                    }
+                }
+                "iso_mbr_part_type" if text == "default" => request.hybrid.image_type = None,
+                "iso_mbr_part_type" => {
+                    request.hybrid.image_type = Some(partition_type(&text).ok_or_else(|| {
+                        Stop::bad(format!("-iso_mbr_part_type: '{text}' is no partition type"))
+                    })?);
+                }
+                "gpt_disk_guid" if text == "random" => request.disk_guid = DiskGuid::Any,
+                "gpt_disk_guid" if text == "modification-date" => request.disk_guid = DiskGuid::Date,
+                "gpt_disk_guid" => {
+                    request.disk_guid = match partition_type(&text) {
+                        Some(PartitionType::Guid(guid)) => DiskGuid::Given(guid),
+                        _ => return Err(Stop::bad(format!("--gpt_disk_guid: '{text}' is no GUID"))),
+                    }
                 }
                 _ => {}
             }
@@ -141,15 +182,25 @@ impl BootRequest {
             .ok_or_else(|| wrong("the partition number is 1 to 4"))?;
         let kind = partition_type(&String::from_utf8_lossy(kind))
             .ok_or_else(|| wrong("that is no partition type"))?;
-        let path = Path::new(OsStr::from_bytes(path));
-        let size = std::fs::metadata(path)
-            .map_err(|e| Stop::io(&e, format!("Cannot append '{}'.", path.display())))?
-            .len();
+        let path = OsStr::from_bytes(path);
+        let source = match Interval::parse(path).transpose()? {
+            Some(Interval::Part(part)) => part.source()?,
+            Some(Interval::Appended(_)) => return Err(wrong("that is a partition itself")),
+            None => {
+                let path = Path::new(path);
+                let size = std::fs::metadata(path)
+                    .map_err(|e| Stop::io(&e, format!("Cannot append '{}'.", path.display())))?
+                    .len();
+                Source::host_file(path, size)
+            }
+        };
+        self.hybrid.appended.retain(|p| p.number != position);
         self.hybrid.appended.push(AppendedPartition {
             number: position,
             kind,
-            source: Source::host_file(path, size),
+            source,
         });
+        self.hybrid.appended.sort_by_key(|p| p.number);
         Ok(())
     }
 
@@ -162,19 +213,13 @@ impl BootRequest {
         messages: &Messages,
     ) -> Result<(), Stop> {
         options.hybrid = self.hybrid.clone();
-        if let Some((path, kind)) = &self.system_area {
-            let mut bytes = Vec::new();
-            // A boot record is only the code before the partition table.
-            let most = if *kind == HybridKind::None {
-                SYSTEM_AREA
-            } else {
-                512
-            };
-            File::open(path)
-                .and_then(|file| file.take(SYSTEM_AREA as u64).read_to_end(&mut bytes))
-                .map_err(|e| Stop::io(&e, format!("Cannot open '{}'.", path.display())))?;
-            bytes.truncate(most);
-            options.system_area = bytes;
+        options.hybrid.disk_guid = match self.disk_guid {
+            DiskGuid::Any => None,
+            DiskGuid::Given(guid) => Some(guid),
+            DiskGuid::Date => Some(options.time_guid()),
+        };
+        if let Some((word, kind)) = &self.system_area {
+            options.system_area = system_area(word, *kind)?;
         }
         if self.entries.is_empty() {
             return Ok(());
@@ -195,9 +240,58 @@ impl BootRequest {
     }
 }
 
+/// The bytes for the start of the image.
+fn system_area(word: &OsStr, kind: HybridKind) -> Result<Vec<u8>, Stop> {
+    let path = match Interval::parse(word).transpose()? {
+        Some(Interval::Part(part)) => return part.start(SYSTEM_AREA),
+        Some(Interval::Appended(_)) => {
+            return Err(Stop::bad(format!("'{}' is no boot record", word.display())));
+        }
+        None => Path::new(word),
+    };
+    // A boot record is only the code before the partition table.
+    let most = if kind == HybridKind::None {
+        SYSTEM_AREA
+    } else {
+        512
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(most as u64).read_to_end(&mut bytes))
+        .map_err(|e| Stop::io(&e, format!("Cannot open '{}'.", path.display())))?;
+    Ok(bytes)
+}
+
 impl Entry {
+    fn entry(&self, platform: Platform, image: impl Into<BootImage>) -> BootEntry {
+        BootEntry {
+            load_segment: self.load_segment,
+            load_sectors: self.load_sectors,
+            info_table: self.info_table,
+            grub2_info: self.grub2_info,
+            bootable: !self.not_bootable,
+            partition: self.partition,
+            id: self.id.clone(),
+            criteria: self.criteria.clone(),
+            ..BootEntry::new(platform, image)
+        }
+    }
+
     fn boot_entry(&self, image: &ImageTree, messages: &Messages) -> Result<BootEntry, Stop> {
         let name = self.image.clone().unwrap_or_default();
+        let platform = self.platform.unwrap_or(Platform::Bios);
+        match Interval::parse(&name).transpose()? {
+            Some(Interval::Appended(number)) => {
+                return Ok(self.entry(platform, BootImage::Appended(number)));
+            }
+            Some(Interval::Part(_)) => {
+                return Err(Stop::bad(format!(
+                    "'{}': a boot image is a file of the image, or an appended partition",
+                    name.display()
+                )));
+            }
+            None => {}
+        }
         let found = tree::find(image, &name).filter(|id| !image.is_directory(*id));
         let Some(id) = found else {
             return Err(Stop::bad(format!(
@@ -232,14 +326,8 @@ impl Entry {
         let whole = (emulation == Emulation::None).then(|| u16::try_from(sectors).unwrap_or(0));
         Ok(BootEntry {
             emulation,
-            load_segment: self.load_segment,
             load_sectors: self.load_sectors.or(whole),
-            info_table: self.info_table,
-            grub2_info: self.grub2_info,
-            bootable: !self.not_bootable,
-            id: self.id.clone(),
-            criteria: self.criteria.clone(),
-            ..BootEntry::new(self.platform.unwrap_or(Platform::Bios), id)
+            ..self.entry(platform, id)
         })
     }
 }

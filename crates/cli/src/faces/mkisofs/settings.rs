@@ -40,6 +40,10 @@ pub(super) struct Settings {
     /// Permissions of directories that are made on the way.
     pub(super) new_directories: u16,
     pub(super) latest: Option<Timestamp>,
+    /// The time of every file.
+    pub(super) all_dates: Option<Timestamp>,
+    /// Whether Joliet, which knows no links and devices, leaves them out instead of showing empty files.
+    pub(super) plain_joliet: bool,
     pub(super) links: Links,
     pub(super) zisofs: bool,
     pub(super) boot: BootRequest,
@@ -91,7 +95,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("split-output", "the image is one file"),
     ("stream-file-name", "files are read, not streamed"),
     ("isohybrid-gpt-hfsplus", "disksmith writes no HFS+"),
-    ("isohybrid-apm-hfsplus", "disksmith writes no HFS+"),
     ("appended_part_as_apm", "disksmith writes no Apple partition maps"),
     ("acl", "access control lists have no place in the image yet"),
     ("xattr", "extended attributes have no place in the image yet"),
@@ -136,7 +139,21 @@ impl Settings {
         let rock_ridge = read.has("rock")
             || read.has("rational-rock")
             || (flavour == Flavour::Xorriso && !read.has("norock"));
-        let options = options(read, flavour, rock_ridge, now, messages)?;
+        if read.has("isohybrid-apm-hfsplus") {
+            messages.warn(
+                "-isohybrid-apm-hfsplus: no Apple partition map is written; old Macs do not start the image.",
+            );
+        }
+        let mut options = options(read, flavour, rock_ridge, now, messages)?;
+        if let Some(text) = read.text("modification-date").filter(|t| !t.is_empty()) {
+            options.time = moment("modification-date", &text)?;
+        }
+        let all_dates = match read.text("set_all_file_dates").as_deref() {
+            None | Some("") => None,
+            Some("=" | "modification-date" | "set_to_mtime") if !read.has("modification-date") => None,
+            Some("=" | "modification-date") => Some(options.time),
+            Some(text) => Some(moment("set_all_file_dates", text)?),
+        };
         let links = if read.has("follow-links") {
             if !quiet && flavour == Flavour::Genisoimage && !rock_ridge {
                 messages.line("Warning: -follow-links does not always work correctly; be careful.");
@@ -194,12 +211,39 @@ impl Settings {
             },
             new_directories: mode("new-dir-mode")?.or(mode("dir-mode")?).unwrap_or(0o555),
             latest: fixed_clock.then_some(now),
+            all_dates,
+            plain_joliet: flavour == Flavour::Xorriso,
             links,
             zisofs: read.has("transparent-compression") && rock_ridge,
             boot: BootRequest::read(read, flavour)?,
             options,
         })
     }
+}
+
+/// Reads a time of xorriso's, `YYYYMMDDhhmmsscc` in UTC.
+fn moment(option: &str, text: &str) -> Result<Timestamp, Stop> {
+    let wrong = || Stop::bad(format!("-{option}: '{text}' is not YYYYMMDDhhmmsscc"));
+    disksmith_iso9660::volume_time(text).ok_or_else(wrong)
+}
+
+/// Blocks of padding, from bytes with one of xorriso's units.
+fn padding(text: &str) -> Result<u32, Stop> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 1,
+        "d" => 512,
+        "s" => 2048,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        _ => 0,
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .filter(|_| unit > 0)
+        .and_then(|n| u32::try_from(n.checked_mul(unit)?.div_ceil(2048)).ok())
+        .ok_or_else(|| Stop::bad(format!("-padding: '{text}' is no size")))
 }
 
 fn specs(read: &Arguments) -> Result<Vec<PathSpec>, Stop> {
@@ -322,7 +366,8 @@ fn options(
     options.joliet_long = read.has("joliet-long");
     options.joliet =
         read.has("joliet") || options.joliet_long || read.has("jcharset") || read.has("ucs-level");
-    options.deep_directories = read.has("disable-deep-relocation");
+    options.deep_directories =
+        read.has("disable-deep-relocation") || (flavour == Flavour::Xorriso && !read.has("rr_reloc_dir"));
     if read.has("hide-rr-moved") {
         options.relocation_name = Some(b".rr_moved".to_vec());
     } else if let Some(name) = read.last("rr_reloc_dir") {
@@ -331,6 +376,8 @@ fn options(
     }
     if read.has("no-pad") {
         options.padding_blocks = 0;
+    } else if let Some(text) = read.text("padding") {
+        options.padding_blocks = padding(&text)?;
     }
     if read.has("translation-table") || read.has("table-name") {
         options.translation_table = Some(TranslationTable {

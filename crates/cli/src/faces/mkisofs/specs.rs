@@ -224,6 +224,7 @@ const XORRISO_ONLY: &[Spec] = &[
     value("modification-date", 0),
     value("set_all_file_dates", 0),
     value("volume_id", 0),
+    value("padding", 0),
     value("old-empty", 0),
     flag("no_rc", 0),
     value("stdio_sync", 0),

@@ -4,7 +4,8 @@ use super::messages::Messages;
 use super::path_spec::PathSpec;
 use super::settings::Settings;
 use super::stop::{Stop, reason};
-use disksmith_iso9660::{Attributes, HostNotice, HostOptions, HostPlace, ImageTree, Level, NodeId};
+use disksmith_iso9660::{Attributes, HostNotice, HostOptions, HostPlace, ImageTree, Level, NodeId, Visibility};
+use disksmith_vfs::FileType;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -59,7 +60,34 @@ pub(super) fn build(settings: &Settings, messages: &Messages) -> Result<ImageTre
             weigh(&mut tree, id, *weight);
         }
     }
+    if settings.all_dates.is_some() || settings.plain_joliet {
+        let mut pending = vec![tree.root()];
+        while let Some(id) = pending.pop() {
+            finish(&mut tree, id, settings);
+            pending.extend_from_slice(tree.children(id));
+        }
+    }
     Ok(tree)
+}
+
+/// What is done to every entry when the tree is complete.
+fn finish(tree: &mut ImageTree, id: NodeId, settings: &Settings) {
+    if let Some(time) = settings.all_dates {
+        let attributes = Attributes {
+            modified: time,
+            accessed: time,
+            changed: time,
+            ..tree.attributes(id)
+        };
+        tree.set_attributes(id, attributes);
+    }
+    if settings.plain_joliet && !matches!(tree.file_type(id), FileType::Regular | FileType::Directory) {
+        let visibility = Visibility {
+            not_joliet: true,
+            ..tree.visibility(id)
+        };
+        tree.set_visibility(id, visibility);
+    }
 }
 
 fn take(
