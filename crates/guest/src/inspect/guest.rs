@@ -89,7 +89,7 @@ impl Guest {
             [root] => *root,
             // An image of files, not of a system: there is nothing else that could be meant.
             [] => match volumes {
-                [only] if only.kind() == "iso9660" => only,
+                [only] if matches!(only.kind(), "iso9660" | "vfat") => only,
                 _ => return Err(no_root(volumes)),
             },
             several => {
