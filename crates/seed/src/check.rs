@@ -7,7 +7,7 @@ use crate::diagnostic::{Diagnostic, Findings, Severity};
 use crate::document::{Document, text_of};
 use crate::versions::{self, Version};
 use crate::yaml::{self, Type};
-use crate::{meta_data, network_config, network_data, user_data, windows};
+use crate::{meta_data, network_config, network_data, openstack_version, user_data, windows};
 use serde_json::Value;
 
 /// What a document is for.
@@ -134,34 +134,24 @@ pub fn check_document(
 pub fn check(contents: &Contents, guest: GuestSystem, version: Option<Version>) -> Vec<Diagnostic> {
     let mut findings = Findings::strict(&contents.name);
     check_label(contents, version, &mut findings);
-    let documents: &[(&str, DocumentKind)] = match contents.data_source {
-        DataSource::NoCloud => &[
-            ("user-data", DocumentKind::UserData),
-            ("meta-data", DocumentKind::MetaData),
-            ("network-config", DocumentKind::NetworkConfig),
-            ("vendor-data", DocumentKind::VendorData),
-        ],
-        DataSource::ConfigDrive => &[
-            ("openstack/latest/meta_data.json", DocumentKind::MetaDataJson),
-            ("openstack/latest/user_data", DocumentKind::UserData),
-            ("openstack/latest/vendor_data.json", DocumentKind::VendorDataJson),
-            ("openstack/latest/vendor_data2.json", DocumentKind::VendorDataJson),
-            (
-                "openstack/latest/network_data.json",
-                DocumentKind::NetworkDataJson,
-            ),
-        ],
+    let folder = openstack_version::folder_read(&contents.files, guest);
+    let documents: Vec<(String, DocumentKind)> = match contents.data_source {
+        DataSource::NoCloud => NOCLOUD.map(|(name, kind)| (name.into(), kind)).into(),
+        DataSource::ConfigDrive => CONFIG_DRIVE
+            .map(|(name, kind)| (format!("openstack/{folder}/{name}"), kind))
+            .into(),
     };
-    let required: &[&str] = match contents.data_source {
-        DataSource::NoCloud => &["meta-data", "user-data"],
-        DataSource::ConfigDrive => &["openstack/latest/meta_data.json"],
+    let required = match contents.data_source {
+        DataSource::NoCloud => vec!["meta-data".to_string(), "user-data".to_string()],
+        DataSource::ConfigDrive => vec![format!("openstack/{folder}/meta_data.json")],
     };
-    check_names(contents, documents, required, &mut findings);
+    check_names(contents, &documents, &required, &mut findings);
     if contents.data_source == DataSource::ConfigDrive {
-        check_injected(contents, &mut findings);
+        check_injected(contents, folder, &mut findings);
+        check_latest(contents, folder, &mut findings);
     }
     let mut out = findings.finish();
-    for (path, kind) in documents {
+    for (path, kind) in &documents {
         if let Some(document) = contents.document(path) {
             out.extend(check_document(&document, *kind, guest, version));
         }
@@ -203,10 +193,49 @@ fn check_label(contents: &Contents, version: Option<Version>, findings: &mut Fin
     }
 }
 
+/// The files of a NoCloud seed.
+const NOCLOUD: [(&str, DocumentKind); 4] = [
+    ("user-data", DocumentKind::UserData),
+    ("meta-data", DocumentKind::MetaData),
+    ("network-config", DocumentKind::NetworkConfig),
+    ("vendor-data", DocumentKind::VendorData),
+];
+
+/// The files of a folder of a config drive.
+const CONFIG_DRIVE: [(&str, DocumentKind); 5] = [
+    ("meta_data.json", DocumentKind::MetaDataJson),
+    ("user_data", DocumentKind::UserData),
+    ("vendor_data.json", DocumentKind::VendorDataJson),
+    ("vendor_data2.json", DocumentKind::VendorDataJson),
+    ("network_data.json", DocumentKind::NetworkDataJson),
+];
+
+/// A folder of a version and the one of the newest should say the same: who edits the one that is not read wonders why nothing changes.
+fn check_latest(contents: &Contents, folder: &str, findings: &mut Findings) {
+    if folder == openstack_version::LATEST {
+        return;
+    }
+    for (name, _) in CONFIG_DRIVE {
+        let find = |folder: &str| {
+            let path = format!("openstack/{folder}/{name}");
+            contents.files.iter().find(|(there, _)| *there == path)
+        };
+        let (read, latest) = (find(folder), find(openstack_version::LATEST));
+        if latest.is_some() && read.map(|(_, bytes)| bytes) != latest.map(|(_, bytes)| bytes) {
+            let message = format!(
+                "cloud-init reads the folder openstack/{folder}, in which {name} is {}; openstack/latest/{name} has no effect",
+                if read.is_some() { "another" } else { "missing" }
+            );
+            let fix = format!("copy it to openstack/{folder} as well, or delete that folder");
+            findings.warning("folder-not-read", (1, 1), message, fix);
+        }
+    }
+}
+
 fn check_names(
     contents: &Contents,
-    documents: &[(&str, DocumentKind)],
-    required: &[&str],
+    documents: &[(String, DocumentKind)],
+    required: &[String],
     findings: &mut Findings,
 ) {
     let there = |path: &str| contents.files.iter().any(|(name, _)| name == path);
@@ -231,7 +260,12 @@ fn check_names(
         };
         findings.error("file-name", (1, 1), message, fix);
     }
-    for (name, _) in &contents.files {
+    // what stands in another folder of a config drive is looked at elsewhere
+    let elsewhere = |name: &str| {
+        let (folder, last) = name.rsplit_once('/').unwrap_or(("", name));
+        folder.starts_with("openstack/") && CONFIG_DRIVE.iter().any(|(known, _)| *known == last)
+    };
+    for (name, _) in contents.files.iter().filter(|(name, _)| !elsewhere(name)) {
         let misnamed = documents.iter().find(|(path, _)| {
             name != path && resembles(name, path) && !required.contains(path) && !there(path)
         });
@@ -259,8 +293,8 @@ fn resembles(name: &str, wanted: &str) -> bool {
 }
 
 /// The files that meta_data.json names.
-fn check_injected(contents: &Contents, findings: &mut Findings) {
-    let Some(document) = contents.document("openstack/latest/meta_data.json") else {
+fn check_injected(contents: &Contents, folder: &str, findings: &mut Findings) {
+    let Some(document) = contents.document(&format!("openstack/{folder}/meta_data.json")) else {
         return;
     };
     let Ok(root) = serde_json::from_slice::<Value>(&document.bytes) else {

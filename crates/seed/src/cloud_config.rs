@@ -219,6 +219,7 @@ pub(crate) fn check(text: &str, findings: &mut Findings) {
     if let Some(files) = root.get("write_files") {
         check_files(files, findings);
     }
+    check_words(&root, findings);
     check_passwords(&root, findings);
     if let Some((key, _)) = root.entry("network") {
         findings.warning(
@@ -348,6 +349,9 @@ fn check_users((key, users): &(Yaml, Yaml), findings: &mut Findings) {
                 "add a key name".to_string(),
             );
         }
+        if let Some(name) = user.get("name") {
+            check_user_name(name, findings);
+        }
         if let Some((key, _)) = user.entry("plain_text_passwd") {
             plain_password(key, findings);
         }
@@ -378,6 +382,56 @@ fn check_users((key, users): &(Yaml, Yaml), findings: &mut Findings) {
                 message,
                 "write the key on a line of its own after \"- \"".to_string(),
             );
+        }
+    }
+}
+
+/// What useradd refuses: the user would not be there, and nobody could log in.
+fn check_user_name(name: &Yaml, findings: &mut Findings) {
+    let text = match name.value_type() {
+        Type::Null => "",
+        Type::Sequence | Type::Mapping | Type::Unknown => return,
+        _ => name.text().unwrap_or(""),
+    };
+    let reason = if text.is_empty() {
+        "is empty"
+    } else if text.chars().count() > 32 {
+        "is longer than 32 characters"
+    } else if text.starts_with('-') {
+        "begins with a hyphen"
+    } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        "holds white space"
+    } else if let Some(wrong) = text.chars().find(|c| ":,/\\\"'`$!*?<>|;&()[]{}#%=".contains(*c)) {
+        // a $ at the end is how Samba calls machines
+        if wrong == '$' && text.strip_suffix('$').is_some_and(|rest| !rest.contains('$')) {
+            return;
+        }
+        "holds a character that no user name can have"
+    } else {
+        return;
+    };
+    let message = format!("the user name {text:?} {reason}; the guest would not make this user");
+    findings.error("user-name", name.at, message, None);
+}
+
+/// Texts that the guest puts into names of files and arguments of programs.
+fn check_words(root: &Yaml, findings: &mut Findings) {
+    for (name, what) in [("timezone", "zone"), ("locale", "locale")] {
+        let Some(value) = root.get(name).filter(|v| v.value_type() == Type::Text) else {
+            continue;
+        };
+        let text = value.text().unwrap_or("");
+        let strange = |c: char| c.is_whitespace() || c.is_control();
+        let leads_away = name == "timezone" && (text.starts_with('/') || text.split('/').any(|p| p == ".."));
+        if text.is_empty() || text.contains(strange) || leads_away {
+            findings.error(name, value.at, format!("{text:?} is no {what}"), None);
+        }
+    }
+    for item in root.get("packages").map_or(&[][..], Yaml::items) {
+        let text = item.text().filter(|_| item.value_type() == Type::Text);
+        if text.is_some_and(|text| text.trim().is_empty() || text.starts_with('-')) {
+            let message = format!("{:?} is no package", text.unwrap_or(""));
+            findings.error("package-name", item.at, message, None);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::media::{Media, SeedFile};
 use crate::seed::{BuildOptions, InstanceId, Seed};
-use crate::{network_data, settings, user_data, windows};
+use crate::{network_data, openstack_version, settings, user_data, windows};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -63,6 +63,8 @@ pub struct ConfigDrive {
     pub files: Vec<InjectedFile>,
     /// Whether the `ec2/latest` folder is there too.
     pub ec2: bool,
+    /// Whether each version of the metadata has a folder of its own beside `openstack/latest`, as OpenStack writes them.
+    pub dated: bool,
 }
 
 impl ConfigDrive {
@@ -181,6 +183,9 @@ impl ConfigDrive {
                 false => json_text(&network_data::network_data(document)?),
             };
             files.push(("openstack/latest/network_data.json".into(), bytes));
+        }
+        if self.dated {
+            files.extend(openstack_version::dated(&files));
         }
         for (number, file) in self.files.iter().enumerate() {
             files.push((format!("openstack/content/{number:04}"), file.bytes.clone()));

@@ -58,7 +58,8 @@ impl Contents {
         Self::new(name, None, None, false, files)
     }
 
-    /// The seed on a disk: the filesystem that fills it, or the one in a partition that has a seed's label.
+    /// The seed on a disk: the filesystem that fills it, or the one in a partition that has a seed's label, else the first partition
+    /// whose filesystem could hold one.
     ///
     /// # Errors
     /// [`Error::NoSeed`] where neither an ISO 9660 nor a FAT filesystem is on it; those of reading.
@@ -66,15 +67,19 @@ impl Contents {
         if let Some(found) = Self::of_volume(name, storage, false)? {
             return Ok(found);
         }
+        let mut first = None;
         if let Ok(disk) = Disk::probe(Arc::clone(storage)) {
             for partition in disk.partitions() {
                 let Ok(slice) = disk.open(partition) else { continue };
-                if let Ok(Some(found)) = Self::of_volume(name, &slice, true) {
-                    return Ok(found);
+                // a partition that holds far more than a seed, or is damaged, is no seed
+                match Self::of_volume(name, &slice, true) {
+                    Ok(Some(found)) if found.has_seed_label() => return Ok(found),
+                    Ok(Some(found)) => first = first.or(Some(found)),
+                    Ok(None) | Err(_) => {}
                 }
             }
         }
-        Err(no_seed(name, "holds neither an ISO 9660 nor a FAT filesystem"))
+        first.ok_or_else(|| no_seed(name, "holds neither an ISO 9660 nor a FAT filesystem"))
     }
 
     /// The seed on a volume; `None` where there is no filesystem that could hold one.
@@ -133,6 +138,13 @@ impl Contents {
                 DataSource::NoCloud
             },
             files,
+        })
+    }
+
+    fn has_seed_label(&self) -> bool {
+        self.label.as_deref().is_some_and(|label| {
+            let label = label.trim_end();
+            label.eq_ignore_ascii_case("cidata") || label.eq_ignore_ascii_case("config-2")
         })
     }
 

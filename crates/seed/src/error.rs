@@ -67,6 +67,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A row of a fleet whose seed cannot be made or written.
+    #[error("row {row}: {source}")]
+    OfRow {
+        /// Which row, from 1.
+        row: u64,
+        /// Why not.
+        source: Box<Error>,
+    },
     /// What should be a seed, or a table of a fleet, is none.
     #[error("{name} {reason}")]
     NoSeed {
@@ -121,6 +129,7 @@ impl Diagnose for Error {
             | Self::NoSeed { .. }
             | Self::LabelNotSearched { .. } => ErrorKind::Usage,
             Self::OutputExists { .. } => ErrorKind::Refused,
+            Self::OfRow { source, .. } => source.kind(),
             Self::Write { source } if source.kind() == std::io::ErrorKind::StorageFull => ErrorKind::NoSpace,
             Self::Write { .. } => ErrorKind::Failed,
             Self::Volume(inner) => inner.kind(),
@@ -153,6 +162,7 @@ impl Diagnose for Error {
             ),
             Self::OutputExists { .. } => Some("name another file, or say `--force` to replace it".into()),
             Self::Row { .. } | Self::NoSeed { .. } | Self::Write { .. } => None,
+            Self::OfRow { source, .. } => source.hint(),
             Self::Volume(inner) => inner.hint(),
             Self::Files(inner) => inner.hint(),
             Self::Storage(inner) => inner.hint(),

@@ -43,6 +43,13 @@ fn wrong(row: u64, reason: impl Into<String>) -> Error {
     }
 }
 
+fn of_row(row: u64, source: Error) -> Error {
+    Error::OfRow {
+        row,
+        source: Box::new(source),
+    }
+}
+
 /// Reads a table of comma-separated values, whose first row has the names.
 ///
 /// # Errors
@@ -177,7 +184,7 @@ impl Fleet {
             .map(|row| {
                 let in_row = |error: Error| match error {
                     error @ Error::Row { .. } => error,
-                    other => wrong(row.number, other.to_string()),
+                    other => of_row(row.number, other),
                 };
                 let (path, seed) = seed_of(row).map_err(in_row)?;
                 seed.check_settings(options).map_err(in_row)?;
@@ -195,7 +202,7 @@ impl Fleet {
                     }
                 }
                 if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
-                    return Err(wrong(row.number, format!("{} exists", path.display())));
+                    return Err(in_row(Error::OutputExists { path }));
                 }
                 Ok((row.number, path, seed))
             })
@@ -242,7 +249,7 @@ impl Fleet {
                 made(path);
                 Ok(())
             };
-            write().map_err(|error| wrong(*row, error.to_string()))
+            write().map_err(|error| of_row(*row, error))
         })
     }
 }

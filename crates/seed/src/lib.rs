@@ -19,6 +19,7 @@ mod mime;
 mod network_config;
 mod network_data;
 mod nocloud;
+mod openstack_version;
 mod quick;
 mod schema;
 mod seed;

@@ -204,6 +204,8 @@ pub(crate) struct Found {
     pub(crate) encoding: String,
     /// Its contents, decoded where that is possible.
     pub(crate) bytes: Vec<u8>,
+    /// Lines of the archive before its contents.
+    pub(crate) lines_before: usize,
 }
 
 /// So many parts of an archive are taken.
@@ -214,33 +216,36 @@ pub(crate) fn parts(text: &str) -> Vec<Found> {
     let head = Head::parse(text.split('\n'));
     let multipart = head.content_type().is_some_and(|t| t.starts_with("multipart/"));
     let Some(boundary) = head.boundary().filter(|_| multipart) else {
-        return vec![found(&head, text)];
+        return vec![found(&head, text, 0)];
     };
     let (open, close) = (format!("--{boundary}"), format!("--{boundary}--"));
     let mut out = Vec::new();
     let (mut start, mut at) = (None, 0usize);
+    let mut number = 0;
     for line in text.split_inclusive('\n') {
         let word = line.trim_end();
         if word == open || word == close {
-            if let Some(part) = start.take().and_then(|s| text.get(s..at)) {
+            let begun: Option<(usize, usize)> = start.take();
+            if let Some((part, first)) = begun.and_then(|(s, first)| Some((text.get(s..at)?, first))) {
                 // the line end before a boundary belongs to the boundary
                 let part = part.strip_suffix('\n').unwrap_or(part);
-                out.push(found(&Head::parse(part.split('\n')), part));
+                out.push(found(&Head::parse(part.split('\n')), part, first));
             }
             if word == close || out.len() >= MAX_PARTS {
                 return out;
             }
-            start = Some(at + line.len());
+            start = Some((at + line.len(), number + 1));
         }
         at += line.len();
+        number += 1;
     }
-    if let Some(part) = start.and_then(|s| text.get(s..)) {
-        out.push(found(&Head::parse(part.split('\n')), part));
+    if let Some((part, first)) = start.and_then(|(s, first)| Some((text.get(s..)?, first))) {
+        out.push(found(&Head::parse(part.split('\n')), part, first));
     }
     out
 }
 
-fn found(head: &Head, part: &str) -> Found {
+fn found(head: &Head, part: &str, lines_before: usize) -> Found {
     let encoding = head.get("content-transfer-encoding").unwrap_or("7bit").trim();
     let encoding = encoding.to_ascii_lowercase();
     let body = user_data::behind_lines(part, head.lines);
@@ -255,6 +260,7 @@ fn found(head: &Head, part: &str) -> Found {
         name,
         bytes: decode(&encoding, body).unwrap_or_else(|| body.as_bytes().to_vec()),
         encoding,
+        lines_before: lines_before + head.lines,
     }
 }
 

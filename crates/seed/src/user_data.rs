@@ -8,7 +8,7 @@ use crate::cloud_config;
 use crate::diagnostic::Findings;
 use crate::mime;
 use crate::suggest::nearest;
-use crate::yaml::{self, Type};
+use crate::yaml::{self, Type, Yaml};
 use flate2::read::MultiGzDecoder;
 use std::io::Read;
 
@@ -513,38 +513,47 @@ fn check_archive(text: &str, findings: &mut Findings) {
         return;
     }
     for item in root.items() {
-        let (content, declared) = match item.value_type() {
-            Type::Mapping => (item.get("content"), item.get("type")),
-            Type::Text => (Some(item), None),
-            Type::Unknown => continue,
-            other => {
-                let message = format!(
-                    "an item of a #cloud-config-archive is a text or a mapping, and this is {}",
-                    other.name()
-                );
-                findings.error("archive-item", item.at, message, None);
-                continue;
-            }
-        };
-        let Some(content) = content else {
-            findings.error(
-                "archive-item",
-                item.at,
-                "this document has no content",
-                "add a content key".to_string(),
-            );
-            continue;
-        };
-        if let (None, Some(text)) = (declared, content.text())
-            && UserDataKind::of(text.as_bytes()).is_none()
-        {
-            let message = "no type is given, and the content starts with no header that cloud-init knows";
-            findings.error(
-                "archive-item",
-                content.at,
-                message,
-                "add a type key, or a header".to_string(),
-            );
-        }
+        deeper(findings, |findings| check_archived(item, findings));
     }
+}
+
+/// Checks a document of an archive.
+fn check_archived(item: &Yaml, findings: &mut Findings) {
+    let (content, declared) = match item.value_type() {
+        Type::Mapping => (item.get("content"), item.get("type")),
+        Type::Text => (Some(item), None),
+        Type::Unknown => return,
+        other => {
+            let message = format!(
+                "an item of a #cloud-config-archive is a text or a mapping, and this is {}",
+                other.name()
+            );
+            findings.error("archive-item", item.at, message, None);
+            return;
+        }
+    };
+    let Some(content) = content else {
+        let fix = "add a content key".to_string();
+        findings.error("archive-item", item.at, "this document has no content", fix);
+        return;
+    };
+    let Some(text) = content.text() else { return };
+    let declared = declared.and_then(Yaml::text).map(str::to_ascii_lowercase);
+    if declared.is_none() && UserDataKind::of(text.as_bytes()).is_none() {
+        let message = "no type is given, and the content starts with no header that cloud-init knows";
+        let fix = "add a type key, or a header".to_string();
+        findings.error("archive-item", content.at, message, fix);
+        return;
+    }
+    // a text is where its first line is, in a block too
+    let saved = findings.line_offset;
+    findings.line_offset = saved.saturating_add(content.at.0.saturating_sub(1));
+    match declared.as_deref() {
+        Some("text/cloud-config") => cloud_config::check(text, findings),
+        None | Some("text/plain" | "text/x-not-multipart" | "text/x-shellscript" | "text/jinja2") => {
+            check_text(text, findings);
+        }
+        Some(_) => {}
+    }
+    findings.line_offset = saved;
 }

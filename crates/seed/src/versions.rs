@@ -2,6 +2,7 @@
 
 use crate::check::DocumentKind;
 use crate::diagnostic::{Findings, Severity};
+use crate::mime;
 use crate::user_data::UserDataKind;
 use crate::yaml::{self, Yaml};
 use std::fmt;
@@ -246,17 +247,19 @@ pub fn version_facts() -> &'static [VersionFact] {
     FACTS
 }
 
+/// Tells a fact of a place where it matters to a version.
+fn tell(fact: &VersionFact, version: Version, at: (usize, usize), findings: &mut Findings) {
+    let words = match (fact.since, fact.until) {
+        (Some(since), _) if version < since => format!("taken by cloud-init {since} and later"),
+        (_, Some(until)) if version >= until => format!("not taken by cloud-init {until} and later"),
+        _ => return,
+    };
+    let message = format!("{}: {words}, not by {version}: {}", fact.place.1, fact.otherwise);
+    findings.add(Severity::Warning, "version", at, message, None);
+}
+
 /// Warns of what a version does not take.
 pub(crate) fn check(text: &str, kind: DocumentKind, version: Version, findings: &mut Findings) {
-    let tell = |fact: &VersionFact, at: (usize, usize), findings: &mut Findings| {
-        let words = match (fact.since, fact.until) {
-            (Some(since), _) if version < since => format!("taken by cloud-init {since} and later"),
-            (_, Some(until)) if version >= until => format!("not taken by cloud-init {until} and later"),
-            _ => return,
-        };
-        let message = format!("{}: {words}, not by {version}: {}", fact.place.1, fact.otherwise);
-        findings.add(Severity::Warning, "version", at, message, None);
-    };
     let place = match kind {
         DocumentKind::UserData | DocumentKind::VendorData => USER,
         DocumentKind::NetworkConfig => NETWORK,
@@ -268,12 +271,46 @@ pub(crate) fn check(text: &str, kind: DocumentKind, version: Version, findings: 
             .iter()
             .filter(|f| f.place.0 == HEADER && first.starts_with(f.place.1))
         {
-            tell(fact, (1, 1), findings);
+            tell(fact, version, (1, 1), findings);
         }
-        if UserDataKind::of(text.as_bytes()) != Some(UserDataKind::CloudConfig) {
-            return;
+        match UserDataKind::of(text.as_bytes()) {
+            Some(UserDataKind::CloudConfig) => {}
+            Some(UserDataKind::Mime) => return check_parts(text, version, findings),
+            _ => return,
         }
     }
+    check_keys(text, place, version, findings);
+}
+
+/// Looks at the parts of a MIME archive.
+fn check_parts(text: &str, version: Version, findings: &mut Findings) {
+    for part in mime::parts(text) {
+        let saved = findings.line_offset;
+        findings.line_offset = saved.saturating_add(part.lines_before);
+        let subtype = part.content_type.strip_prefix("text/").unwrap_or("");
+        for fact in FACTS.iter().filter(|f| f.place.0 == PART) {
+            if fact.place.1.split(", ").any(|word| word == subtype) {
+                tell(fact, version, (1, 1), findings);
+            }
+        }
+        if let Ok(body) = std::str::from_utf8(&part.bytes) {
+            match subtype {
+                "cloud-config" => check_keys(body, USER, version, findings),
+                // an archive in an archive is a part of a kind of its own
+                "plain" | "x-not-multipart" | "jinja2"
+                    if UserDataKind::of(&part.bytes) != Some(UserDataKind::Mime) =>
+                {
+                    check(body, DocumentKind::UserData, version, findings);
+                }
+                _ => {}
+            }
+        }
+        findings.line_offset = saved;
+    }
+}
+
+/// Looks for the keys that the table names.
+fn check_keys(text: &str, place: &str, version: Version, findings: &mut Findings) {
     let Ok(Some(root)) = yaml::parse(text, &mut Findings::new("")) else {
         return;
     };
@@ -286,7 +323,7 @@ pub(crate) fn check(text: &str, kind: DocumentKind, version: Version, findings: 
             path => find(&root, path),
         };
         if let Some(at) = found {
-            tell(fact, at, findings);
+            tell(fact, version, at, findings);
         }
     }
 }
@@ -325,5 +362,10 @@ mod tests {
         let template = "## template: jinja\n#cloud-config\n";
         assert_eq!(said(template, DocumentKind::UserData, "18.3"), [1]);
         assert!(Version::parse("x").is_none());
+        let archive = "Content-Type: multipart/mixed; boundary=\"b\"\nMIME-Version: 1.0\n\n--b\nContent-Type: text/cloud-config\n\n\
+                       #cloud-config\nwrite_files:\n- path: /a\n  defer: true\n--b\nContent-Type: text/x-shellscript-per-boot\n\n\
+                       #!/bin/sh\n--b\nContent-Type: text/plain\n\n#upstart-job\nstart\n--b--\n";
+        assert_eq!(said(archive, DocumentKind::UserData, "20.2"), [10, 14]);
+        assert_eq!(said(archive, DocumentKind::UserData, "22.4"), [18]);
     }
 }

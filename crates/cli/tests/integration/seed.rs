@@ -1,6 +1,6 @@
 //! Seed images for cloud-init.
 
-use crate::lab::{Lab, judges};
+use crate::lab::{Lab, judges, may_mount};
 
 const GOOD: &str = "#cloud-config\nhostname: web1\n";
 
@@ -380,8 +380,12 @@ fn a_table_makes_a_fleet() {
         assert!(!lab.path("out").exists(), "{table:?}");
     }
     lab.disksmith("seed one.iso --each hosts.csv").fails(2);
-    let said = lab.disksmith("seed seeds/@{name}.iso --each hosts.csv").fails(2);
-    assert!(said.contains("exists"), "{said}");
+    let said = lab.disksmith("seed seeds/@{name}.iso --each hosts.csv").fails(6);
+    assert!(said.contains("exists") && said.contains("--force"), "{said}");
+    let said = lab
+        .disksmith("seed q-@{index}.iso --count 2 --first 18446744073709551615")
+        .fails(2);
+    assert!(said.contains("--first"), "{said}");
     lab.disksmith("seed seeds/@{name}.iso --each hosts.csv --force")
         .ok();
     lab.write(
@@ -405,7 +409,7 @@ fn what_only_the_schema_knows_is_a_warning() {
     assert!(!lab.path("b.iso").exists());
     // a fleet has one remark, with its row, not one a seed
     lab.write("t.csv", "name\na\nb\nc\n");
-    let said = lab.disksmith("seed @{name}.iso --each t.csv -u ud");
+    let said = lab.disksmith("seed w-@{name}.iso --each t.csv -u ud");
     let text = said.stderr.clone();
     said.ok();
     assert_eq!(text.matches("warning").count(), 1, "{text}");
@@ -425,4 +429,65 @@ fn two_host_names_are_refused() {
     let text = lab.disksmith("seed a.iso -m md -H a").fails(2);
     assert!(text.contains("local-hostname"), "{text}");
     assert!(!lab.path("a.iso").exists());
+}
+
+/// A host without room for all seeds of a fleet: what is there is whole, and counted.
+#[test]
+fn a_full_host_is_told_as_such() {
+    if !may_mount() {
+        return;
+    }
+    let lab = Lab::new();
+    let folder = lab.path("small");
+    std::fs::create_dir(&folder).unwrap();
+    lab.tool_args(&[
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        "size=1m",
+        "tmpfs",
+        folder.to_str().unwrap(),
+    ])
+    .ok();
+    let said = lab.disksmith("seed small/s-%03d.iso --count 50 --hostname h");
+    let there = std::fs::read_dir(&folder).unwrap().count();
+    let first = lab.disksmith("seed check small/s-001.iso -q");
+    lab.tool_args(&["umount", folder.to_str().unwrap()]).ok();
+    let text = said.fails(7);
+    assert!(
+        there < 50 && text.contains(&format!("{there} of 50 seeds are there")),
+        "{there}: {text}"
+    );
+    first.ok();
+}
+
+/// What useradd, apt and the guest's file names cannot be given.
+#[test]
+fn words_that_no_guest_takes_are_refused() {
+    let lab = Lab::new();
+    for words in [
+        ["--user", "a b"],
+        ["--user", ""],
+        ["--user", "root:x,a"],
+        ["--user", "-a"],
+        ["--package", ""],
+        ["--timezone", "../x"],
+        ["--timezone", ""],
+        ["--locale", "x y"],
+    ] {
+        let line = [&["seed", "u.iso", "--hostname", "h"][..], &words].concat();
+        lab.disksmith_args(&line).fails(2);
+        assert!(!lab.path("u.iso").exists(), "{words:?}");
+    }
+    for words in [
+        ["--user", "anna"],
+        ["--user", "svc_1.x-y"],
+        ["--timezone", "Europe/Berlin"],
+        ["--locale", "de_DE.UTF-8"],
+        ["--package", "g++"],
+    ] {
+        let line = [&["seed", "u.iso", "--hostname", "h", "--force"][..], &words].concat();
+        lab.disksmith_args(&line).ok();
+    }
 }

@@ -296,3 +296,29 @@ fn findings_say_where_and_what_to_do() {
     let fix = user_data(b"hostname: a\n").validate()[0].fix.clone();
     assert_eq!(fix.as_deref(), Some("put #cloud-config on line 1"));
 }
+
+/// The documents of an archive are looked into, and their lines are those of the archive.
+#[test]
+fn archives_are_looked_into() {
+    table(
+        user_data,
+        &[
+            (
+                b"#cloud-config-archive\n- |\n  #cloud-config\n  runcmd: 5\n",
+                &[(E, "wrong-type", 4, 9)],
+            ),
+            (
+                b"#cloud-config-archive\n- type: text/cloud-config\n  content: |\n    bogus_key: 1\n",
+                &[(W, "unknown-key", 4, 1)],
+            ),
+            (
+                b"#cloud-config-archive\n- |\n  #!/bin/sh\n  true\n- \"#!sh\\ntrue\\n\"\n",
+                &[(E, "shebang-relative", 5, 3)],
+            ),
+            (
+                b"#cloud-config-archive\n- |\n  nothing\n",
+                &[(E, "archive-item", 3, 3)],
+            ),
+        ],
+    );
+}

@@ -119,10 +119,21 @@ fn cloud_init_reads_nocloud_seeds() {
 fn cloud_init_reads_config_drives() {
     for format in FORMATS {
         let folder = tempfile::tempdir().unwrap();
-        let seed = config_drive().build(&with(format)).unwrap();
+        // with folders for each version cloud-init reads another one than openstack/latest
+        let dated = format != MediaFormat::Vfat;
+        let drive = ConfigDrive {
+            dated,
+            ..config_drive()
+        };
+        let seed = drive.build(&with(format)).unwrap();
         let image = written(&seed, folder.path());
         let read = contents(&image);
         assert_eq!(read.label.as_deref(), Some("config-2"));
+        let has = |path: &str| read.files.iter().any(|(name, _)| name == path);
+        assert!(has("openstack/latest/network_data.json"));
+        assert_eq!(has("openstack/2018-08-27/network_data.json"), dated);
+        assert_eq!(has("openstack/2012-08-10/user_data"), dated);
+        assert!(!has("openstack/2012-08-10/vendor_data.json"));
         let found = check(&read, GuestSystem::CloudInit, None);
         assert!(found.is_empty(), "{found:?}");
         let out = folder.path().join("out");
@@ -358,4 +369,88 @@ fn wrong_names_and_labels_of_folders_and_volumes_are_told() {
         codes(&[("meta-data", ""), user], None),
         [("instance-id-missing", "warning".into())]
     );
+}
+
+/// Who edits `latest` of a drive that OpenStack made changes what no cloud-init reads.
+#[test]
+fn the_folder_that_is_read_is_the_one_that_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join("openstack").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let meta = "{\"uuid\": \"u\"}";
+    for version in ["2015-10-15", "2018-08-27", "2020-10-14", "latest"] {
+        write(&format!("{version}/meta_data.json"), meta);
+        write(&format!("{version}/user_data"), "#cloud-config\nhostname: a\n");
+    }
+    let found = |guest| -> Vec<(&'static str, String)> {
+        let contents = Contents::of_folder(folder.path()).unwrap();
+        let found = check(&contents, guest, None);
+        found.into_iter().map(|d| (d.code, d.file)).collect()
+    };
+    assert_eq!(found(GuestSystem::CloudInit), []);
+    write("latest/user_data", "#cloud-config\nhostname: [\n");
+    let codes: Vec<_> = found(GuestSystem::CloudInit)
+        .into_iter()
+        .map(|(code, _)| code)
+        .collect();
+    assert_eq!(codes, ["folder-not-read"]);
+    let windows = found(GuestSystem::CloudbaseInit);
+    assert!(
+        windows.iter().any(|(_, file)| file.ends_with("latest/user_data")),
+        "{windows:?}"
+    );
+    write("2018-08-27/user_data", "#cloud-config\nhostname: [\n");
+    let found = found(GuestSystem::CloudInit);
+    assert!(
+        found
+            .iter()
+            .any(|(code, file)| *code == "yaml-syntax" && file.ends_with("2018-08-27/user_data")),
+        "{found:?}"
+    );
+}
+
+/// A disk with an EFI system partition before the seed: the partition with the label is the seed.
+#[test]
+fn a_seed_in_a_partition_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = no_cloud().build(&with(MediaFormat::Vfat)).unwrap();
+    let bytes = std::fs::read(written(&seed, folder.path())).unwrap();
+    let esp = NoCloud::default().build(&BuildOptions {
+        label: "ESP".into(),
+        validate: false,
+        ..with(MediaFormat::Vfat)
+    });
+    std::fs::remove_file(folder.path().join("seed.img")).unwrap();
+    let esp = std::fs::read(written(&esp.unwrap(), folder.path())).unwrap();
+    let (first, second) = (2048_u32, 2048 + (4 << 20) / 512);
+    let mut disk = vec![0; 16 << 20];
+    for (number, start, partition) in [(0, first, &esp), (1, second, &bytes)] {
+        let at = start as usize * 512;
+        disk[at..at + partition.len()].copy_from_slice(partition);
+        let entry = &mut disk[446 + 16 * number..][..16];
+        entry[4] = 0x0c;
+        entry[8..12].copy_from_slice(&start.to_le_bytes());
+        entry[12..16].copy_from_slice(&(partition.len() as u32 / 512).to_le_bytes());
+    }
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let image = folder.path().join("disk.img");
+    std::fs::write(&image, &disk).unwrap();
+    let read = contents(&image);
+    assert!(read.partition);
+    assert_eq!(read.label.as_deref(), Some("cidata"));
+    let mut files = seed.files.clone();
+    files.sort();
+    assert_eq!(read.files, files);
+    let found = check(&read, GuestSystem::CloudInit, None);
+    assert!(found.is_empty(), "{found:?}");
+    let user_data = read.document("user-data").unwrap();
+    let shown = show(&user_data.name, &user_data.bytes);
+    assert!(format!("{shown:?}").contains("hostname: web1"), "{shown:?}");
+    let place = format!("{}@@{}", image.display(), second * 512);
+    if let Some(said) = run("mtype", &["-i", &place, "::meta-data"]) {
+        assert_eq!(said, "instance-id: web1-1\nlocal-hostname: web1\n");
+    }
 }

@@ -88,6 +88,9 @@ pub(super) struct MakeArgs {
     /// A config drive with ec2/latest too
     #[arg(long)]
     ec2: bool,
+    /// A config drive with a folder for each version of the metadata, as OpenStack writes it, besides openstack/latest
+    #[arg(long)]
+    dated: bool,
     #[command(flatten)]
     quick: QuickArgs,
     /// One seed for each row of a table: CSV with the names in its first row, or JSON lines (.json, .jsonl, .ndjson)
@@ -212,8 +215,11 @@ fn rows(args: &MakeArgs) -> Outcome<Option<Vec<Row>>> {
             rows
         }
         (None, Some(count)) => {
-            let end = args.first.checked_add(count).filter(|_| count <= 1_000_000);
-            let end = end.ok_or_else(|| Failure::usage("--count is at most a million"))?;
+            if count > 1_000_000 {
+                return Err(Failure::usage("--count is at most a million"));
+            }
+            let end = args.first.checked_add(count);
+            let end = end.ok_or_else(|| Failure::usage("--first: there are no numbers behind it"))?;
             (args.first..end)
                 .map(|index| Row {
                     number: index,
@@ -278,6 +284,7 @@ impl<'a> Inputs<'a> {
                 (!args.file.is_empty(), "--file"),
                 (!args.meta.is_empty(), "--meta"),
                 (args.ec2, "--ec2"),
+                (args.dated, "--dated"),
             ] {
                 if given {
                     return refuse(name, "only a config drive has that; say --datasource configdrive");
@@ -342,6 +349,7 @@ impl<'a> Inputs<'a> {
             vendor_data: document(&self.vendor_data)?,
             network_data: network_config,
             ec2: args.ec2,
+            dated: args.dated,
             ..ConfigDrive::default()
         };
         for text in &args.meta {
@@ -578,7 +586,17 @@ fn many(
                 .map_err(|e| nothing(Failure::io("make the folder", folder, &e)))?;
         }
     }
-    fleet.write(options, existing(args), Durability::Deferred, |_| {})?;
+    let made = std::sync::atomic::AtomicUsize::new(0);
+    let total = fleet.paths().count();
+    let written = fleet.write(options, existing(args), Durability::Deferred, |_| {
+        made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    written.map_err(|error| {
+        let made = made.load(std::sync::atomic::Ordering::Relaxed);
+        Failure::from(error).unchanged(format!(
+            "{made} of {total} seeds are there, each of them whole; the others were not made"
+        ))
+    })?;
     let paths: Vec<String> = fleet.paths().map(|p| p.display().to_string()).collect();
     if args.output_format == OutputFormat::Json {
         print_json(&json!({ "files": paths }))?;
