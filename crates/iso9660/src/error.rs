@@ -170,7 +170,7 @@ impl Diagnose for Error {
             ),
             Self::FileTooLarge { .. } => Some("use interchange level 3 or 4".into()),
             Self::SourceChanged { .. } => Some("run it again when nothing writes to the file".into()),
-            Self::OutputExists { .. } => Some("choose another name, or allow replacing it".into()),
+            Self::OutputExists { .. } => Some("choose another name, or replace it with --force".into()),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("check the file's permissions".into())
             }

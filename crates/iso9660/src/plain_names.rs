@@ -97,12 +97,24 @@ impl Translator {
         let rules = &self.rules;
         let packed;
         let mut name = name;
-        if !rules.several_dots
+        if rules.tgz
+            && !rules.several_dots
             && (!is_dir || rules.directory_extension)
             && let Some(stem) = name.strip_suffix(b".tar.gz")
         {
             packed = [stem, b".tgz"].concat();
             name = &packed;
+        }
+        let characters;
+        if rules.by_character
+            && !name.is_ascii()
+            && let Ok(text) = std::str::from_utf8(name)
+        {
+            characters = text
+                .chars()
+                .map(|c| u8::try_from(c).ok().filter(u8::is_ascii).unwrap_or(b'_'))
+                .collect::<Vec<u8>>();
+            name = &characters;
         }
         let dot = name
             .iter()

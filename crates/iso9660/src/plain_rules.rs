@@ -38,6 +38,10 @@ pub struct PlainRules {
     pub directory_extension: bool,
     /// Bytes stay whatever they are.
     pub any_bytes: bool,
+    /// A character of UTF-8 that cannot be said becomes one `_`, instead of one for each of its bytes.
+    pub by_character: bool,
+    /// `.tar.gz` becomes `.tgz` where only one dot can stay.
+    pub tgz: bool,
 }
 
 impl PlainRules {
@@ -59,6 +63,8 @@ impl PlainRules {
             no_translation: relaxed,
             directory_extension: relaxed,
             any_bytes: relaxed,
+            by_character: false,
+            tgz: true,
         }
     }
 }

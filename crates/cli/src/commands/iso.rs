@@ -178,13 +178,18 @@ fn create(args: &CreateArgs, globals: &Globals) -> Outcome {
         } else {
             Existing::Refuse
         };
-        image.write_file(&args.output, existing, Durability::Deferred)?;
+        image
+            .write_file(&args.output, existing, Durability::Deferred)
+            .map_err(|error| {
+                Failure::from(error).unchanged(format!("{} is as it was", args.output.display()))
+            })?;
     }
     globals.say(|| {
         format!(
-            "{}: {} entries, {} bytes",
+            "{}: {} {}, {} bytes",
             args.output.display(),
             files.saturating_sub(1),
+            if files == 2 { "entry" } else { "entries" },
             image.size()
         )
     });
@@ -224,10 +229,10 @@ fn list(args: &LsArgs) -> Outcome {
                     )
                     .as_bytes(),
                 );
-                text.extend_from_slice(&path);
+                escape(&path, &mut text);
                 if let Some(target) = &target {
                     text.extend_from_slice(b" -> ");
-                    text.extend_from_slice(target);
+                    escape(target, &mut text);
                 }
                 text.push(b'\n');
             }
@@ -263,6 +268,20 @@ fn list(args: &LsArgs) -> Outcome {
         OutputFormat::Json => print_json(&Value::Array(rows))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A name as one line shows it: control characters and backslashes are written out, so that no image can write lines of
+/// its own or command the terminal.
+fn escape(name: &[u8], out: &mut Vec<u8>) {
+    for byte in name {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            byte if byte.is_ascii_control() => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+            byte => out.push(*byte),
+        }
+    }
 }
 
 fn kind(file_type: FileType) -> &'static str {

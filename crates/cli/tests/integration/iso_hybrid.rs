@@ -27,6 +27,45 @@ fn lab() -> Lab {
     lab
 }
 
+#[test]
+fn names_are_those_of_xorriso() {
+    if !judges(&["xorriso", "isoinfo"]) {
+        return;
+    }
+    let lab = Lab::new();
+    for name in [
+        "t/\u{fc}n\u{ef}code n\u{e4}me.txt",
+        "t/a/b/c/d/e/f/g/h/deep",
+        "t/x.tar.gz",
+    ] {
+        lab.write(name, "x");
+    }
+    std::os::unix::fs::symlink("x.tar.gz", lab.path("t/link")).unwrap();
+    lab.tool("env LC_ALL=C.UTF-8 xorriso -as mkisofs -quiet -J -o their.iso t")
+        .ok();
+    lab.disksmith("xorriso -as mkisofs -quiet -J -o our.iso t").ok();
+    for options in ["-f", "-f -R", "-f -J"] {
+        let list = |image: &str| {
+            let text = lab.tool(&format!("isoinfo {options} -i {image}")).ok();
+            let mut lines: Vec<String> = text.lines().map(Into::into).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(list("their.iso"), list("our.iso"), "{options}");
+    }
+}
+
+#[test]
+fn no_name_writes_lines_of_its_own() {
+    let lab = Lab::new();
+    lab.write("t/bad\nfile 0644 root \u{1b}[2J", "x");
+    lab.disksmith("iso create x.iso t").ok();
+    let listed = lab.disksmith("iso ls x.iso").ok();
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(listed.contains("/bad\\nfile 0644 root \\x1b[2J"), "{listed}");
+    lab.disksmith("iso create x.iso t").fails(6);
+}
+
 /// What a report says, without numbers that follow from where each program puts its files.
 fn normal(report: &str) -> Vec<String> {
     let mut out = Vec::new();

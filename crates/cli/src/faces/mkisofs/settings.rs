@@ -421,6 +421,8 @@ fn options(
 
 fn plain_rules(read: &Arguments, flavour: Flavour, level: Level, messages: &Messages) -> PlainRules {
     let mut rules = PlainRules::of_level(level);
+    rules.by_character = flavour == Flavour::Xorriso;
+    rules.tgz = flavour == Flavour::Genisoimage;
     if level == Level::Four {
         return rules;
     }
