@@ -228,6 +228,7 @@ fn chains_of_encrypted_images_change_with_a_key() {
             script(&lab, &format!("qemu-img check -q $s '{alone}'")).ok();
         }
     }
+    lab.disksmith("snapshot import --key file:key top one expected").ok();
     lab.disksmith("snapshot export --key file:key top one out").ok();
     same("out");
     let diff = lab.disksmith("snapshot diff --key file:key top one").ok();
