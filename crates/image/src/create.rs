@@ -6,7 +6,7 @@ use crate::file_name::{FileName, MAX_BACKING_NAME, resolve_beside};
 use crate::format::Format;
 use disksmith_luks::FreshHeader;
 use disksmith_qcow2::Preallocation;
-use disksmith_storage::{Durability, Existing, HostFile, NewFile, Storage, StorageRef};
+use disksmith_storage::{Durability, Existing, HostFile, NewFile, Storage, StorageRef, fill_first_block};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ pub(crate) fn fill_empty(
         Format::Raw => {
             file.set_size(size)?;
             match options.qcow2.preallocation {
-                Preallocation::Off | Preallocation::Metadata => {}
+                Preallocation::Off | Preallocation::Metadata => fill_first_block(&**file)?,
                 Preallocation::Falloc => file.preallocate(0, size)?,
                 Preallocation::Full => write_out_zeroes(file, size)?,
             }

@@ -10,7 +10,7 @@ use crate::keys::Keys;
 use crate::open::OpenOptions;
 use crate::transaction::{DiskSpec, Transaction, TransactionOptions};
 use disksmith_qcow2::Preallocation;
-use disksmith_storage::{HostFile, LockMode, OpenMode, Storage};
+use disksmith_storage::{HostFile, LockMode, OpenMode, Storage, fill_first_block};
 use std::path::{Path, PathBuf};
 
 /// The size that an image shall have.
@@ -124,10 +124,17 @@ fn resize_raw(path: &Path, old: u64, new: u64, options: &ResizeOptions) -> Resul
     storage.set_size(new)?;
     drop(storage);
     transaction.commit()?;
-    if options.preallocation == Preallocation::Off {
+    if options.preallocation == Preallocation::Off && old > 0 {
         return Ok(());
     }
     let file = HostFile::open(path, OpenMode::Write, LockMode::Lock)?;
+    if options.preallocation == Preallocation::Off {
+        // as where it is made
+        if file.size() == new {
+            fill_first_block(&file)?;
+        }
+        return Ok(());
+    }
     // The file of a raw image that is encrypted is longer than its disk.
     let (from, to) = (file.size().saturating_sub(new.saturating_sub(old)), file.size());
     let done = take_space(&file, from, to, options.preallocation).and_then(|()| Ok(file.flush()?));

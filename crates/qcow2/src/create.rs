@@ -9,7 +9,7 @@ use crate::image::{OpenOptions, Qcow2};
 use crate::refcount;
 use crate::state::table_bytes;
 use crate::types::{Geometry, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES, MIN_CLUSTER_BITS};
-use disksmith_storage::StorageRef;
+use disksmith_storage::{StorageRef, fill_first_block};
 
 /// The backing file that a new image names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,10 +214,12 @@ pub fn build_image_bytes(options: &CreateOptions) -> Result<ImageBytes> {
         luks.iter()
             .map(|(offset, bytes)| (at(luks_first) + offset, bytes.clone())),
     );
-    Ok(ImageBytes {
-        len: at(total),
-        pieces,
-    })
+    // The last table is as long as its entries; its cluster need not be there whole.
+    let len = match luks_clusters {
+        0 => at(l1_first) + l1_entries * 8,
+        _ => at(total),
+    };
+    Ok(ImageBytes { len, pieces })
 }
 
 fn new_header(
@@ -298,7 +300,11 @@ pub fn create(file: &StorageRef, data_file: Option<&StorageRef>, options: &Creat
     if let Some(data) = data_file
         && data.size() < options.disk_size()
     {
+        let is_new = data.size() == 0;
         data.set_size(options.disk_size())?;
+        if is_new {
+            fill_first_block(&**data)?;
+        }
     }
     let preallocation = match options.preallocation {
         // A program that knows nothing of this image may fill the data file.

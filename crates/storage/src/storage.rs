@@ -186,6 +186,20 @@ pub fn copy(
     Ok(())
 }
 
+/// Writes the first 4096 bytes out as zeroes (512, where there are fewer), so that they take space, as QEMU does where a raw
+/// image gets its size: programs learn from reading an allocated block at the start how direct reads must be aligned.
+///
+/// # Errors
+/// Those of writing.
+pub fn fill_first_block(storage: &dyn Storage) -> Result<()> {
+    let zeroes = [0; 4096];
+    let len = match storage.size() {
+        4096.. => 4096,
+        size => size.min(512) as usize,
+    };
+    storage.write_at(0, zeroes.get(..len).unwrap_or_default())
+}
+
 /// Whether all bytes are zero.
 pub fn is_zero(bytes: &[u8]) -> bool {
     let mut blocks = bytes.chunks_exact(128);

@@ -85,7 +85,7 @@ fn rows() -> Vec<Row> {
     let lines = numbered.filter(|(line, text)| {
         sampled |= *text == "...";
         let is_row = !text.is_empty() && !text.starts_with('#') && *text != "...";
-        is_row && (all || !sampled || line % 4 == 0)
+        is_row && (all || line % if sampled { 16 } else { 6 } == 0)
     });
     lines
         .map(|(line, text)| {

@@ -61,11 +61,7 @@ const PROPERTIES: &[(&str, &str, &str)] = &[
         "Select new state of affected keyslots (active/inactive)",
     ),
     ("lazy_refcounts", "bool (on/off)", "Postpone refcount updates"),
-    (
-        "refcount_bits",
-        "num",
-        "Width of a reference count entry in bits",
-    ),
+    ("refcount_bits", "num", "Width of a reference count entry in bits"),
     ("size", "size", "Virtual disk size"),
 ];
 
@@ -129,7 +125,9 @@ pub(super) fn run(words: &[OsString]) -> Done {
 }
 
 fn not_amendable(format: &str) -> Stop {
-    Stop::new(format!("Format driver '{format}' does not support option amendment"))
+    Stop::new(format!(
+        "Format driver '{format}' does not support option amendment"
+    ))
 }
 
 /// Prints what can be amended.
@@ -253,11 +251,13 @@ impl Wanted {
         let creation_only = CREATION_ONLY
             .iter()
             .any(|known| known.strip_prefix("encrypt.") == Some(name) && name != "format");
-        Err(Stop::new(if creation_only || matches!(name, "size" | "detached-header") {
-            format!("Invalid parameter '{name}'\nThis option is only supported for image creation")
-        } else {
-            format!("Invalid parameter '{name}'")
-        }))
+        Err(Stop::new(
+            if creation_only || matches!(name, "size" | "detached-header") {
+                format!("Invalid parameter '{name}'\nThis option is only supported for image creation")
+            } else {
+                format!("Invalid parameter '{name}'")
+            },
+        ))
     }
 }
 

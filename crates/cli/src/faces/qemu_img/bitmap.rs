@@ -1,12 +1,12 @@
 //! `qemu-img bitmap`.
 
 use super::image_name;
-use super::open::{named, reading};
+use super::open::{named, read_options, reading_with, warn_of_guess};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object, size};
 use crate::faces::getopt::{Arguments, Spec, flag, value};
-use disksmith_image::{BitmapChange, Format, Image, OpenOptions, change_bitmap_of};
+use disksmith_image::{BitmapChange, Image, OpenOptions, change_bitmap_of};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -66,9 +66,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         return Err(Stop::new("-F only supported with -b"));
     }
     if source.is_some() && !has("merge") {
-        return Err(Stop::new(
-            "Merge bitmap source file only supported with --merge",
-        ));
+        return Err(Stop::new("Merge bitmap source file only supported with --merge"));
     }
     let [name, bitmap] = arguments.operands.as_slice() else {
         return Err(Stop::new("Expecting filename and bitmap name"));
@@ -78,38 +76,27 @@ pub(super) fn run(words: &[OsString]) -> Done {
         .format(name.format)
         .keys(object::keys())
         .without_backing();
-    let image = Image::open_node(&name.node, &open)
-        .map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
-    warn_of_raw(&image, &name.shown);
+    let image =
+        Image::open_node(&name.node, &open).map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
+    warn_of_guess(&image, &name.shown);
     let source = match source {
         Some(source) => Some(open_source(source, arguments.text("source-format").as_deref())?),
         None => None,
     };
     for (step, change) in &steps {
-        apply(&image, bitmap, change, source.as_ref())
-            .map_err(|why| Stop::new(format!(
+        apply(&image, bitmap, change, source.as_ref()).map_err(|why| {
+            Stop::new(format!(
                 "Operation {step} on bitmap {} failed: {why}",
                 bitmap.to_string_lossy()
-            )))?;
+            ))
+        })?;
     }
     Ok(0)
 }
 
 fn open_source(name: &OsStr, format: Option<&str>) -> Result<Image, Stop> {
-    reading(&image_name::read(name, format, false)?, false)
-}
-
-fn warn_of_raw(image: &Image, shown: &str) {
-    if image
-        .top()
-        .is_some_and(|top| top.was_probed() && top.format() == Format::Raw)
-    {
-        eprintln!(
-            "WARNING: Image format was not specified for '{shown}' and probing guessed raw.\n         \
-             Automatically detecting the format is dangerous for raw images, write operations on block 0 will be \
-             restricted.\n         Specify the 'raw' format explicitly to remove the restrictions."
-        );
-    }
+    let name = image_name::read(name, format, false)?;
+    reading_with(&name, read_options(name.format, false).without_backing())
 }
 
 /// Does one step; the next one comes after it is done, as qemu-img does them.
@@ -120,6 +107,11 @@ fn apply(image: &Image, bitmap: &OsStr, change: &BitmapChange, source: Option<&I
     let node = "#block000";
     if adds && bitmap.is_empty() {
         return Err("Bitmap name cannot be empty".into());
+    }
+    if let BitmapChange::Add(Some(granularity)) = change
+        && !(granularity.is_power_of_two() && *granularity >= 512)
+    {
+        return Err("Granularity must be power of 2 and at least 512".into());
     }
     let is_qcow2 = image.top().is_some_and(|top| top.as_qcow2().is_some());
     if adds && !is_qcow2 {
@@ -140,7 +132,9 @@ fn apply(image: &Image, bitmap: &OsStr, change: &BitmapChange, source: Option<&I
         "Not enough space",
     ];
     if adds && at_storing.iter().any(|start| why.starts_with(start)) {
-        return Err(format!("Can't make bitmap '{shown}' persistent in '{node}': {why}"));
+        return Err(format!(
+            "Can't make bitmap '{shown}' persistent in '{node}': {why}"
+        ));
     }
     Err(why)
 }

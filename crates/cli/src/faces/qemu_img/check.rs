@@ -2,7 +2,7 @@
 
 use super::finding::{stopped, worded};
 use super::info::output_format;
-use super::open::{named, read_options};
+use super::open::{named, read_options, warn_of_guess};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{caches, help, object};
@@ -57,6 +57,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
     };
     // qemu-img opens the chain as well. Other damage is what the check is for.
     let open = read_options(name.format, true);
+    let opened = Image::open_node(&name.node, &open);
     if let Err(
         error @ (Error::MissingMember { .. }
         | Error::Luks { .. }
@@ -65,9 +66,9 @@ pub(super) fn run(words: &[OsString]) -> Done {
             source: disksmith_qcow2::Error::Encryption { .. },
             ..
         }),
-    ) = Image::open_node(&name.node, &open)
+    ) = &opened
     {
-        return Err(name.cannot_open(cause(&error, intent)));
+        return Err(name.cannot_open(cause(error, intent)));
     }
     let lock = if share {
         LockMode::ForceShare
@@ -82,6 +83,11 @@ pub(super) fn run(words: &[OsString]) -> Done {
     let mut report = match check_telling(&name.path, name.format, repair, lock, &mut tell) {
         Ok(report) => report,
         Err(Error::NotForFormat { .. }) => {
+            if repair != Repair::None
+                && let Ok(image) = &opened
+            {
+                warn_of_guess(image, &name.shown);
+            }
             return Err(Stop::new("This image format does not support checks").status(EXIT_NOT_CHECKABLE));
         }
         Err(error) => return Err(name.cannot_open(cause(&error, intent))),

@@ -5,7 +5,7 @@ use super::encryption;
 use super::image_name::{self, ImageName};
 use super::image_options::{self, ImageOptions};
 use super::new_image::{self, Wording, create_options};
-use super::open::{reading, try_lock};
+use super::open::{reading_alone, try_lock};
 use super::percent::Percent;
 use super::snapshot_key::SnapshotChoice;
 use super::stop::{Done, Stop};
@@ -18,8 +18,9 @@ use disksmith_image::{
     convert_from,
 };
 use disksmith_qcow2::BitmapRefusal;
-use disksmith_storage::{Diagnose, Durability, ErrorKind, Existing};
+use disksmith_storage::{Diagnose, Durability, ErrorKind, Existing, FileId};
 use std::ffi::OsString;
+use std::path::Path;
 
 const OPTIONS: &[Spec] = &[
     flag("help", b'h'),
@@ -130,14 +131,16 @@ pub(super) fn run(words: &[OsString]) -> Done {
         return Err(Stop::new("-o has no effect when skipping image creation"));
     }
     caches::source(&arguments, "source-cache")?;
-    let sources = open_sources(&arguments, sources, snapshot.as_ref())?;
+    let (sources, bitmaps) = open_sources(&arguments, sources, snapshot.as_ref())?;
+    let options =
+        |target: &ImageName| convert_options(&arguments, &numbers, &lists, target, &sources, bitmaps);
     let target = if arguments.has("target-image-opts") {
         image_name::read(target, None, true)?
     } else {
         let format = new_image::format(format_name.as_deref(), unknown_format)?;
         if arguments.has("no-create") {
             let target = image_name::read(target, Some(format.name()), false)?;
-            let options = convert_options(&arguments, &numbers, &lists, &target, &sources)?;
+            let options = options(&target)?;
             return carry_over(&arguments, &sources, &target, &options);
         }
         let path = target_path(target).map_err(|why| match why.starts_with("Protocol driver") {
@@ -149,7 +152,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
         })?;
         image_name::of_path(path, Some(format), target.to_string_lossy().into_owned())
     };
-    let options = convert_options(&arguments, &numbers, &lists, &target, &sources)?;
+    let options = options(&target)?;
     carry_over(&arguments, &sources, &target, &options)
 }
 
@@ -191,12 +194,13 @@ fn check_together(arguments: &Arguments) -> Result<(), Stop> {
     )
 }
 
-/// Opens the sources: what is wrong with one of them is told before anything is made.
+/// Opens the sources: what is wrong with one of them is told before anything is made. What is wrong with their bitmaps is told
+/// later, and given back.
 fn open_sources(
     arguments: &Arguments,
     names: &[OsString],
     snapshot: Option<&SnapshotChoice>,
-) -> Result<Vec<Source>, Stop> {
+) -> Result<(Vec<Source>, Result<(), Stop>), Stop> {
     let image_opts = arguments.has("image-opts") || arguments.has("source-image-opts");
     let format = arguments.text("source-format");
     if image_opts && format.is_some() {
@@ -205,16 +209,21 @@ fn open_sources(
     let mut images = Vec::new();
     for name in names {
         let name = image_name::read(name, format.as_deref(), image_opts)?;
-        images.push(reading(&name, arguments.has("force-share"))?);
+        images.push(reading_alone(&name, arguments.has("force-share"))?);
     }
-    if arguments.has("bitmaps") {
-        check_bitmaps(&images, arguments.has("skip-broken-bitmaps"))?;
-    }
-    match (snapshot, images.len()) {
-        (None, _) => Ok(images.into_iter().map(Source::new).collect()),
-        (Some(_), 2..) => Err(Stop::new("No support for concatenating multiple snapshot")),
-        (Some(choice), _) => images.into_iter().map(|image| choice.source(image)).collect(),
-    }
+    let bitmaps = match arguments.has("bitmaps") {
+        true => check_bitmaps(&images, arguments.has("skip-broken-bitmaps")),
+        false => Ok(()),
+    };
+    let sources = match (snapshot, images.len()) {
+        (None, _) => images.into_iter().map(Source::new).collect(),
+        (Some(_), 2..) => return Err(Stop::new("No support for concatenating multiple snapshot")),
+        (Some(choice), _) => images
+            .into_iter()
+            .map(|image| choice.source(image))
+            .collect::<Result<_, _>>()?,
+    };
+    Ok((sources, bitmaps))
 }
 
 /// Whether the bitmaps of the source can be copied.
@@ -262,7 +271,9 @@ fn convert_options(
     lists: &[String],
     target: &ImageName,
     sources: &[Source],
+    bitmaps: Result<(), Stop>,
 ) -> Result<ConvertOptions, Stop> {
+    let no_create = arguments.has("no-create");
     let format = target.format.unwrap_or(Format::Raw);
     let fail = |why: String| {
         Stop::new(format!(
@@ -286,26 +297,33 @@ fn convert_options(
     if backing.is_some() && image.text("backing_fmt").is_none() {
         return Err(Stop::new("Use of backing file requires explicit backing format"));
     }
-    if arguments.has("compress") && format != Format::Qcow2 {
-        return Err(Stop::new("Compression not supported for this file format"));
+    let compresses = arguments.has("compress");
+    let cannot_compress = || Stop::new("Compression not supported for this file format");
+    if compresses && format != Format::Qcow2 && !no_create {
+        return Err(cannot_compress());
     }
+    let together = |what: &str| Stop::new(format!("Compression and {what} not supported at the same time"));
+    if compresses && encryption::asked_for(&image) {
+        return Err(together("encryption"));
+    }
+    let taken_beforehand = |mode: &str| !mode.is_empty() && mode != "off";
+    if compresses && image.text("preallocation").is_some_and(taken_beforehand) {
+        return Err(together("preallocation"));
+    }
+    bitmaps?;
     caches::target(arguments, "output-cache")?;
+    // qemu-img takes hold of the file before it looks at what shall be in it
+    if !no_create {
+        is_free(&target.path, sources).map_err(fail)?;
+    }
     let old = matches!(image.text("compat"), Some("0.10" | "v2"));
-    if arguments.has("bitmaps") && (format != Format::Qcow2 || old && !arguments.has("no-create")) {
+    if arguments.has("bitmaps") && (format != Format::Qcow2 || old && !no_create) {
         return Err(Stop::new(format!(
             "Format driver '{format}' does not support bitmaps"
         )));
     }
-    if arguments.has("compress") && encryption::asked_for(&image) {
-        return Err(Stop::new(
-            "Compression and encryption not supported at the same time",
-        ));
-    }
-    let taken_beforehand = |mode: &str| !mode.is_empty() && mode != "off";
-    if arguments.has("compress") && image.text("preallocation").is_some_and(taken_beforehand) {
-        return Err(Stop::new(
-            "Compression and preallocation not supported at the same time",
-        ));
+    if compresses && format != Format::Qcow2 {
+        return Err(cannot_compress());
     }
     let mut create = match arguments.has("no-create") {
         true => CreateOptions::default(),
@@ -355,6 +373,20 @@ fn convert_options(
     })
 }
 
+/// Whether a file may be made anew: nobody works with it, and no source is in it.
+fn is_free(path: &Path, sources: &[Source]) -> Result<(), String> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let id = |path: &Path| FileId::of_path(path).ok();
+    let here = id(path);
+    let layers = sources.iter().filter_map(Source::image).flat_map(Image::layers);
+    if layers.map(|layer| id(layer.path())).any(|id| id == here) {
+        return Err(locked(path, Use::Write));
+    }
+    try_lock(path, Use::Write)
+}
+
 fn carry_over(
     arguments: &Arguments,
     sources: &[Source],
@@ -367,9 +399,6 @@ fn carry_over(
             target.shown, options.format
         ))
     };
-    if !options.into_existing && target.path.is_file() {
-        try_lock(&target.path, Use::Write).map_err(|why| making(&why))?;
-    }
     let percent = Percent::start(arguments.has("progress") && !arguments.has("quiet"));
     let result = convert_from(sources, &target.path, options, &percent);
     if result.is_ok() {

@@ -65,7 +65,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
     if !arguments.has("force-share") {
         for member in images
             .iter()
-            .filter(|member| Path::new(&member.filename).is_file())
+            .filter(|member| member.format != "raw" && Path::new(&member.filename).is_file())
         {
             try_lock(Path::new(&member.filename), Use::Read)
                 .map_err(|why| Stop::new(format!("Could not open '{}': {why}", member.filename)))?;

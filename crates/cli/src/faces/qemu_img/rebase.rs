@@ -1,10 +1,10 @@
 //! `qemu-img rebase`.
 
 use super::image_name::{self, ImageName};
-use super::open::{named, writing};
+use super::open::{named, warn_of_guess, writing};
 use super::percent::Percent;
 use super::stop::{Done, Stop};
-use super::wording::{Use, cause};
+use super::wording::{Use, cause, locked};
 use super::{caches, help, object};
 use crate::faces::getopt::{Arguments, Spec, flag, value};
 use disksmith_image::{Error, Format, Image, OpenOptions, RebaseOptions, rebase};
@@ -93,13 +93,13 @@ fn change(arguments: &Arguments, name: &std::ffi::OsStr, blind: bool, percent: &
     };
     let named_one = backing.as_ref().is_some_and(|name| !name.is_empty());
     if named_one && !blind && (format == Format::Raw || backing_format.is_none()) {
-        can_be_opened(&name, &options)?;
-    }
-    if format == Format::Raw {
-        return Err(cannot("Operation not supported"));
+        can_be_opened(&name, format, &options)?;
     }
     if named_one && backing_format.is_none() {
         return Err(cannot("backing format must be specified"));
+    }
+    if format == Format::Raw {
+        return Err(cannot("Operation not supported"));
     }
     match rebase(&name.path, &options, percent) {
         Ok(_) => Ok(()),
@@ -124,11 +124,12 @@ fn format_of(name: &ImageName, blind: bool) -> Result<Format, Stop> {
         .without_backing();
     let image =
         Image::open(&name.path, &options).map_err(|error| name.cannot_open(cause(&error, Use::Write)))?;
+    warn_of_guess(&image, &name.shown);
     Ok(image.top().map_or(Format::Raw, |top| top.format()))
 }
 
 /// Whether the new backing file can be opened; what is wrong with it is told before what is wrong with the name.
-fn can_be_opened(name: &ImageName, options: &RebaseOptions) -> Result<(), Stop> {
+fn can_be_opened(name: &ImageName, is: Format, options: &RebaseOptions) -> Result<(), Stop> {
     let backing = options.backing.clone().unwrap_or_default();
     let shown = String::from_utf8_lossy(&backing).into_owned();
     let full = disksmith_image::resolve_beside(&name.path, &backing);
@@ -137,11 +138,23 @@ fn can_be_opened(name: &ImageName, options: &RebaseOptions) -> Result<(), Stop> 
         .as_ref()
         .and_then(|format| Format::from_name(format.as_bytes()));
     let path = std::path::Path::new(std::ffi::OsStr::from_bytes(&full)).to_owned();
+    // the command holds the image that it changes
+    if format.unwrap_or(is) == Format::Qcow2 && is_same(&path, &name.path) {
+        let why = locked(&path, Use::Read);
+        return Err(Stop::new(format!(
+            "Could not open new backing file '{shown}': {why}"
+        )));
+    }
     let read = OpenOptions::read().format(format).keys(object::keys());
     match Image::open(path, &read) {
         Ok(_) => Ok(()),
         Err(error) => Err(could_not_open(&shown, &error)),
     }
+}
+
+fn is_same(a: &std::path::Path, b: &std::path::Path) -> bool {
+    let id = |path| disksmith_storage::FileId::of_path(path).ok();
+    id(a).is_some_and(|a| Some(a) == id(b))
 }
 
 fn could_not_open(shown: &str, error: &Error) -> Stop {

@@ -1,7 +1,7 @@
 //! `qemu-img snapshot`.
 
 use super::image_name::ImageName;
-use super::open::{named, reading, writing};
+use super::open::{named, reading, warn_of_guess, writing};
 use super::stop::{Done, Stop};
 use super::wording::{Use, cause};
 use super::{help, object};
@@ -84,6 +84,10 @@ fn change(arguments: &Arguments, name: &ImageName, action: &str) -> Done {
     }
     let image = writing(name)?;
     let format = image.top().map_or(Format::Raw, |top| top.format());
+    if format != Format::Qcow2 && action == "apply" {
+        // qemu-img goes back to what it had, and opens it anew
+        warn_of_guess(&image, &name.shown);
+    }
     // the verbs below lock it themselves
     drop(image);
     if format != Format::Qcow2 {
