@@ -97,7 +97,7 @@ pub fn parse_size(text: &str) -> Result<u64, BadSize> {
         return Err(BadSize::Malformed);
     }
     let unit = 1u64 << shift;
-    let part = (part * unit as f64) as u64;
+    let part = (part * unit as f64 + 0.5) as u64;
     let bytes = whole
         .checked_mul(unit)
         .and_then(|bytes| bytes.checked_add(part))
@@ -150,6 +150,8 @@ mod tests {
             ("0x1000", 4096),
             ("1B", 1),
             ("-0", 0),
+            ("1.23k", 1260),
+            ("0.0001k", 0),
         ] {
             assert_eq!(parse_size(text), Ok(size), "{text}");
         }

@@ -43,7 +43,7 @@ pub struct NewFile {
 
 impl NewFile {
     /// Starts a file that shall be called `target`, empty, open for reading and writing, and locked. Where `target`
-    /// is a symbolic link to a file, that file is meant. A file that takes another's place gets its permissions.
+    /// is a symbolic link, the file is meant that it leads to, be it there or not. A file that takes another's place gets its permissions.
     ///
     /// # Errors
     /// [`Error::Locked`] where somebody writes to the file that would be replaced; those of creating a file.
@@ -53,7 +53,7 @@ impl NewFile {
         if existing == Existing::Refuse && named.symlink_metadata().is_ok() {
             return Err(fail(io::ErrorKind::AlreadyExists.into()));
         }
-        let target = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned());
+        let target = std::fs::canonicalize(named).unwrap_or_else(|_| behind_links(named));
         let Some(file_name) = target.file_name() else {
             return Err(fail(io::ErrorKind::IsADirectory.into()));
         };
@@ -151,6 +151,20 @@ fn refuse_in_use(target: &Path) -> Result<()> {
         // Whoever may not read it may replace it all the same.
         _ => Ok(()),
     }
+}
+
+/// The file that a symbolic link leads to which is not there. Links that lead nowhere but to each other stay what they are.
+fn behind_links(named: &Path) -> PathBuf {
+    /// As many as the kernel follows.
+    const MOST: usize = 40;
+    let mut path = named.to_owned();
+    for _ in 0..MOST {
+        match std::fs::read_link(&path) {
+            Ok(next) => path = directory_of(&path).join(next),
+            Err(_) => return path,
+        }
+    }
+    named.to_owned()
 }
 
 /// The directory that a file lies in.
@@ -266,6 +280,24 @@ mod tests {
         assert_eq!(std::fs::read(&target).unwrap(), b"abc");
         assert_eq!(file.name(), target.display().to_string());
         assert_eq!(entries(directory.path()), ["disk.raw"]);
+    }
+
+    #[test]
+    fn is_made_where_a_link_leads_that_leads_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir(path("sub")).unwrap();
+        std::os::unix::fs::symlink("second", path("first")).unwrap();
+        std::os::unix::fs::symlink("sub/there", path("second")).unwrap();
+        let new = NewFile::create(path("first"), Existing::Replace).unwrap();
+        new.file().set_size(3).unwrap();
+        new.commit(Existing::Replace, Durability::Deferred).unwrap();
+        assert_eq!(std::fs::metadata(path("sub/there")).unwrap().len(), 3);
+        assert!(path("first").is_symlink() && path("second").is_symlink());
+        assert!(NewFile::create(path("first"), Existing::Refuse).is_err());
+        std::os::unix::fs::symlink("missing/there", path("third")).unwrap();
+        assert!(NewFile::create(path("third"), Existing::Replace).is_err());
+        assert!(path("third").is_symlink());
     }
 
     #[test]
