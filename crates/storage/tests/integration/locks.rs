@@ -220,6 +220,17 @@ fn what_qemu_nbd_serves_is_refused() {
     }
     refused(image.open(OpenMode::Write, LockMode::Lock), &server, "qemu-nbd");
     refused(image.open(OpenMode::Read, LockMode::Lock), &server, "qemu-nbd");
+    // A holder that does not answer is named all the same, and at once.
+    let signal = |name: &str| {
+        let status = Command::new("kill").args([name, &server.0.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    };
+    signal("-STOP");
+    let began = Instant::now();
+    refused(image.open(OpenMode::Write, LockMode::Lock), &server, "qemu-nbd");
+    let took = began.elapsed();
+    signal("-CONT");
+    assert!(took < Duration::from_secs(10), "{took:?}");
     drop(server);
     let writer = image.open(OpenMode::Write, LockMode::Lock).unwrap();
     let output = start(&image.path).wait_with_output().unwrap();
