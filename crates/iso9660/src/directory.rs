@@ -32,6 +32,8 @@ pub(crate) struct DirectoryEncoder<'a> {
 pub(crate) struct EncodedDirectory {
     pub(crate) records: Vec<u8>,
     pub(crate) continuations: Vec<u8>,
+    /// Bytes of Rock Ridge in both.
+    pub(crate) rock_ridge: usize,
 }
 
 /// How a record of a directory looks from where it stands.
@@ -53,11 +55,13 @@ impl DirectoryEncoder<'_> {
             return EncodedDirectory {
                 records,
                 continuations: Vec::new(),
+                rock_ridge: 0,
             };
         };
         let mut continuations = Continuations::new(directory.extent.saturating_add(directory.blocks));
         let mut system_use = SystemUse::default();
         let mut scratch = Vec::new();
+        let mut rock_ridge = 0;
         let mut write = |record: &DirectoryRecord<'_>, system_use: &SystemUse| {
             scratch.clear();
             let mut bytes = Vec::new();
@@ -66,6 +70,7 @@ impl DirectoryEncoder<'_> {
                 DirectoryRecord::room(record.identifier.len()),
                 &mut bytes,
             );
+            rock_ridge += bytes.len();
             record.encode(&bytes, &mut scratch);
             if records.len() % BLOCK + scratch.len() > BLOCK {
                 records.resize(records.len().next_multiple_of(BLOCK), 0);
@@ -100,9 +105,11 @@ impl DirectoryEncoder<'_> {
             }
         }
         records.resize(records.len().next_multiple_of(BLOCK), 0);
+        let rock_ridge = rock_ridge + continuations.used();
         EncodedDirectory {
             records,
             continuations: continuations.into_bytes(),
+            rock_ridge,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The directory record (ECMA-119 9.1).
 
-use crate::endian::{both16, both32, read32};
+use crate::endian::{both16, both32, read32, read32_big};
 
 /// Bytes before the identifier.
 pub(crate) const FIXED_LEN: usize = 33;
@@ -88,10 +88,15 @@ impl<'a> ParsedRecord<'a> {
             return None;
         }
         let start = DirectoryRecord::start_of_system_use(identifier_len);
+        // The little-endian halves count, unless they were left empty: no extent is at block 0.
+        let number = match read32(bytes, 2)? {
+            0 => read32_big,
+            _ => read32,
+        };
         Some(Self {
             record: DirectoryRecord {
-                extent: read32(bytes, 2)?,
-                len: read32(bytes, 10)?,
+                extent: number(bytes, 2)?,
+                len: number(bytes, 10)?,
                 date: bytes.get(18..25)?.try_into().ok()?,
                 flags: *bytes.get(25)?,
                 identifier,

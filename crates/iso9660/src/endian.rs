@@ -31,3 +31,18 @@ pub(crate) fn read32(bytes: &[u8], offset: usize) -> Option<u32> {
     let end = offset.checked_add(4)?;
     bytes.get(offset..end).map(LittleEndian::read_u32)
 }
+
+/// Reads the big-endian half of a 32-bit number in both byte orders; `None` where the bytes end before.
+pub(crate) fn read32_big(bytes: &[u8], offset: usize) -> Option<u32> {
+    let (start, end) = (offset.checked_add(4)?, offset.checked_add(8)?);
+    bytes.get(start..end).map(BigEndian::read_u32)
+}
+
+/// Reads a 32-bit number in both byte orders that is not 0: the little-endian half, or the other one where that was left
+/// empty.
+pub(crate) fn either32(bytes: &[u8], offset: usize) -> Option<u32> {
+    match read32(bytes, offset)? {
+        0 => read32_big(bytes, offset),
+        little => Some(little),
+    }
+}

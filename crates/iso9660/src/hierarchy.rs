@@ -164,7 +164,7 @@ fn draft(tree: &ImageTree, names: Names, options: &Options) -> Result<Vec<Draft>
         let mut sorted: Vec<NodeId> = tree.children(node).iter().copied().filter(shows).collect();
         sorted.sort_by(|a, b| tree.node(*a).name.cmp(&tree.node(*b).name));
         for (a, b) in sorted.iter().zip(sorted.iter().skip(1)) {
-            if tree.node(*a).name == tree.node(*b).name {
+            if tree.node(*a).name == tree.node(*b).name && !options.allows_same_names() {
                 return Err(Error::Duplicate { path: tree.path(*b) });
             }
         }

@@ -16,6 +16,17 @@ use std::io::Write;
 /// Bytes of the part before the descriptors (ECMA-119 6.2.1).
 const SYSTEM_AREA: usize = 32 * 1024;
 
+/// What the names of an image take, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadataSize {
+    /// Directories below the root, with their continuation areas.
+    pub directories: u64,
+    /// The path table, in one byte order.
+    pub path_table: u64,
+    /// What Rock Ridge takes in all directories.
+    pub rock_ridge: u64,
+}
+
 /// An image that is planned to the last block: its size is known, and writing it reads every file once, in order.
 #[derive(Debug)]
 pub struct IsoImage {
@@ -116,14 +127,22 @@ impl IsoImage {
         &self.tree
     }
 
-    /// How many bytes directories take, and path tables: each in one byte order, for the plain hierarchy.
-    pub fn metadata_bytes(&self) -> (u64, u64) {
-        let Listing { hierarchy, table } = &self.volume.plain;
-        let blocks = hierarchy.directories.iter();
-        let blocks: u64 = blocks
+    /// What the names take, in the plain hierarchy.
+    pub fn metadata_size(&self) -> MetadataSize {
+        let Listing {
+            hierarchy,
+            table,
+            rock_ridge,
+        } = &self.volume.plain;
+        let below_root = hierarchy.directories.iter().skip(1);
+        let blocks: u64 = below_root
             .map(|d| u64::from(d.blocks) + u64::from(d.continuation_blocks))
             .sum();
-        (blocks * BLOCK as u64, u64::from(table.len))
+        MetadataSize {
+            directories: blocks * BLOCK as u64,
+            path_table: u64::from(table.len),
+            rock_ridge: *rock_ridge,
+        }
     }
 
     /// Writes the whole image, front to back.
@@ -232,7 +251,7 @@ impl IsoImage {
     }
 
     fn descriptor(&self, kind: Kind, listing: &Listing, blocks: u32) -> Result<Vec<u8>> {
-        let Listing { hierarchy, table } = listing;
+        let Listing { hierarchy, table, .. } = listing;
         let (root_extent, root_blocks) = hierarchy
             .directories
             .first()

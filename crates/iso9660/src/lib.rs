@@ -40,7 +40,7 @@ pub use date::volume_time;
 pub use error::{Error, Result};
 pub use host_options::{FixedAttributes, HostAttributes, HostNotice, HostOptions, HostPlace, Links};
 pub use hybrid::{AppendedPartition, CylinderAlignment, Hybrid, HybridKind};
-pub use image::IsoImage;
+pub use image::{IsoImage, MetadataSize};
 pub use inspection::{Inspection, RawBoot, RawPath, RawRecord, View};
 pub use iso::Iso;
 pub use options::{Duplicates, Level, NameCharset, Options, TranslationTable, VolumeTexts};

@@ -117,6 +117,9 @@ pub struct Options {
     pub relocation_name: Option<Vec<u8>>,
     /// Whether each directory gets a table of its names, for readers that know plain names only.
     pub translation_table: Option<TranslationTable>,
+    /// Whether entries of a directory may have one name, where plain names tell them apart: neither Rock Ridge nor Joliet is
+    /// written.
+    pub same_names: bool,
     /// How many volumes the volume set has, and the number of this one in it.
     pub volume_set: (u16, u16),
 }
@@ -126,6 +129,11 @@ impl Options {
     pub fn plain_rules(&self) -> crate::PlainRules {
         self.names
             .unwrap_or_else(|| crate::PlainRules::of_level(self.level))
+    }
+
+    /// Whether entries of one name can be told apart.
+    pub(crate) fn allows_same_names(&self) -> bool {
+        self.same_names && !self.rock_ridge && !self.joliet
     }
 
     /// Whether directories may be nested deeper than eight levels.
@@ -172,6 +180,7 @@ impl Options {
             deep_directories: false,
             relocation_name: None,
             translation_table: None,
+            same_names: false,
             volume_set: (1, 1),
         }
     }

@@ -97,6 +97,11 @@ impl Continuations {
         self.bytes
     }
 
+    /// Bytes that are in use so far.
+    pub(crate) fn used(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Places entries: what fits goes to `out`, at most `room` bytes of it, the rest into continuation areas.
     pub(crate) fn place(&mut self, system_use: &SystemUse, room: usize, out: &mut Vec<u8>) {
         let count = system_use.ends.len();

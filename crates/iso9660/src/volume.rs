@@ -22,6 +22,8 @@ pub(crate) struct PathTable {
 pub(crate) struct Listing {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) table: PathTable,
+    /// Bytes of Rock Ridge in the directories.
+    pub(crate) rock_ridge: u64,
 }
 
 /// The path tables and directories of an image.
@@ -38,6 +40,7 @@ impl Volume {
             Ok(Listing {
                 hierarchy: Hierarchy::new(tree, names, options)?,
                 table: PathTable::default(),
+                rock_ridge: 0,
             })
         };
         Ok(Self {
@@ -71,7 +74,12 @@ impl Volume {
             listing.table.little = counter.take(blocks)?;
             listing.table.big = counter.take(blocks)?;
         }
-        for Listing { hierarchy, .. } in self.listings_mut() {
+        for Listing {
+            hierarchy,
+            rock_ridge,
+            ..
+        } in self.listings_mut()
+        {
             let sizes: Vec<(usize, usize)> = {
                 let encoder = DirectoryEncoder {
                     tree,
@@ -82,6 +90,7 @@ impl Volume {
                 (0..hierarchy.directories.len() as u32)
                     .map(|index| {
                         let encoded = encoder.encode(index);
+                        *rock_ridge += encoded.rock_ridge as u64;
                         (encoded.records.len() / BLOCK, encoded.continuations.len() / BLOCK)
                     })
                     .collect()
@@ -113,7 +122,7 @@ impl Volume {
     pub(crate) fn moved(&self, forward: u32, origin: u32) -> Self {
         let mut out = self.clone();
         let shift = |block: &mut u32| *block = block.saturating_add(forward).saturating_sub(origin);
-        for Listing { hierarchy, table } in out.listings_mut() {
+        for Listing { hierarchy, table, .. } in out.listings_mut() {
             shift(&mut table.little);
             shift(&mut table.big);
             for directory in &mut hierarchy.directories {

@@ -2,7 +2,7 @@
 
 use crate::date;
 use crate::directory_record::{DIRECTORY, DirectoryRecord, SELF};
-use crate::endian::{both16, both32, read16, read32};
+use crate::endian::{both16, both32, either32, read16, read32};
 use crate::error::{Error, Result};
 use crate::joliet_names;
 use crate::options::VolumeTexts;
@@ -176,8 +176,8 @@ impl ParsedDescriptor {
         Some(Self {
             kind,
             block_size: read16(bytes, 128)?,
-            blocks: read32(bytes, 80)?,
-            root_extent: read32(bytes, 156 + 2)?,
+            blocks: either32(bytes, 80)?,
+            root_extent: either32(bytes, 156 + 2)?,
             root_len: read32(bytes, 156 + 10)?,
             texts: VolumeTexts {
                 system_id: text(8, 32),

@@ -225,7 +225,7 @@ fn open(image: &OsStr, request: &Request) -> Result<Inspection, Stop> {
 
 fn print(request: &Request, image: &Inspection, out: &mut dyn Write) -> Result<(), Stop> {
     if request.descriptor {
-        descriptor::print(image, out)?;
+        descriptor::print(image, request.joliet, out)?;
     }
     let view = if request.joliet {
         View::Joliet

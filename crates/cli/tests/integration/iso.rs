@@ -316,3 +316,61 @@ fn the_same_tree_gives_the_same_bytes() {
         .unwrap();
     assert_eq!(piped.stdout.get(32769..32774), Some(&b"CD001"[..]));
 }
+
+#[test]
+fn two_files_of_one_name() {
+    if !judges(&["genisoimage", "isoinfo"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.write("a/x", "1\n");
+    lab.write("b/x", "22\n");
+    lab.tool("genisoimage -quiet -o g.iso a/x b/x").ok();
+    lab.disksmith("genisoimage -quiet -o o.iso a/x b/x").ok();
+    lab.disksmith("genisoimage -quiet -o m.iso a b").ok();
+    let list = |image: &str| lab.tool(&format!("isoinfo -f -i {image}")).ok();
+    assert_eq!(list("o.iso"), list("g.iso"));
+    assert_eq!(list("m.iso"), list("g.iso"));
+    assert_eq!(lab.tool("isoinfo -x /X000.;1 -i o.iso").ok(), "22\n");
+    for names in ["-R", "-J"] {
+        lab.tool(&format!("genisoimage -quiet {names} -o n.iso a/x b/x"))
+            .fails(1);
+        lab.disksmith(&format!("genisoimage -quiet {names} -o n.iso a/x b/x"))
+            .fails(1);
+        lab.disksmith(&format!("genisoimage -quiet {names} -o n.iso a b"))
+            .fails(1);
+    }
+}
+
+#[test]
+fn the_account_counts_what_genisoimage_counts() {
+    if !judges(&["genisoimage"]) {
+        return;
+    }
+    let lab = Lab::new();
+    for number in 0..60 {
+        lab.write(&format!("t/many/file-number-{number}.config"), "x");
+        lab.write(&format!("t/dir{number}/a"), "x");
+    }
+    let account = |text: &str| -> Vec<String> {
+        let kept = [
+            "Total directory bytes",
+            "Path table size",
+            "Total rockridge attributes",
+        ];
+        text.lines()
+            .filter(|line| kept.iter().any(|k| line.starts_with(k)))
+            .map(
+                |line| match line.strip_prefix("Total rockridge attributes bytes: ") {
+                    Some(bytes) => format!("rock ridge: {}", bytes != "0"),
+                    None => line.to_owned(),
+                },
+            )
+            .collect()
+    };
+    for options in ["-J", "-l", "-R -J"] {
+        let theirs = lab.tool(&format!("genisoimage {options} -o g.iso t"));
+        let ours = lab.disksmith(&format!("genisoimage {options} -o o.iso t"));
+        assert_eq!(account(&ours.stderr), account(&theirs.stderr), "{options}");
+    }
+}

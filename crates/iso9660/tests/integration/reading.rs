@@ -431,6 +431,58 @@ proptest! {
     }
 }
 
+/// Where the numbers stand that are written in both byte orders: of the descriptors, and of every directory record.
+fn numbers_in_both_orders(bytes: &[u8]) -> Vec<usize> {
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let mut out = Vec::new();
+    let mut directories = Vec::new();
+    for descriptor in (16 * 2048..).step_by(2048) {
+        match bytes[descriptor] {
+            1 | 2 => {}
+            255 => break,
+            _ => continue,
+        }
+        out.extend([80, 132, 158, 166].map(|at| descriptor + at));
+        directories.push((word(descriptor + 158) * 2048, word(descriptor + 166)));
+    }
+    let mut seen = std::collections::HashSet::new();
+    while let Some((start, len)) = directories.pop() {
+        if !seen.insert(start) {
+            continue;
+        }
+        let mut at = start;
+        while at < start + len {
+            let size = usize::from(bytes[at]);
+            if size == 0 {
+                at = at / 2048 * 2048 + 2048;
+                continue;
+            }
+            out.extend([at + 2, at + 10]);
+            if bytes[at + 25] & 2 != 0 {
+                directories.push((word(at + 2) * 2048, word(at + 10)));
+            }
+            at += size;
+        }
+    }
+    out
+}
+
+#[test]
+fn one_byte_order_is_enough() {
+    let whole = read_all(&Iso::open(Arc::new(Image::Bytes(victim().to_vec()))).unwrap());
+    assert!(whole.len() > 30);
+    let places = numbers_in_both_orders(victim());
+    assert!(places.len() > 100, "{}", places.len());
+    for (offset, value) in [(4, 0), (4, 0xA5), (0, 0)] {
+        let mut bytes = victim().to_vec();
+        for place in &places {
+            bytes[place + offset..place + offset + 4].fill(value);
+        }
+        let read = read_all(&Iso::open(Arc::new(Image::Bytes(bytes))).unwrap());
+        assert_same(&whole, &read, true, true, "with one byte order");
+    }
+}
+
 #[test]
 fn a_directory_that_names_an_upper_one_is_found_out() {
     let mut bytes = victim().to_vec();

@@ -4,7 +4,7 @@ use super::Stop;
 use disksmith_iso9660::Inspection;
 use std::io::Write;
 
-pub(super) fn print(image: &Inspection, out: &mut dyn Write) -> Result<(), Stop> {
+pub(super) fn print(image: &Inspection, joliet: bool, out: &mut dyn Write) -> Result<(), Stop> {
     let texts = image.texts();
     writeln!(out, "CD-ROM is in ISO 9660 format")?;
     for (what, text) in [
@@ -35,6 +35,10 @@ pub(super) fn print(image: &Inspection, out: &mut dyn Write) -> Result<(), Stop>
             "El Torito VD version 1 found, boot catalog is in sector {}",
             boot.block
         )?;
+    }
+    if joliet && image.joliet_level().is_none() {
+        // It is there where names of Joliet are asked for that the program ends.
+        return Ok(());
     }
     match image.joliet_level() {
         Some(level) => writeln!(out, "Joliet with UCS level {level} found")?,

@@ -366,6 +366,7 @@ fn options(
     options.joliet_long = read.has("joliet-long");
     options.joliet =
         read.has("joliet") || options.joliet_long || read.has("jcharset") || read.has("ucs-level");
+    options.same_names = flavour == Flavour::Genisoimage && !rock_ridge && !options.joliet;
     options.deep_directories =
         read.has("disable-deep-relocation") || (flavour == Flavour::Xorriso && !read.has("rr_reloc_dir"));
     if read.has("hide-rr-moved") {

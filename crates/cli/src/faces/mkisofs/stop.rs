@@ -26,6 +26,14 @@ impl Stop {
         }
     }
 
+    /// Two files of one name.
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self {
+            status: 1,
+            ..Self::bad(message)
+        }
+    }
+
     /// Something that there is not.
     pub(super) fn unsupported(option: &str, why: &str) -> Self {
         Self::bad(format!("option '-{option}' is not supported: {why}"))
@@ -81,6 +89,7 @@ impl From<disksmith_iso9660::Error> for Stop {
                 .raw_os_error()
                 .and_then(|n| u8::try_from(n).ok())
                 .unwrap_or(1),
+            (disksmith_iso9660::Error::Duplicate { .. }, _) => 1,
             (_, ErrorKind::NotFound) => 2,
             (_, ErrorKind::NoSpace) => 28,
             _ => 255,

@@ -4,7 +4,9 @@ use super::messages::Messages;
 use super::path_spec::PathSpec;
 use super::settings::Settings;
 use super::stop::{Stop, reason};
-use disksmith_iso9660::{Attributes, HostNotice, HostOptions, HostPlace, ImageTree, Level, NodeId, Visibility};
+use disksmith_iso9660::{
+    Attributes, HostNotice, HostOptions, HostPlace, ImageTree, Level, NodeId, Visibility,
+};
 use disksmith_vfs::FileType;
 use std::ffi::OsStr;
 use std::fs;
@@ -53,7 +55,7 @@ pub(super) fn build(settings: &Settings, messages: &Messages) -> Result<ImageTre
         )?;
     }
     for spec in &settings.specs {
-        take(&mut tree, base, spec, &host, new_directory)?;
+        take(&mut tree, base, spec, &host, new_directory, options.same_names)?;
     }
     for (path, weight) in &settings.image_weights {
         if let Some(id) = find(&tree, path.as_os_str()) {
@@ -96,6 +98,7 @@ fn take(
     spec: &PathSpec,
     host: &HostOptions<'_>,
     new_directory: Attributes,
+    same_names: bool,
 ) -> Result<(), Stop> {
     let source = &spec.source;
     let invalid = |e: &std::io::Error| Stop::io(e, format!("Invalid node - '{}'.", source.display()));
@@ -120,8 +123,8 @@ fn take(
         }
     };
     let dir = directories(tree, base, way.iter().map(Vec::as_slice), new_directory)?;
-    if let Some(there) = tree.child(dir, name) {
-        return Err(Stop::bad(format!(
+    if let Some(there) = tree.child(dir, name).filter(|_| !same_names) {
+        return Err(Stop::conflict(format!(
             "Error: '{}' and another file have the same name '{}' in the image.",
             source.display(),
             tree.path(there)

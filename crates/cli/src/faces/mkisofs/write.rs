@@ -38,10 +38,13 @@ pub(super) fn write(mut tree: ImageTree, settings: Settings, messages: &Messages
         }
     }
     messages.tell(|| {
-        let (directories, path_table) = image.metadata_bytes();
+        let size = image.metadata_size();
         format!(
-            "Total translation table size: 0\nTotal directory bytes: {directories}\nPath table size(bytes): {path_table}\n\
-             {blocks} extents written ({} MB)",
+            "Total translation table size: 0\nTotal rockridge attributes bytes: {}\nTotal directory bytes: {}\n\
+             Path table size(bytes): {}\n{blocks} extents written ({} MB)",
+            size.rock_ridge,
+            size.directories,
+            size.path_table,
             blocks >> 9
         )
     });
