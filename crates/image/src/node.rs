@@ -121,6 +121,19 @@ impl Node {
         }
     }
 
+    /// The id of the secret that decrypts the backing file that the image names.
+    #[must_use]
+    pub fn backing_key_secret(&self) -> Option<&str> {
+        match self {
+            Self::Format(node) => node
+                .backing_crypto
+                .iter()
+                .find(|(name, _)| name.ends_with("key-secret"))
+                .map(|(_, id)| id.as_str()),
+            Self::File(_) | Self::Null(_) => None,
+        }
+    }
+
     /// A file of the host in a format, or in whatever is detected.
     #[must_use]
     pub fn path(path: impl Into<PathBuf>, format: Option<Format>) -> Self {
@@ -140,6 +153,7 @@ impl Node {
                     if **node
                         == (FormatNode {
                             crypto: node.crypto.clone(),
+                            backing_crypto: node.backing_crypto.clone(),
                             ..FormatNode::over(node.format, node.file.clone())
                         }) =>
                 {

@@ -217,7 +217,10 @@ fn chains_of_encrypted_images_change_with_a_key() {
         // A linked clone holds nothing yet, so it needs no key.
         if !line.starts_with("clone %k") {
             let said: Said = lab.disksmith_args(&arguments(None));
-            assert!(said.status != 0 && said.stderr.contains("--key"), "{line}: {said:?}");
+            assert!(
+                said.status != 0 && said.stderr.contains("--key"),
+                "{line}: {said:?}"
+            );
         }
         lab.disksmith_args(&arguments(Some("file:key"))).ok();
         same(looked_at);
@@ -228,7 +231,8 @@ fn chains_of_encrypted_images_change_with_a_key() {
             script(&lab, &format!("qemu-img check -q $s '{alone}'")).ok();
         }
     }
-    lab.disksmith("snapshot import --key file:key top one expected").ok();
+    lab.disksmith("snapshot import --key file:key top one expected")
+        .ok();
     lab.disksmith("snapshot export --key file:key top one out").ok();
     same("out");
     let diff = lab.disksmith("snapshot diff --key file:key top one").ok();
@@ -239,7 +243,10 @@ fn chains_of_encrypted_images_change_with_a_key() {
         &format!(
             "cp kept/* .
              ours bitmap $s --add --image-opts $(qcow2 base) b
-             ours commit -q $s --image-opts {chain}
+             ours commit -q $s --image-opts $(qcow2 mid),backing.encrypt.key-secret=s
+             ours rebase -q $s -b '' --image-opts $(qcow2 mid),backing.encrypt.key-secret=s
+             ours compare -q $s --image-opts $(qcow2 mid) $(qcow2 base)
+             qemu-img check -q $s --image-opts $(qcow2 mid)
              qemu-img compare -q $s --image-opts driver=raw,file.filename=expected {chain}"
         ),
     )

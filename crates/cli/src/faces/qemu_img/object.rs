@@ -35,7 +35,8 @@ pub(super) fn keys() -> Keys {
 
 /// The same for an image that is opened by its path alone: what its options name counts for it.
 pub(super) fn keys_for(name: &ImageName) -> Result<Keys, Stop> {
-    match name.node.key_secret() {
+    let secret = name.node.key_secret().or_else(|| name.node.backing_key_secret());
+    match secret {
         Some(id) => keys()
             .also_for_all(id)
             .map_err(|error| name.cannot_open(error.to_string())),
