@@ -74,9 +74,9 @@ pub use amend_keys::amend_keys;
 pub use bench::{BenchOptions, bench};
 pub use bitmap::{BitmapChange, bitmaps_of, change_bitmap, change_bitmap_of, copy_bitmaps};
 pub use byte_size::{BadSize, human_size, parse_size};
+pub use chain_tree::{ChainImage, chain_tree, chain_tree_to_human, chain_tree_to_json};
 pub use check::{CheckReport, EXIT_NOT_CHECKABLE, check, check_telling};
 pub use clone::{CloneOptions, clone_full, clone_linked};
-pub use chain_tree::{ChainImage, chain_tree, chain_tree_to_human, chain_tree_to_json};
 pub use commit::{CommitOptions, Committed, commit};
 pub use compare::{Comparison, compare};
 pub use convert::{
@@ -92,8 +92,8 @@ pub use gate::Gate;
 pub use guard::{Clones, find_clones, refuse_if_cloned};
 pub use image::{Image, Layer};
 pub use info::{
-    BackingInfo, ChildInfo, FormatDate, FormatSpecific, ImageInfo, InfoOptions, SnapshotInfo, info, info_node,
-    snapshot_table,
+    BackingInfo, ChildInfo, FormatDate, FormatSpecific, ImageInfo, InfoOptions, SnapshotInfo, info,
+    info_node, snapshot_table,
 };
 pub use json::pretty_json;
 pub use keys::Keys;

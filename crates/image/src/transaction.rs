@@ -11,11 +11,11 @@ use crate::guard::refuse_if_cloned;
 use crate::image::Image;
 use crate::keys::Keys;
 use crate::open::OpenOptions;
+use data_file::DataFile;
 use disksmith_luks::Payload;
 use disksmith_storage::{
     Existing, FileId, Intent, Member, Prepared, RawShadow, Scratch, Shadow, Staging, Storage, StorageRef,
 };
-use data_file::DataFile;
 use output::NewImage;
 use stage::Stage;
 use std::path::{Path, PathBuf};

@@ -72,5 +72,7 @@ pub use redo_log::{
 pub use scratch::Scratch;
 pub use shadow::{Prepared, Shadow};
 pub use staging::Staging;
-pub use storage::{Alignment, HostSpan, Storage, StorageRef, ZeroMode, copy, fill_first_block, is_zero, read_vec};
+pub use storage::{
+    Alignment, HostSpan, Storage, StorageRef, ZeroMode, copy, fill_first_block, is_zero, read_vec,
+};
 pub use window::Window;

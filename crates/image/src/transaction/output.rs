@@ -67,7 +67,9 @@ impl NewImage {
                     Format::Raw => (file.file().clone() as StorageRef, None),
                     Format::Qcow2 => open(path, &file, None)?,
                     Format::Luks => {
-                        return Err(Error::BadOption("the edited copy cannot be a new LUKS image".into()));
+                        return Err(Error::BadOption(
+                            "the edited copy cannot be a new LUKS image".into(),
+                        ));
                     }
                 }
             }

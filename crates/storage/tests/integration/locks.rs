@@ -222,7 +222,9 @@ fn what_qemu_nbd_serves_is_refused() {
     refused(image.open(OpenMode::Read, LockMode::Lock), &server, "qemu-nbd");
     // A holder that does not answer is named all the same, and at once.
     let signal = |name: &str| {
-        let status = Command::new("kill").args([name, &server.0.id().to_string()]).status();
+        let status = Command::new("kill")
+            .args([name, &server.0.id().to_string()])
+            .status();
         assert!(status.unwrap().success());
     };
     signal("-STOP");
