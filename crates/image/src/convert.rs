@@ -13,7 +13,9 @@ mod transfer;
 pub use source::Source;
 
 use crate::clone::check_replaceable;
-use crate::create::{CreateOptions, check_backing_name, fill_empty, start_data_file, start_output};
+use crate::create::{
+    CreateOptions, check_backing_name, check_not_own_backing, fill_empty, start_data_file, start_output,
+};
 use crate::error::{Error, Result};
 use crate::file_name::resolve_beside;
 use crate::format::Format;
@@ -173,6 +175,9 @@ pub fn convert_from(
     if replaces && options.existing == Existing::Replace {
         check_not_a_source(sources, target)?;
         check_replaceable(target, options.force)?;
+    }
+    if let Some(backing) = &options.backing {
+        check_not_own_backing(target, &backing.name)?;
     }
     let new = start_output(target, options.existing)?;
     let mut create = options.create.clone();

@@ -48,6 +48,9 @@ pub fn create(
     if existing == Existing::Replace {
         check_replaceable(path, true)?;
     }
+    if let Some(backing) = &options.qcow2.backing {
+        check_not_own_backing(path, &backing.name)?;
+    }
     let new = start_output(path, existing)?;
     let data = match &options.qcow2.data_file {
         Some(name) if format == Format::Qcow2 => Some(start_data_file(path, name, existing)?),
@@ -161,6 +164,24 @@ pub(crate) fn start_output(path: &Path, existing: Existing) -> Result<NewFile> {
         return Err(Error::OutputExists { path: path.into() });
     }
     Ok(NewFile::create(path, existing)?)
+}
+
+/// Checks that an image does not stand on itself: what the file of that name holds would be lost.
+pub(crate) fn check_not_own_backing(path: &Path, name: &[u8]) -> Result<()> {
+    let FileName::Path(backing) = FileName::parse(&resolve_beside(path, name)) else {
+        return Ok(());
+    };
+    let same = match (backing.canonicalize(), path.canonicalize()) {
+        (Ok(backing), Ok(path)) => backing == path,
+        _ => backing == path,
+    };
+    if !same {
+        return Ok(());
+    }
+    Err(Error::Unfit {
+        path: path.into(),
+        reason: "the image would be its own backing file".into(),
+    })
 }
 
 /// Checks that a name can be recorded as a backing file's.

@@ -73,6 +73,7 @@ fn words(text: &str) -> Vec<Vec<String>> {
     commands
 }
 
+/// All rows in CI and with `DISKSMITH_LONG`, some of them else; `DISKSMITH_ROWS=FIRST-LAST` chooses lines of the table.
 fn rows() -> Vec<Row> {
     let numbered = TABLE
         .lines()
@@ -81,11 +82,19 @@ fn rows() -> Vec<Row> {
     let all = ["CI", "DISKSMITH_LONG"]
         .iter()
         .any(|name| std::env::var_os(name).is_some());
+    let only = std::env::var("DISKSMITH_ROWS").ok().and_then(|lines| {
+        let (first, last) = lines.split_once('-')?;
+        Some(first.parse::<usize>().ok()?..=last.parse().ok()?)
+    });
     let mut sampled = false;
     let lines = numbered.filter(|(line, text)| {
         sampled |= *text == "...";
         let is_row = !text.is_empty() && !text.starts_with('#') && *text != "...";
-        is_row && (all || line % if sampled { 16 } else { 6 } == 0)
+        let chosen = match &only {
+            Some(only) => only.contains(line),
+            None => all || line % if sampled { 16 } else { 6 } == 0,
+        };
+        is_row && chosen
     });
     lines
         .map(|(line, text)| {
@@ -435,6 +444,69 @@ fn the_face_is_a_verb_too() {
             .ok()
             .contains("qemu-img info")
     );
+}
+
+/// qemu-img makes these, and what the image held is gone.
+#[test]
+fn an_image_is_not_put_on_top_of_itself() {
+    let lab = Lab::new();
+    lab.disksmith("qemu-img create -q -f qcow2 a.qcow2 1M").ok();
+    lab.disksmith("qemu-img create -q -f qcow2 b.qcow2 1M").ok();
+    let before = std::fs::read(lab.path("a.qcow2")).unwrap();
+    for line in [
+        "create -q -f qcow2 -b a.qcow2 -F qcow2 a.qcow2",
+        "create -q -f qcow2 -b ./a.qcow2 -F qcow2 a.qcow2",
+        "create -q -u -f qcow2 -b ./a.qcow2 -F qcow2 a.qcow2 1M",
+        "convert -O qcow2 -B a.qcow2 -F qcow2 b.qcow2 a.qcow2",
+        "convert -O qcow2 -B ./new.qcow2 -F qcow2 b.qcow2 new.qcow2",
+    ] {
+        let said = lab.disksmith(&format!("qemu-img {line}"));
+        assert_eq!(said.status, 1, "{line}: {said:?}");
+        assert_eq!(std::fs::read(lab.path("a.qcow2")).unwrap(), before, "{line}");
+    }
+    assert!(!lab.path("new.qcow2").exists());
+}
+
+/// A raw image in which somebody writes can be looked at, as with qemu-img, but not changed.
+#[test]
+fn the_face_reads_raw_images_in_use() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.disksmith("qemu-img create -q held.raw 1M").ok();
+    let mut holder = Command::new("qemu-io");
+    holder
+        .args(["-f", "raw", "held.raw"])
+        .current_dir(lab.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
+    let mut holder = holder.spawn().unwrap();
+    let held = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        lab.disksmith("qemu-img resize -f raw held.raw 2M").status == 1
+            || lab
+                .disksmith("qemu-img resize --shrink -f raw held.raw 1M")
+                .status
+                == 1
+    });
+    assert!(held, "qemu-io does not hold the image");
+    for line in [
+        "info held.raw",
+        "map held.raw",
+        "measure -O qcow2 -f raw held.raw",
+        "dd if=held.raw of=o.raw",
+    ] {
+        let said = lab.disksmith(&format!("qemu-img {line}"));
+        assert_eq!(said.status, 0, "{line}: {said:?}");
+    }
+    assert_eq!(
+        lab.disksmith("qemu-img convert -f raw -O qcow2 held.raw o.qcow2")
+            .status,
+        1
+    );
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
 }
 
 #[test]

@@ -316,6 +316,11 @@ fn convert_options(
     if !no_create {
         is_free(&target.path, sources).map_err(fail)?;
     }
+    let mut create = match arguments.has("no-create") {
+        true => CreateOptions::default(),
+        false => create_options(&image, Wording::Create).map_err(fail)?,
+    };
+    create.qcow2.backing = None;
     let old = matches!(image.text("compat"), Some("0.10" | "v2"));
     if arguments.has("bitmaps") && (format != Format::Qcow2 || old && !no_create) {
         return Err(Stop::new(format!(
@@ -325,11 +330,6 @@ fn convert_options(
     if compresses && format != Format::Qcow2 {
         return Err(cannot_compress());
     }
-    let mut create = match arguments.has("no-create") {
-        true => CreateOptions::default(),
-        false => create_options(&image, Wording::Create).map_err(fail)?,
-    };
-    create.qcow2.backing = None;
     let backing = match backing {
         None => None,
         Some(name) => {
@@ -408,6 +408,10 @@ fn carry_over(
     percent.end();
     match result {
         Ok(_) => Ok(0),
+        Err(Error::Unfit { path, reason }) if reason.contains("own backing file") => {
+            let why = locked(&path, Use::Read);
+            Err(target.cannot_open(format!("Could not open backing file: {why}")))
+        }
         Err(Error::Unfit { path, reason }) if reason.contains("part of the source") => {
             let why = locked(&path, Use::Write);
             Err(match options.into_existing {

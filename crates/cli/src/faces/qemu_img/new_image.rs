@@ -182,6 +182,9 @@ pub(super) fn failure(error: &Error) -> String {
         }
         _ => {}
     }
+    if text.contains("its own backing file") {
+        return "Error: Trying to create an image with the same filename as the backing file".into();
+    }
     if text.contains("too large for this cluster size") {
         return "The image size is too large for file format 'qcow2' (try using a larger cluster size)"
             .into();

@@ -10,8 +10,8 @@ use crate::commands::local_date;
 use crate::faces::getopt::{Arguments, Spec, flag, value};
 use crate::output::print;
 use disksmith_image::{
-    Error, Format, InfoOptions, SnapshotOptions, apply_snapshot, create_snapshot, delete_snapshot, info,
-    snapshot_table,
+    Error, Format, InfoOptions, SnapshotOptions, apply_snapshot, bitmaps_of, create_snapshot,
+    delete_snapshot, info, snapshot_table,
 };
 use disksmith_qcow2::{MAX_SNAPSHOT_NAME, NewSnapshot, SnapshotKey};
 use std::ffi::OsString;
@@ -88,6 +88,10 @@ fn change(arguments: &Arguments, name: &ImageName, action: &str) -> Done {
         // qemu-img goes back to what it had, and opens it anew
         warn_of_guess(&image, &name.shown);
     }
+    let has_bitmaps = || bitmaps_of(&image).is_ok_and(|list| !list.is_empty());
+    if action == "apply" && has_bitmaps() {
+        return Err(could_not("Device has active dirty bitmaps"));
+    }
     // the verbs below lock it themselves
     drop(image);
     if format != Format::Qcow2 {
@@ -134,7 +138,10 @@ fn change(arguments: &Arguments, name: &ImageName, action: &str) -> Done {
         Err(Error::Qcow2 {
             source: disksmith_qcow2::Error::Unsupported { what, .. },
             ..
-        }) if what.contains("external data file") => Err(could_not("Operation not supported")),
+        }) if what.contains("external data file") => Err(could_not(match action {
+            "apply" => "Failed to load snapshot: Operation not supported",
+            _ => "Operation not supported",
+        })),
         Err(error) => Err(could_not(&cause(&error, Use::Write))),
     }
 }
