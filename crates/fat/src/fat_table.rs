@@ -1,6 +1,7 @@
 //! The file allocation table, FAT specification 1.03, "FAT Data Structure".
 
-use crate::boot_sector::{BootSector, FatKind, corrupt};
+use crate::boot_sector::{BootSector, FIRST_CLUSTER, FatKind, corrupt};
+use crate::links::Links;
 use byteorder::{ByteOrder, LittleEndian};
 use disksmith_storage::StorageRef;
 use disksmith_vfs::Result;
@@ -34,6 +35,8 @@ pub(crate) struct FatTable {
     boot: BootSector,
     offset: u64,
     pages: Mutex<HashMap<u64, Box<[u8]>>>,
+    /// What leads where, once the table was gone through for a change.
+    links: Mutex<Option<Links>>,
 }
 
 impl FatTable {
@@ -44,6 +47,7 @@ impl FatTable {
             boot: boot.clone(),
             offset,
             pages: Mutex::default(),
+            links: Mutex::default(),
         }
     }
 
@@ -86,6 +90,7 @@ impl FatTable {
             FatEntry::Bad => end - 8,
             FatEntry::End => end,
         };
+        self.note_link(self.get(cluster)?, entry);
         let (offset, len) = self.place(cluster);
         let mut bytes = [0; 4];
         self.read(offset, bytes.get_mut(..len).unwrap_or_default())?;
@@ -109,8 +114,58 @@ impl FatTable {
         Ok(())
     }
 
-    /// Forgets what was read.
+    /// Before a change: goes through the whole table, unless that was done: which clusters are free, and which lead where.
+    pub(crate) fn survey(&self) -> Result<Option<u32>> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(links) = &mut *links {
+            links.keep();
+            return Ok(None);
+        }
+        let mut found = Links::new(self.boot.clusters);
+        let mut free = 0;
+        for cluster in FIRST_CLUSTER..FIRST_CLUSTER + self.boot.clusters {
+            match self.get(cluster)? {
+                FatEntry::Free => free += 1,
+                FatEntry::Next(next) => found.add(next),
+                _ => {}
+            }
+        }
+        *links = Some(found);
+        Ok(Some(free))
+    }
+
+    /// Whether a cluster leads to this one, as far as the table was gone through.
+    pub(crate) fn is_led_to(&self, cluster: u32) -> bool {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.as_ref().is_some_and(|links| links.is_led_to(cluster))
+    }
+
+    /// Refuses a chain of which a part belongs to another one too.
+    pub(crate) fn check_alone(&self, first: u32, clusters: impl Iterator<Item = u32>) -> Result<()> {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links
+            .as_ref()
+            .map_or(Ok(()), |links| links.check_alone(first, clusters))
+    }
+
+    /// Keeps up what leads where.
+    fn note_link(&self, old: FatEntry, new: FatEntry) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(links) = links.as_mut().filter(|_| old != new) else {
+            return;
+        };
+        let target = |entry| match entry {
+            FatEntry::Next(to) => Some(to),
+            _ => None,
+        };
+        links.change(target(old), target(new));
+    }
+
+    /// Forgets what was read, and takes back what was noted since [`survey`](Self::survey).
     pub(crate) fn forget(&self) {
+        if let Some(links) = &mut *self.links.lock().unwrap_or_else(PoisonError::into_inner) {
+            links.take_back();
+        }
         self.pages.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 

@@ -82,6 +82,9 @@ impl Fat {
         size: u32,
     ) -> Result<Fragments> {
         let mut fragments = (*self.fragments(inode, entry.first_cluster)?).clone();
+        if entry.first_cluster != 0 {
+            self.table.check_alone(entry.first_cluster, fragments.from(0))?;
+        }
         let needed = size.div_ceil(self.boot.cluster_len);
         let held = fragments.clusters();
         if needed > held {

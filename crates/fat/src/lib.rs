@@ -22,6 +22,7 @@ mod fragments;
 mod fs_info;
 mod identity;
 mod inode_map;
+mod links;
 mod listing;
 mod long_name;
 mod namespace;

@@ -103,6 +103,7 @@ impl Fat {
         let first = self.first_cluster(offset)?;
         if first != 0 {
             let fragments = Fragments::gather(Chain::new(&self.table, &self.boot, first)?)?;
+            self.table.check_alone(first, fragments.from(0))?;
             self.free(operation, fragments.from(0))?;
         }
         self.forget(inode);

@@ -98,8 +98,12 @@ impl Fat {
     /// Free space, counted where that was not done yet.
     pub(crate) fn counted_space(&self) -> Result<Space> {
         let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
+        let surveyed = self.table.survey()?;
         if space.free.is_none() {
-            space.free = Some(u32::try_from(self.count_free()?).unwrap_or(u32::MAX));
+            space.free = match surveyed {
+                Some(free) => Some(free),
+                None => Some(u32::try_from(self.count_free()?).unwrap_or(u32::MAX)),
+            };
             if let Some(offset) = self.boot.fs_info_offset {
                 let info = FsInfo::load(&*self.storage, offset)?;
                 space.last = info.map_or(0, |info| info.last);
@@ -148,7 +152,8 @@ impl Fat {
             if taken.len() == count as usize {
                 break;
             }
-            if self.table.get(cluster)? == FatEntry::Free {
+            // a free one to which a damaged chain leads would belong to two files
+            if self.table.get(cluster)? == FatEntry::Free && !self.table.is_led_to(cluster) {
                 taken.push(cluster);
             }
         }

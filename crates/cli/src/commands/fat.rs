@@ -5,12 +5,13 @@ use crate::clock;
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, finish, print, print_json};
 use clap::{Args, Subcommand, ValueEnum};
-use disksmith_fat::{Content, Fat, FatKind, FormatOptions, OpenOptions, VolumeBuilder};
+use disksmith_fat::{BootSector, Content, Fat, FatKind, FormatOptions, OpenOptions, VolumeBuilder};
 use disksmith_image::{DiskSpec, Image, Transaction, TransactionOptions};
 use disksmith_storage::{Durability, ErrorKind, Existing, NewFile, Storage, StorageRef, Window};
 use disksmith_vfs::{
     CopyInOptions, CopyOutOptions, FileSystem, FileSystemRef, Owner, OwnerPolicy, Timestamp, Tree,
 };
+use disksmith_volume::Disk;
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -273,14 +274,41 @@ fn add(builder: &mut VolumeBuilder, host: &Path, path: Vec<u8>, depth: usize) ->
     Ok(())
 }
 
-/// The part of an image that is the volume.
+/// The part of an image that is the volume: from the offset on, the whole, or the only FAT partition of a partitioned disk.
 fn window(storage: StorageRef, place: &Place) -> Outcome<StorageRef> {
     if place.offset == 0 {
-        return Ok(storage);
+        return partition(storage, place);
     }
     let len = storage.size().saturating_sub(place.offset);
     let name = format!("{} from byte {}", place.image.display(), place.offset);
     Ok(Arc::new(Window::new(storage, place.offset, len, name)?))
+}
+
+fn partition(storage: StorageRef, place: &Place) -> Outcome<StorageRef> {
+    if BootSector::load(&*storage).is_ok() {
+        return Ok(storage);
+    }
+    let Ok(disk) = Disk::probe(Arc::clone(&storage)) else {
+        return Ok(storage);
+    };
+    let mut volumes = Vec::new();
+    for partition in disk.partitions() {
+        if let Ok(slice) = disk.open(partition)
+            && BootSector::load(&*slice).is_ok()
+        {
+            volumes.push((partition.start, slice));
+        }
+    }
+    if volumes.len() > 1 {
+        let offsets: Vec<String> = volumes.iter().map(|(start, _)| start.to_string()).collect();
+        return Err(Failure::usage(format!(
+            "{}: several partitions hold a FAT filesystem; say which one by --offset: {}",
+            place.image.display(),
+            offsets.join(", ")
+        )));
+    }
+    // Without one, what is said of the whole is what is wrong.
+    Ok(volumes.pop().map_or(storage, |(_, slice)| slice))
 }
 
 fn open(storage: StorageRef, place: &Place, writable: bool) -> Outcome<(Tree, Arc<Fat>)> {

@@ -179,6 +179,10 @@ fn volumes_live_in_any_image() {
         run(&["mdir", "-b", "-i", "disk.img@@1M", "::"]),
         "::/below/\n::/user-data\n"
     );
+    // the only partition is found
+    assert_eq!(run(&["fat", "ls", "disk.img"]), "below\nuser-data\n");
+    run(&["fat", "rm", "disk.img", "/user-data"]);
+    assert_eq!(run(&["mdir", "-b", "-i", "disk.img@@1M", "::"]), "::/below/\n");
 }
 
 /// Directories that hold each other: every command ends, with an error.

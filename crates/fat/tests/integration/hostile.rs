@@ -1,8 +1,8 @@
 use crate::judge::{format, have, mcopy};
-use disksmith_fat::{Fat, OpenOptions, identify};
+use disksmith_fat::{Fat, FatKind, FormatOptions, OpenOptions, identify};
 use disksmith_storage::{Memory, StorageRef};
 use disksmith_vfs::{
-    Error, FileSystem, FileSystemRef, FileType, NewNode, RenameMode, Timestamp, Tree, WalkStep,
+    Error, FileSystem, FileSystemRef, FileType, NewNode, Owner, RenameMode, Timestamp, Tree, WalkStep,
 };
 use proptest::prelude::*;
 use std::sync::{Arc, OnceLock};
@@ -181,4 +181,64 @@ fn what_is_no_fat_is_told_by_name() {
         let error = Fat::open(Arc::new(Memory::from_bytes(&bytes))).unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
     }
+}
+
+/// Files whose chains meet: neither is freed, cut or written, for that would take from the other; what else there is can be changed.
+#[test]
+fn chains_that_meet_are_left_alone() {
+    let cluster = 512;
+    let mut options = FormatOptions::new(1, Timestamp::default());
+    options.sectors_per_cluster = Some(1);
+    let storage = Memory::from_bytes(&vec![0; 2 << 20]);
+    disksmith_fat::format(&storage, &options).unwrap();
+    let storage: StorageRef = Arc::new(storage);
+    let open = || {
+        let options = OpenOptions::new(true, Arc::new(Timestamp::default));
+        Arc::new(Fat::open_with(Arc::clone(&storage), options).unwrap())
+    };
+    let fat = open();
+    let tree = Tree::new(Arc::clone(&fat) as FileSystemRef, Timestamp::default());
+    for (name, byte) in [("/one", 1_u8), ("/two", 2), ("/other", 3)] {
+        tree.write(name, &vec![byte; 4 * cluster], Owner::ROOT, 0o644)
+            .unwrap();
+    }
+    // The first cluster of `two` leads to the second one of `one`.
+    let boot = fat.boot_sector().clone();
+    assert_eq!(boot.kind, FatKind::Fat12);
+    let first = |name: &str| {
+        fat.entry_details(fat.root(), name.as_bytes())
+            .unwrap()
+            .first_cluster
+    };
+    let (one, two) = (first("one"), first("two"));
+    for copy in 0..u64::from(boot.fat_count) {
+        let at = boot.fat_offset + copy * boot.fat_len + u64::from(two) + u64::from(two) / 2;
+        let mut bytes = [0; 2];
+        storage.read_at(at, &mut bytes).unwrap();
+        let old = u16::from_le_bytes(bytes);
+        let target = u16::try_from(one + 1).unwrap();
+        let new = match two % 2 {
+            1 => old & 0x000f | target << 4,
+            _ => old & 0xf000 | target,
+        };
+        storage.write_at(at, &new.to_le_bytes()).unwrap();
+    }
+    drop((tree, fat));
+    let fat = open();
+    let root = fat.root();
+    for name in [&b"one"[..], b"two"] {
+        let inode = fat.lookup(root, name).unwrap();
+        let said = fat.unlink(root, name).unwrap_err().to_string();
+        assert!(said.contains("another one"), "{said}");
+        assert!(fat.set_size(inode, 100).is_err());
+        assert!(fat.write(inode, 600, b"new").is_err());
+        assert!(fat.write(inode, 4 * cluster as u64, &[9; 2000]).is_err());
+    }
+    let tree = Tree::new(Arc::clone(&fat) as FileSystemRef, Timestamp::default());
+    assert_eq!(tree.read("/one").unwrap(), vec![1; 4 * cluster]);
+    fat.unlink(root, b"other").unwrap();
+    tree.write("/third", &vec![4; 20 * cluster], Owner::ROOT, 0o644)
+        .unwrap();
+    assert_eq!(tree.read("/one").unwrap(), vec![1; 4 * cluster]);
+    assert_eq!(tree.read("/third").unwrap(), vec![4; 20 * cluster]);
 }

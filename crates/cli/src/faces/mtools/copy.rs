@@ -4,7 +4,7 @@ use super::arguments::Given;
 use super::clash::Clash;
 use super::copy_in;
 use super::copy_out;
-use super::path::{DosPath, Found, expand, lookup};
+use super::path::{DosPath, Found, expand, is_pattern, lookup};
 use super::session::{Session, Volume};
 use super::{Done, Stop};
 use disksmith_fat::CodePage;
@@ -220,9 +220,12 @@ fn from_drive(
         eprintln!("{not_found}");
         return Ok(Some(false));
     }
+    // Without -s a directory that was named gives its files, one that a pattern describes nothing.
+    let named = path.parts.last().is_some_and(|last| !is_pattern(last));
     let mut all = true;
     for found in found {
         let done = match target {
+            _ if found.is_dir() && !named && !options.recursive => Some(true),
             Target::Stdout if found.is_dir() => Some(true),
             Target::Stdout => {
                 copy_out::to_stdout(&volume, &found, options)?;

@@ -9,8 +9,10 @@ use super::session::{Volume, reason};
 use crate::faces::dos_time::to_local;
 use disksmith_fat::Attributes;
 use disksmith_vfs::{Error, FileSystem, FileType, InodeNo, MetadataChange, NewNode, Timestamp};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -73,10 +75,14 @@ impl Copy<'_> {
             false => self.now,
         };
         if found.is_dir() {
-            if !self.options.recursive || depth > MAX_DEPTH {
+            // Without -s the files of a directory that was named are copied, not the directories in it.
+            if !self.options.recursive && depth > 0 {
+                return Ok(Some(true));
+            }
+            if depth > MAX_DEPTH {
                 return Ok(Some(false));
             }
-            self.tell(name);
+            self.tell(path.file_name().unwrap_or_default());
             let Some(into) = enter(self.volume, dir, name, time)? else {
                 return Ok(Some(false));
             };
@@ -119,7 +125,7 @@ impl Copy<'_> {
             Ok(file) => file,
             Err(error) => return told(&error),
         };
-        self.tell(name);
+        self.tell(path.file_name().unwrap_or_default());
         let read_only = self.options.keep_attributes && found.mode() & 0o222 == 0;
         let attributes =
             Attributes(Attributes::ARCHIVE.0 | if read_only { Attributes::READ_ONLY.0 } else { 0 });
@@ -146,9 +152,6 @@ impl Copy<'_> {
             false => self.now,
         };
         if found.is_dir() {
-            if !self.options.recursive {
-                return Ok(Some(true));
-            }
             if volume.letter == self.volume.letter && is_within(volume, dir, found)? {
                 eprintln!(
                     "Cannot recursively copy directory {} into one of its own subdirectories {}",
@@ -156,12 +159,14 @@ impl Copy<'_> {
                 );
                 return Ok(Some(false));
             }
-            self.tell(name);
+            self.tell(OsStr::from_bytes(found.name()));
             let Some(into) = enter(self.volume, dir, name, time)? else {
                 return Ok(Some(false));
             };
             let mut all = true;
-            for child in found.children(volume)? {
+            let wanted = |child: &Found| self.options.recursive || !child.is_dir();
+            let children: Vec<Found> = found.children(volume)?.into_iter().filter(wanted).collect();
+            for child in children {
                 let name = String::from_utf8_lossy(child.name()).into_owned();
                 match self.drive(volume, &child, &into, &name)? {
                     Some(done) => all &= done,
@@ -170,7 +175,7 @@ impl Copy<'_> {
             }
             return Ok(Some(all));
         }
-        self.tell(name);
+        self.tell(OsStr::from_bytes(found.name()));
         let mut bytes = FromDrive {
             volume,
             inode: found.inode,
@@ -196,9 +201,9 @@ impl Copy<'_> {
         self.put_as(dir, name, source, Text::Binary)
     }
 
-    fn tell(&self, name: &str) {
+    fn tell(&self, name: &OsStr) {
         if self.options.verbose {
-            eprintln!("Copying {name}");
+            eprintln!("Copying {}", name.display());
         }
     }
 

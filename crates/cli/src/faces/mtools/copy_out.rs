@@ -65,13 +65,10 @@ pub(super) fn to_host(
         eprintln!("{}: {}", target.display(), reason(error));
         Ok(Some(false))
     };
-    if options.verbose && (options.recursive || !found.is_dir()) {
-        eprintln!("Copying {}", String::from_utf8_lossy(found.name()));
+    if options.verbose {
+        eprintln!("Copying {}", found.path);
     }
     if found.is_dir() {
-        if !options.recursive {
-            return Ok(Some(true));
-        }
         if !target.is_dir()
             && let Err(error) = std::fs::create_dir(target)
         {
@@ -80,7 +77,7 @@ pub(super) fn to_host(
         let mut all = true;
         for child in found.children(volume)? {
             // What the image says a file is called leads to no other place of the host.
-            if check_name(child.name()).is_err() {
+            if check_name(child.name()).is_err() || (child.is_dir() && !options.recursive) {
                 continue;
             }
             let name = String::from_utf8_lossy(child.name()).into_owned();
