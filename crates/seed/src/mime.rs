@@ -221,8 +221,7 @@ pub(crate) fn parts(text: &str) -> Vec<Found> {
     let (open, close) = (format!("--{boundary}"), format!("--{boundary}--"));
     let mut out = Vec::new();
     let (mut start, mut at) = (None, 0usize);
-    let mut number = 0;
-    for line in text.split_inclusive('\n') {
+    for (number, line) in text.split_inclusive('\n').enumerate() {
         let word = line.trim_end();
         if word == open || word == close {
             let begun: Option<(usize, usize)> = start.take();
@@ -237,7 +236,6 @@ pub(crate) fn parts(text: &str) -> Vec<Found> {
             start = Some((at + line.len(), number + 1));
         }
         at += line.len();
-        number += 1;
     }
     if let Some((part, first)) = start.and_then(|(s, first)| Some((text.get(s..)?, first))) {
         out.push(found(&Head::parse(part.split('\n')), part, first));
