@@ -304,7 +304,7 @@ fn a_power_cut_during_a_change_of_bitmaps_leaves_the_old_or_the_new_ones() {
             let file: StorageRef = Arc::new(Recorder::new(Arc::new(Memory::from_bytes(&start)), &journal));
             let old = bits_in(Arc::new(Memory::from_bytes(&start)));
             let image = Arc::new(Qcow2::open(file.clone(), writable()).unwrap());
-            image.change_bitmaps(|edit| change(edit)).unwrap();
+            image.change_bitmaps(change).unwrap();
             drop(image);
             journal.mark("done");
             let new = bits_in(file);
