@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much is compared at a time where clusters are not greater.
-const PIECE: u64 = 256 << 10;
+const PIECE: u64 = 1 << 20;
 
 /// The work.
 pub(crate) struct TakeUp {
