@@ -7,8 +7,8 @@ mod fatlabel;
 mod getopt;
 pub(crate) mod isoinfo;
 mod mkfs_vfat;
-mod mtools;
 pub(crate) mod mkisofs;
+mod mtools;
 pub(crate) mod qemu_img;
 pub(crate) mod xorriso;
 

@@ -68,7 +68,6 @@ pub const PROBE_SIZE: usize = 2048;
 
 /// Signatures at fixed offsets, from the specification of each format.
 const FOREIGN: &[(usize, &[u8], &str)] = &[
-    (0, b"LUKS\xba\xbe", "luks"),
     (0, b"KDMV", "vmdk"),
     (0, b"COWD", "vmdk"),
     (0, b"# Disk DescriptorFile", "vmdk"),
@@ -200,9 +199,11 @@ mod tests {
     fn signatures_are_told_apart() {
         assert_eq!(detect(b"QFI\xfb\0\0\0\x03"), Detected::Known(Format::Qcow2));
         assert_eq!(detect(b"QFI\xfb\0\0\0\x01"), Detected::Foreign("qcow"));
+        assert_eq!(detect(b"LUKS\xba\xbe\0\x01"), Detected::Known(Format::Luks));
+        // Version 2 is nothing that QEMU opens: the bytes as they are.
+        assert_eq!(detect(b"LUKS\xba\xbe\0\x02"), Detected::Known(Format::Raw));
         assert_eq!(detect(b""), Detected::Known(Format::Raw));
         assert_eq!(detect(&[0; 512]), Detected::Known(Format::Raw));
-        assert_eq!(detect(b"LUKS\xba\xbe\0\x02"), Detected::Foreign("luks"));
         assert_eq!(detect(b"LUKS\xba\xbe\0\x01"), Detected::Known(Format::Luks));
         assert!(matches!(detect(b"\x1f\x8b\x08\x00"), Detected::Packed(p) if p.name == "gzip"));
         let mut vdi = vec![0; 100];

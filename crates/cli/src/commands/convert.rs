@@ -24,7 +24,7 @@ use std::process::ExitCode;
     disksmith convert -O raw vm1.qcow2 - | ssh host 'dd of=/dev/vg/vm1'")]
 pub(crate) struct ConvertArgs {
     /// The image, or several that stand one behind the other in the output; then the output (`-`: standard output, raw)
-    #[arg(required = true, num_args = 2.., value_names = ["IMAGE", "OUTPUT"])]
+    #[arg(required = true, num_args = 1.., value_names = ["IMAGE", "OUTPUT"])]
     files: Vec<PathBuf>,
     /// The images' format, instead of detecting it
     #[arg(short = 'f', long = "format", value_name = "FORMAT")]
@@ -84,7 +84,7 @@ pub(crate) struct ConvertArgs {
 }
 
 pub(crate) fn run(args: &ConvertArgs, globals: &Globals) -> Outcome {
-    let Some((target, sources)) = args.files.split_last() else {
+    let Some((target, sources)) = args.files.split_last().filter(|(_, sources)| !sources.is_empty()) else {
         return Err(Failure::usage("convert needs an image and an output"));
     };
     let format: Format = args.output_format.into();

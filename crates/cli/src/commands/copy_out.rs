@@ -17,12 +17,12 @@ pub(crate) struct CopyOutArgs {
     #[command(flatten)]
     guest: GuestArgs,
     /// Absolute paths in the guest, then a directory of this host
-    #[arg(required = true, num_args = 2.., value_names = ["PATH", "DIRECTORY"])]
+    #[arg(required = true, num_args = 1.., value_names = ["PATH", "DIRECTORY"])]
     paths: Vec<PathBuf>,
 }
 
 pub(crate) fn run(args: &CopyOutArgs, globals: &Globals) -> Outcome {
-    let Some((directory, paths)) = args.paths.split_last() else {
+    let Some((directory, paths)) = args.paths.split_last().filter(|(_, paths)| !paths.is_empty()) else {
         return Err(Failure::usage(
             "copy-out needs a path in the guest and a directory",
         ));
