@@ -48,6 +48,7 @@ const STANDARD: &[Spec] = &[flag("help", b'h'), flag("version", b'V'), value("tr
 
 /// Runs the face with the arguments behind its name.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
+    percent::listen();
     match dispatch(arguments) {
         Ok(status) => ExitCode::from(status),
         Err(stop) => stop.report(),

@@ -467,6 +467,55 @@ fn an_image_is_not_put_on_top_of_itself() {
     assert!(!lab.path("new.qcow2").exists());
 }
 
+/// SIGUSR1 asks how far a command is; none dies of it.
+#[test]
+fn a_signal_asks_for_progress() {
+    let lab = Lab::new();
+    lab.write("source.raw", vec![7; 4 << 20]);
+    for (shown, asked) in [("", true), ("-q", true), ("-p", false)] {
+        let line = format!("qemu-img convert {shown} -r 2M -f raw -O raw source.raw out.raw");
+        let mut command = lab.command(&line.split_whitespace().collect::<Vec<_>>());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let state = format!("/proc/{}/status", child.id());
+        let listens = |state: &str| {
+            let caught = state.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            caught.is_some_and(|mask| mask & 1 << 9 != 0)
+        };
+        let begun = (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            listens(&std::fs::read_to_string(&state).unwrap())
+        });
+        assert!(begun, "{line}");
+        let kill = format!("kill -USR1 {}", child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let status = child.wait().unwrap();
+        assert!(status.success(), "{line}: {status}");
+        let told = child.wait_with_output().unwrap();
+        let (out, err) = (
+            String::from_utf8(told.stdout).unwrap(),
+            String::from_utf8(told.stderr).unwrap(),
+        );
+        if !asked {
+            assert!(out.starts_with("    (0.00/100%)\r"), "{out}");
+            assert!(err.is_empty(), "{err}");
+        } else {
+            assert!(out.is_empty(), "{out}");
+            let percent = err
+                .strip_prefix("    (")
+                .and_then(|rest| rest.strip_suffix("/100%)\n"));
+            let percent: f64 = percent.unwrap_or_else(|| panic!("{err:?}")).parse().unwrap();
+            assert!((0.0..=100.0).contains(&percent), "{err}");
+        }
+        assert_eq!(lab.read("out.raw"), lab.read("source.raw"));
+        std::fs::remove_file(lab.path("out.raw")).unwrap();
+    }
+}
+
 /// A raw image in which somebody writes can be looked at, as with qemu-img, but not changed.
 #[test]
 fn the_face_reads_raw_images_in_use() {

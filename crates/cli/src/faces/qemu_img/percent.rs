@@ -1,58 +1,79 @@
-//! `-p`: progress on standard output, in qemu-img's form.
+//! `-p`: progress on standard output, in qemu-img's form; without it, SIGUSR1 asks for one line on standard error.
 
 use crate::progress::{cancel_on_signal, is_cancelled};
 use std::io::Write;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// The flag that SIGUSR1 raises.
+static WANTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// From here on SIGUSR1 ends no command, whichever it is: it asks how far the work is.
+pub(super) fn listen() {
+    WANTED.get_or_init(|| {
+        let wanted = Arc::new(AtomicBool::new(false));
+        if signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&wanted)).is_err() {
+            log::warn!("SIGUSR1 cannot be caught: it ends the program");
+        }
+        wanted
+    });
+}
 
 /// The progress of one command; shows nothing unless it was asked for.
 #[derive(Debug)]
 pub(super) struct Percent {
-    shown: Option<Mutex<f64>>,
+    show: bool,
+    /// What was reached when it was last shown, or could have been.
+    reached: Mutex<f64>,
     cancelled: Arc<AtomicBool>,
 }
 
 impl Percent {
     /// Starts at nothing; Ctrl-C stops the work tidily from here on.
     pub(super) fn start(show: bool) -> Self {
-        if show {
-            print(0.0);
-        }
-        Self {
-            shown: show.then(|| Mutex::new(0.0)),
+        let percent = Self {
+            show,
+            reached: Mutex::new(0.0),
             cancelled: cancel_on_signal(),
-        }
+        };
+        percent.tell(0.0);
+        percent
     }
 
     /// Shows that everything is done.
     pub(super) fn complete(&self) {
-        if self.shown.is_some() {
-            print(100.0);
-        }
+        self.tell(100.0);
     }
 
     /// Ends the line.
     pub(super) fn end(self) {
-        if self.shown.is_some() {
+        if self.show {
             println!();
+        }
+    }
+
+    /// Shows how far the work is where somebody wants to know.
+    fn tell(&self, percent: f64) {
+        // a closed pipe is nobody's failure
+        if self.show {
+            let mut out = std::io::stdout().lock();
+            let _ = write!(out, "    ({percent:.2}/100%)\r").and_then(|()| out.flush());
+        } else if WANTED
+            .get()
+            .is_some_and(|wanted| wanted.swap(false, Ordering::Relaxed))
+        {
+            let _ = writeln!(std::io::stderr(), "    ({percent:.2}/100%)");
         }
     }
 }
 
-fn print(percent: f64) {
-    let mut out = std::io::stdout().lock();
-    // a closed pipe is nobody's failure
-    let _ = write!(out, "    ({percent:.2}/100%)\r").and_then(|()| out.flush());
-}
-
 impl disksmith_image::Progress for Percent {
     fn advance(&self, done: u64, total: u64) {
-        let Some(shown) = &self.shown else { return };
         let percent = done as f64 * 100.0 / total.max(1) as f64;
-        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if percent >= *shown + 1.0 && percent < 100.0 {
-            *shown = percent;
-            print(percent);
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if percent >= *reached + 1.0 && percent < 100.0 {
+            *reached = percent;
+            self.tell(percent);
         }
     }
 
