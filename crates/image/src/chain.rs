@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use crate::file_name::{protocol_of, relative_name, resolve_beside};
 use crate::format::Format;
 use crate::image::Image;
-use crate::open::{OpenOptions, find_chain};
+use crate::node::Node;
+use crate::open::{OpenOptions, find_nodes, path_of_name};
 use disksmith_storage::{FileId, StorageRef};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Link {
     pub(crate) path: PathBuf,
     pub(crate) format: Format,
+    /// What it is made of, with the options that decrypt it.
+    node: Node,
     /// Whether the format was detected, not named.
     pub(crate) probed: bool,
     pub(crate) id: FileId,
@@ -31,7 +34,13 @@ pub(crate) struct Chain {
 impl Chain {
     /// Looks at the chain of the image at `path`.
     pub(crate) fn look(path: &Path, options: &OpenOptions) -> Result<Self> {
-        let links = find_chain(path, options)?.into_iter().map(|found| Link {
+        Self::look_at(&Node::path(path_of_name(path)?, options.format), options)
+    }
+
+    /// The same for the image that a node describes.
+    pub(crate) fn look_at(node: &Node, options: &OpenOptions) -> Result<Self> {
+        let links = find_nodes(node, options)?.into_iter().map(|(found, node)| Link {
+            node,
             id: found.file.id(),
             format: found.format,
             probed: found.probed,
@@ -101,11 +110,15 @@ impl Chain {
     /// Opens the image at `index` over a storage that is open already (over nothing where there is none), or with its own chain.
     pub(crate) fn open(&self, index: usize, options: &OpenOptions, over: Over) -> Result<Image> {
         let link = self.link(index)?;
-        let mut options = options.clone().format(Some(link.format));
+        let mut node = link.node.clone();
+        if let Node::Format(format) = &mut node {
+            format.format = Some(link.format);
+        }
+        let mut options = options.clone();
         if let Over::This(backing) = over {
             options = options.over(backing);
         }
-        let image = Image::open(&link.path, &options)?;
+        let image = Image::open_node(&node, &options)?;
         if image.top().is_none_or(|top| top.file().id() != link.id) {
             return Err(Error::Unfit {
                 path: link.path.clone(),

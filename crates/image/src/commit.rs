@@ -12,6 +12,7 @@ use crate::guard::refuse_other_clones;
 use crate::held_above::carry_down;
 use crate::image::Image;
 use crate::keys::Keys;
+use crate::node::Node;
 use crate::open::OpenOptions;
 use crate::padded::Padded;
 use crate::worker::{self, Progress};
@@ -25,6 +26,8 @@ use std::sync::Arc;
 pub struct CommitOptions {
     /// The format of the image that is named, instead of detecting it.
     pub format: Option<Format>,
+    /// What the image is made of, instead of the file at the path alone: with the keys and the images below it.
+    pub node: Option<Node>,
     /// The first image of the chain whose contents go down; the image that is named where it is not said.
     pub top: Option<PathBuf>,
     /// Where they go; the next image below where it is not said.
@@ -79,7 +82,10 @@ pub fn commit(path: &Path, options: &CommitOptions, progress: &dyn Progress) -> 
         .format(options.format)
         .gate(options.gate.clone())
         .keys(options.keys.clone());
-    let chain = Chain::look(path, &read)?;
+    let chain = match &options.node {
+        Some(node) => Chain::look_at(node, &read)?,
+        None => Chain::look(path, &read)?,
+    };
     let plan = Plan::new(path, chain, options)?;
     plan.guard(options)?;
     plan.run(&read.format(None), options, progress)

@@ -65,7 +65,11 @@ impl Keys {
             });
         }
         match option("encrypt.key-secret").or_else(|| option("key-secret")) {
-            Some(id) => self.get(id).cloned().map(Some),
+            // The one for all is for images with names of keys, too, that mean nothing here.
+            Some(id) => match (self.get(id), &self.any) {
+                (Err(_), Some(any)) => Ok(Some(any.clone())),
+                (found, _) => found.cloned().map(Some),
+            },
             None => Ok(self.any.clone()),
         }
     }

@@ -165,6 +165,32 @@ impl Node {
         }
     }
 
+    /// Whether it is a file in a format, and what was said to lie below it, if anything, is so too.
+    #[must_use]
+    pub fn is_chain_of_files(&self) -> bool {
+        let mut node = self;
+        loop {
+            match node {
+                Self::Format(over) => {
+                    let alone = FormatNode {
+                        backing: Below::Recorded,
+                        ..(**over).clone()
+                    };
+                    if Self::Format(Box::new(alone)).plain().is_none() {
+                        return false;
+                    }
+                    match &over.backing {
+                        Below::Node(below) => node = below,
+                        Below::Recorded => return true,
+                        Below::Nothing => return !std::ptr::eq(node, self),
+                    }
+                }
+                Self::File(file) => return file.locking && !std::ptr::eq(node, self),
+                Self::Null(_) => return false,
+            }
+        }
+    }
+
     /// The file of the host at its bottom, if there is one.
     #[must_use]
     pub fn host_path(&self) -> Option<&Path> {

@@ -160,10 +160,10 @@ impl Image {
     /// As [`open`](Self::open); [`Error::Node`] where the parts of the node do not fit each other.
     pub fn open_node(node: &Node, options: &OpenOptions) -> Result<Self> {
         let found = find_nodes(node, options)?;
-        let paths: Vec<PathBuf> = found.iter().map(|part| part.path.clone()).collect();
+        let paths: Vec<PathBuf> = found.iter().map(|(part, _)| part.path.clone()).collect();
         let mut layers: Vec<Layer> = Vec::with_capacity(found.len());
         let mut backing: Option<StorageRef> = options.over.clone();
-        for (depth, part) in found.into_iter().enumerate().rev() {
+        for (depth, (part, _)) in found.into_iter().enumerate().rev() {
             let writable = options.writable && depth == 0;
             let path = part.path.clone();
             let opened = open_layer(part, backing.take(), writable, options);
@@ -214,23 +214,17 @@ pub(crate) fn path_of_name(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Opens the files of the chain from the top down, reading headers only.
-pub(crate) fn find_chain(path: &Path, options: &OpenOptions) -> Result<Vec<Found>> {
-    let top = path_of_name(path)?;
-    find_nodes(&Node::path(top, options.format), options)
-}
-
-fn find_nodes(top: &Node, options: &OpenOptions) -> Result<Vec<Found>> {
+/// Opens the files of the chain from the top down, reading headers only. Each comes with the node that it was found by.
+pub(crate) fn find_nodes(top: &Node, options: &OpenOptions) -> Result<Vec<(Found, Node)>> {
     let mode = if options.writable {
         OpenMode::Write
     } else {
         OpenMode::Read
     };
-    let mut chain: Vec<Found> = vec![find(top, mode, options)?];
-    let mut seen: Vec<FileId> = chain.iter().map(|f| f.file.id()).collect();
-    let mut node = top.clone();
-    while let Some(overlay) = chain.last() {
-        let below = match &node {
+    let mut chain = vec![(find(top, mode, options)?, top.clone())];
+    let mut seen: Vec<FileId> = chain.iter().map(|(f, _)| f.file.id()).collect();
+    while let Some((overlay, node)) = chain.last() {
+        let below = match node {
             Node::Format(format) => format.backing.clone(),
             _ => Below::Nothing,
         };
@@ -241,7 +235,7 @@ fn find_nodes(top: &Node, options: &OpenOptions) -> Result<Vec<Found>> {
             Below::Node(node) => Some(Member::instead(overlay, node)),
         };
         let Some(mut member) = member else { break };
-        if let (Node::Format(named), Node::Format(below)) = (&node, &mut member.node)
+        if let (Node::Format(named), Node::Format(below)) = (node, &mut member.node)
             && below.crypto.is_empty()
         {
             below.crypto = named.backing_crypto.clone();
@@ -269,8 +263,7 @@ fn find_nodes(top: &Node, options: &OpenOptions) -> Result<Vec<Found>> {
             refuse_unsafe_probe(&member, &found)?;
         }
         seen.push(found.file.id());
-        node = member.node;
-        chain.push(found);
+        chain.push((found, member.node));
     }
     Ok(chain)
 }
@@ -311,6 +304,9 @@ fn find_format(node: &FormatNode, mode: OpenMode, options: &OpenOptions) -> Resu
                 &node.file,
                 &OpenOptions {
                     writable: mode == OpenMode::Write,
+                    // what was said about a backing file concerns the format above
+                    backing: true,
+                    over: None,
                     ..options.clone()
                 },
             )?;

@@ -27,6 +27,8 @@ use std::sync::Arc;
 pub struct RebaseOptions {
     /// The image's format, instead of detecting it.
     pub format: Option<Format>,
+    /// What the image is made of, instead of the file at the path alone: with the keys and the images below it.
+    pub node: Option<Node>,
     /// The name of the new backing file, as it shall be recorded: relative to the image. `None` or an empty one is none at all.
     pub backing: Option<Vec<u8>>,
     /// The format of the new backing file. Detected, unless `blind`, where it is not said.
@@ -94,7 +96,10 @@ pub fn rebase(path: &Path, options: &RebaseOptions, progress: &dyn Progress) -> 
         .format(options.format)
         .gate(options.gate.clone())
         .keys(options.keys.clone());
-    let chain = Chain::look(path, &read)?;
+    let chain = match &options.node {
+        Some(node) => Chain::look_at(node, &read)?,
+        None => Chain::look(path, &read)?,
+    };
     let read = read.format(None);
     let top = chain.link(0)?;
     refuse_raw(&top.path, top.format)?;

@@ -252,3 +252,84 @@ fn chains_of_encrypted_images_change_with_a_key() {
     )
     .ok();
 }
+
+#[test]
+fn each_image_of_a_chain_has_its_key() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    let encrypted = "encrypt.format=luks,encrypt.iter-time=1,encrypt.key-secret";
+    script(
+        &lab,
+        &format!(
+            "rm -rf kept; mkdir kept
+             qemu-img create -q $s -f qcow2 -o {encrypted}=s base 4M
+             qemu-io $s -c 'write -q -P 1 0 3M' --image-opts $(qcow2 base)
+             qemu-img create -q $s -f qcow2 -o {encrypted}=t -b \
+             'json:{{\"driver\":\"qcow2\",\"file.filename\":\"base\",\"encrypt.key-secret\":\"s\"}}' -F qcow2 named
+             qemu-io $s -c 'write -q -P 2 1M 1M' --image-opts $(qcow2 named t)
+             cp named plain
+             qemu-img rebase -u -b base -F qcow2 $s --image-opts $(qcow2 plain t)
+             qemu-img convert $s --image-opts $(qcow2 named t) -O raw expected
+             mv base named plain kept"
+        ),
+    )
+    .ok();
+    for top in [
+        "$(qcow2 named t)",
+        "$(qcow2 plain t),backing.encrypt.key-secret=s",
+        "$(qcow2 plain t),backing.driver=qcow2,backing.file.filename=base,backing.encrypt.key-secret=s",
+    ] {
+        script(
+            &lab,
+            &format!(
+                "cp kept/* .
+                 ours commit -q $s --image-opts {top}
+                 cmp -s base kept/base && exit 9
+                 qemu-img check -q $s --image-opts $(qcow2 base)
+                 qemu-img compare -q $s --image-opts driver=raw,file.filename=expected $(qcow2 base)
+                 qemu-img compare -q $s --image-opts driver=raw,file.filename=expected {top}
+                 cp kept/* .
+                 ours rebase -q -b '' $s --image-opts {top}
+                 cmp base kept/base
+                 qemu-img compare -q $s --image-opts driver=raw,file.filename=expected $(echo {top} | sed s/,backing.*//)
+                 cp kept/* .
+                 # a wrong key changes nothing
+                 if ours commit -q $s --image-opts $(echo {top} | sed s/secret=t/secret=s/); then exit 9; fi
+                 for image in base named plain; do cmp $image kept/$image; done"
+            ),
+        )
+        .ok();
+    }
+}
+
+#[test]
+fn what_is_recorded_of_a_base_counts_when_it_changes() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    for base in [
+        r#"{"driver":"raw","offset":1048576,"size":2097152,"file.filename":"disk"}"#,
+        r#"{"driver":"raw","file.driver":"qcow2","file.file.filename":"in"}"#,
+    ] {
+        script(
+            &lab,
+            &format!(
+                "qemu-img create -q -f raw disk 4M; qemu-img create -q -f qcow2 in 2M
+                 qemu-io -f raw -c 'write -q -P 1 0 4M' disk
+                 qemu-img create -q -f qcow2 -b 'json:{base}' -F raw top
+                 qemu-io -f qcow2 -c 'write -q -P 2 64k 64k' top
+                 cp disk disk.theirs; cp in in.theirs; cp top top.theirs
+                 ours commit -q top
+                 qemu-img check -q in
+                 for image in disk in top; do mv $image $image.ours; mv $image.theirs $image; done
+                 qemu-img commit -q top
+                 cmp disk disk.ours
+                 qemu-img compare -q in in.ours"
+            ),
+        )
+        .ok();
+    }
+}

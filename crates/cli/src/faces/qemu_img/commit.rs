@@ -36,10 +36,11 @@ pub(super) fn run(words: &[OsString]) -> Done {
     };
     caches::target(&arguments, "cache")?;
     let name = named(&arguments, name)?;
-    name.file_only()?;
+    name.chain_of_files()?;
     drop(writing(&name)?);
     let base = arguments.last("base").map(PathBuf::from);
     let options = CommitOptions {
+        node: Some(name.node.clone()),
         format: name.format,
         keep_top: arguments.has("drop") || base.is_some(),
         base,

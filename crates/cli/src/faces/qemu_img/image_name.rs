@@ -53,11 +53,11 @@ impl ImageName {
         cannot_open(&self.shown, why.as_ref())
     }
 
-    /// For commands that work on a file as a whole: refuses an image that is made of anything else.
-    pub(super) fn file_only(&self) -> Result<(), Stop> {
-        match self.node.plain() {
-            Some(_) => Ok(()),
-            None => Err(self.cannot_open("this command works on a whole file only")),
+    /// For commands that change a chain: refuses an image of it that was said to be anything else than a whole file.
+    pub(super) fn chain_of_files(&self) -> Result<(), Stop> {
+        match self.node.is_chain_of_files() {
+            true => Ok(()),
+            false => Err(self.cannot_open("this command works on a whole file only")),
         }
     }
 }

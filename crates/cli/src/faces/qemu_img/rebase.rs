@@ -56,7 +56,7 @@ fn change(arguments: &Arguments, name: &std::ffi::OsStr, blind: bool, percent: &
     caches::target(arguments, "cache")?;
     caches::source(arguments, "backing-cache")?;
     let name = named(arguments, name)?;
-    name.file_only()?;
+    name.chain_of_files()?;
     let format = format_of(&name, blind)?;
     if arguments.has("compress") && format == Format::Raw {
         return Err(Stop::new("Compression not supported for this file format"));
@@ -81,6 +81,7 @@ fn change(arguments: &Arguments, name: &std::ffi::OsStr, blind: bool, percent: &
         ))
     };
     let options = RebaseOptions {
+        node: Some(name.node.clone()),
         format: Some(format),
         backing: backing.clone(),
         backing_format: backing_format.clone(),
