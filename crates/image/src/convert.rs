@@ -16,6 +16,7 @@ use crate::clone::check_replaceable;
 use crate::create::{
     CreateOptions, check_backing_name, check_not_own_backing, fill_empty, start_data_file, start_output,
 };
+use crate::device;
 use crate::error::{Error, Result};
 use crate::file_name::resolve_beside;
 use crate::format::Format;
@@ -175,6 +176,10 @@ pub fn convert_from(
     if replaces && options.existing == Existing::Replace {
         check_not_a_source(sources, target)?;
         check_replaceable(target, options.force)?;
+        if device::takes(target, options.format) {
+            device::check(&options.create)?;
+            return convert_into(sources, target, options, progress);
+        }
     }
     if let Some(backing) = &options.backing {
         check_not_own_backing(target, &backing.name)?;
@@ -537,10 +542,7 @@ fn convert_into(
     };
     let size = source.size();
     if image.size() < size {
-        return Err(Error::Unfit {
-            path: target.into(),
-            reason: format!("it holds {} bytes, and the source has {size}", image.size()),
-        });
+        return Err(device::too_small(target, image.size(), size));
     }
     let opened = OpenTarget {
         path: target,

@@ -1,6 +1,7 @@
 //! `create`: new images.
 
 use crate::clone::check_replaceable;
+use crate::device;
 use crate::error::{Error, Result};
 use crate::file_name::{FileName, MAX_BACKING_NAME, resolve_beside};
 use crate::format::Format;
@@ -47,6 +48,9 @@ pub fn create(
 ) -> Result<()> {
     if existing == Existing::Replace {
         check_replaceable(path, true)?;
+        if device::takes(path, format) {
+            return device::create(path, size, options);
+        }
     }
     if let Some(backing) = &options.qcow2.backing {
         check_not_own_backing(path, &backing.name)?;

@@ -40,6 +40,7 @@ mod commit;
 mod compare;
 mod convert;
 mod create;
+mod device;
 mod error;
 mod file_name;
 mod format;

@@ -61,6 +61,7 @@ impl NewFile {
             return Err(fail(io::ErrorKind::IsADirectory.into()));
         }
         if existing == Existing::Replace {
+            refuse_special(named, &target)?;
             refuse_in_use(&target)?;
         }
         let directory = directory_of(&target);
@@ -138,6 +139,17 @@ impl Drop for NewFile {
         {
             log::warn!("cannot remove {}: {error}", path.display());
         }
+    }
+}
+
+/// Refuses to take the place of a device, a pipe or a socket: whoever names one means what is behind it.
+fn refuse_special(named: &Path, target: &Path) -> Result<()> {
+    match std::fs::metadata(target) {
+        Ok(there) if !there.is_file() => Err(Error::Unsupported {
+            object: named.display().to_string(),
+            operation: "putting a regular file in the place of a special one",
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The face of qemu-img, judged by qemu-img: each line of `qemu_img_table.txt` is run by both on copies of the same files.
 
-use crate::lab::{Lab, Said, judges};
+use crate::lab::{Lab, Said, judges, may_mount};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -514,6 +514,57 @@ fn a_signal_asks_for_progress() {
         assert_eq!(lab.read("out.raw"), lab.read("source.raw"));
         std::fs::remove_file(lab.path("out.raw")).unwrap();
     }
+}
+
+/// A block device is written over, never replaced by a file of its name; so is what is no file at all.
+#[test]
+fn a_device_stays_a_device() {
+    use std::os::unix::fs::FileTypeExt;
+    let lab = Lab::new();
+    lab.tool("mkfifo pipe").ok();
+    lab.disksmith("qemu-img create -q -f raw pipe 1M").fails(1);
+    assert!(lab.path("pipe").metadata().unwrap().file_type().is_fifo());
+    if !may_mount() || !judges(&["qemu-img", "losetup"]) {
+        return;
+    }
+    lab.write("held", b"disksmith".repeat(1 << 20).get(..4 << 20).unwrap());
+    lab.write("small.raw", vec![5; 1 << 20]);
+    lab.write("large.raw", vec![6; 5 << 20]);
+    let device = lab.tool("losetup -f --show held").ok().trim().to_owned();
+    let tried = std::panic::catch_unwind(|| on_device(&lab, &device));
+    lab.tool(&format!("losetup -d {device}")).ok();
+    tried.unwrap();
+}
+
+fn on_device(lab: &Lab, device: &str) {
+    use std::os::unix::fs::FileTypeExt;
+    let said = lab.disksmith(&format!("qemu-img convert -f raw -O raw large.raw {device}"));
+    let grow = "error while converting raw: Cannot grow device files\n";
+    assert_eq!(
+        (said.status, said.stderr),
+        (1, format!("qemu-img: {device}: {grow}"))
+    );
+    let said = lab.disksmith(&format!("qemu-img convert -n -f raw -O raw large.raw {device}"));
+    let smaller = "qemu-img: output file is smaller than input file\n";
+    assert_eq!((said.status, said.stderr.as_str()), (1, smaller));
+    let before = lab.read("held");
+    for new in ["", "-n"] {
+        lab.disksmith(&format!(
+            "qemu-img convert {new} -f raw -O raw small.raw {device}"
+        ))
+        .ok();
+        assert!(std::fs::metadata(device).unwrap().file_type().is_block_device());
+        lab.tool(&format!("blockdev --flushbufs {device}")).ok();
+        let after = lab.read("held");
+        assert_eq!(after[..1 << 20], lab.read("small.raw"));
+        assert!(after[1 << 20..] == before[1 << 20..]);
+    }
+    lab.disksmith(&format!("qemu-img convert -f raw -O qcow2 {device} back.qcow2"))
+        .ok();
+    lab.qemu_same("back.qcow2", device);
+    lab.disksmith(&format!("qemu-img convert -f raw -O qcow2 small.raw {device}"))
+        .fails(1);
+    assert!(std::fs::metadata(device).unwrap().file_type().is_block_device());
 }
 
 /// A raw image in which somebody writes can be looked at, as with qemu-img, but not changed.

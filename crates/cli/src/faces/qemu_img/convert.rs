@@ -419,7 +419,7 @@ fn carry_over(
                 false => making(&why),
             })
         }
-        Err(Error::Unfit { reason, .. }) if reason.starts_with("it holds") => {
+        Err(Error::Unfit { reason, .. }) if reason.starts_with("it holds") && options.into_existing => {
             Err(Stop::new("output file is smaller than input file"))
         }
         Err(Error::Transfer {

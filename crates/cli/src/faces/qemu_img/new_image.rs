@@ -182,6 +182,9 @@ pub(super) fn failure(error: &Error) -> String {
         }
         _ => {}
     }
+    if matches!(error, Error::Unfit { reason, .. } if reason.starts_with("it holds")) {
+        return "Cannot grow device files".into();
+    }
     if text.contains("its own backing file") {
         return "Error: Trying to create an image with the same filename as the backing file".into();
     }
