@@ -516,6 +516,33 @@ fn a_signal_asks_for_progress() {
     }
 }
 
+/// What cannot be read is told, and becomes zeroes, as with qemu-img.
+#[test]
+fn salvage_tells_what_is_lost() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.tool("qemu-img create -q -f qcow2 hurt.qcow2 1M").ok();
+    for write in ["write -c -P 2 0 64k", "write -P 3 512k 64k"] {
+        lab.tool_args(&["qemu-io", "-f", "qcow2", "-c", write, "hurt.qcow2"])
+            .ok();
+    }
+    let mut bytes = lab.read("hurt.qcow2");
+    let word = |bytes: &[u8], at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+    let l1 = word(&bytes, 40) as usize;
+    let l2 = (word(&bytes, l1) & 0x00ff_ffff_ffff_fe00) as usize;
+    let data = (word(&bytes, l2) & ((1 << 54) - 1)) as usize;
+    bytes[data..data + 40].fill(0xff);
+    lab.write("hurt.qcow2", bytes);
+    let line = "qemu-img convert --salvage -f qcow2 -O raw hurt.qcow2";
+    let theirs = lab.tool(&format!("{line} theirs"));
+    let ours = lab.disksmith(&format!("{line} ours"));
+    assert!(theirs.stderr.lines().count() == 128, "{theirs:?}");
+    assert_eq!((ours.status, ours.stderr), (theirs.status, theirs.stderr));
+    assert!(lab.read("ours") == lab.read("theirs"));
+}
+
 /// A block device is written over, never replaced by a file of its name; so is what is no file at all.
 #[test]
 fn a_device_stays_a_device() {

@@ -1,6 +1,7 @@
 //! `-p`: progress on standard output, in qemu-img's form; without it, SIGUSR1 asks for one line on standard error.
 
 use crate::progress::{cancel_on_signal, is_cancelled};
+use disksmith_image::Error;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -77,8 +78,12 @@ impl disksmith_image::Progress for Percent {
         }
     }
 
-    fn unreadable(&self, offset: u64, error: &disksmith_image::Error) {
-        let why = super::wording::cause(error, super::wording::Use::Read);
+    fn unreadable(&self, offset: u64, error: &Error) {
+        let why = match error {
+            // damage of the format is told as a failure of the device
+            Error::Storage(disksmith_storage::Error::Format(_)) => "Input/output error".into(),
+            _ => super::wording::cause(error, super::wording::Use::Read),
+        };
         eprintln!("qemu-img: warning: error while reading offset {offset}: {why}");
     }
 
