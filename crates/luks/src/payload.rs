@@ -1,4 +1,5 @@
-//! The encrypted sectors of a volume, as the plain bytes that they stand for.
+//! The encrypted sectors of a volume, as the plain bytes that they stand for. A last sector of which a part is missing is whole here,
+//! as with QEMU: what is missing counts as zeroes, before it is decrypted.
 
 use crate::sector_cipher::{SECTOR, SectorCipher};
 use disksmith_storage::{Alignment, Error, Extent, Prepared, Result, Shadow, Storage, StorageRef, ZeroMode};
@@ -58,7 +59,13 @@ impl<H: Holder> Payload<H> {
 
     /// Reads whole sectors.
     fn read_sectors(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.below().read_at(self.offset + offset, buf)?;
+        let start = self.offset + offset;
+        let present = self.below().size().saturating_sub(start).min(buf.len() as u64) as usize;
+        let (data, missing) = buf.split_at_mut(present);
+        missing.fill(0);
+        if !data.is_empty() {
+            self.below().read_at(start, data)?;
+        }
         self.cipher.decrypt(offset / SECTOR, buf);
         Ok(())
     }
@@ -69,7 +76,13 @@ impl<H: Holder> Payload<H> {
             scratch.clear();
             scratch.extend_from_slice(piece);
             self.cipher.encrypt(offset / SECTOR, scratch);
-            self.below().write_at(self.offset + offset, scratch)?;
+            let start = self.offset + offset;
+            let end = start + scratch.len() as u64;
+            if end > self.below().size() {
+                // the last sector becomes whole
+                self.below().set_size(end)?;
+            }
+            self.below().write_at(start, scratch)?;
             offset += piece.len() as u64;
         }
         Ok(())
@@ -92,7 +105,8 @@ impl<H: Holder> Payload<H> {
 impl<H: Holder> Storage for Payload<H> {
     fn size(&self) -> u64 {
         let size = self.below().size().saturating_sub(self.offset);
-        size - size % SECTOR
+        size.checked_next_multiple_of(SECTOR)
+            .unwrap_or(size - size % SECTOR)
     }
 
     fn name(&self) -> String {

@@ -333,3 +333,32 @@ fn what_is_recorded_of_a_base_counts_when_it_changes() {
         .ok();
     }
 }
+
+#[test]
+fn a_luks_image_may_end_within_a_sector() {
+    if !judges(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let lab = Lab::new();
+    script(
+        &lab,
+        "for size in 1 100000; do
+           ours create -q -f luks $s -o key-secret=s,iter-time=1 a.luks $size
+           ours convert $s --image-opts $(luks a.luks) -O raw a.raw
+           qemu-img convert $s --image-opts $(luks a.luks) -O raw b.raw
+           cmp a.raw b.raw
+           ours measure -O luks $s -o key-secret=s --size $size > ours.txt
+           qemu-img measure -O luks $s -o key-secret=s --size $size > theirs.txt
+           cmp ours.txt theirs.txt
+           yes | head -c $(stat -c %s a.raw) > part
+           ours convert $s -n --image-opts --target-image-opts driver=raw,file.filename=part $(luks a.luks)
+           qemu-img compare -q $s --image-opts driver=raw,file.filename=part $(luks a.luks)
+         done
+         ours info a.luks
+         # a file that ends before its sectors begin is no image
+         head -c 6000 a.luks > cut
+         if qemu-img info cut; then exit 8; fi
+         if ours info cut; then exit 9; fi",
+    )
+    .ok();
+}

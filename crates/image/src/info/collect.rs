@@ -194,7 +194,12 @@ fn qcow2(path: &Path, file: &Arc<HostFile>, raw: ImageInfo) -> Result<ImageInfo>
 /// A LUKS image; its passphrase is not needed to tell of it.
 fn luks(path: &Path, file: &Arc<HostFile>, raw: ImageInfo) -> Result<ImageInfo> {
     let header = disksmith_luks::Header::load(&**file, false).map_err(Error::luks(path))?;
-    let payload = file.size().saturating_sub(header.payload_offset());
+    let Some(payload) = file.size().checked_sub(header.payload_offset()) else {
+        return Err(Error::NotInFormat {
+            path: path.into(),
+            format: Format::Luks,
+        });
+    };
     Ok(ImageInfo {
         format: Format::Luks.name().into(),
         virtual_size: payload.next_multiple_of(RoundedUp::SECTOR),

@@ -215,3 +215,38 @@ fn parts_of_sectors_are_written() {
     assert!(here == model);
     assert!(disk.write_at(SIZE - 1, &[0; 2]).is_err());
 }
+
+#[test]
+fn a_last_sector_may_be_cut_off() {
+    let header = NewVolume {
+        iter_time: 0,
+        ..NewVolume::default()
+    }
+    .make(&key(), &mut Fixed::new(1))
+    .unwrap();
+    let file: StorageRef = Arc::new(Memory::new(header.len + 1000));
+    let disk = Payload::new(file.clone(), header.len, header.cipher);
+    assert_eq!(disk.size(), 1024);
+    let mut before = [0; 1024];
+    disk.read_at(0, &mut before).unwrap();
+    file.set_size(header.len + 1024).unwrap();
+    let mut whole = [0; 1024];
+    disk.read_at(0, &mut whole).unwrap();
+    assert!(before == whole);
+    file.set_size(header.len + 1000).unwrap();
+    disk.write_at(1001, &[7]).unwrap();
+    assert_eq!(file.size(), header.len + 1024);
+    whole[1001] = 7;
+    disk.read_at(0, &mut before).unwrap();
+    assert!(before == whole);
+    assert!(disk.write_at(1024, &[7]).is_err());
+    // nothing of a payload is there
+    file.set_size(header.len - 1).unwrap();
+    assert_eq!(disk.size(), 0);
+    disk.read_at(0, &mut []).unwrap();
+    file.set_size(header.len).unwrap();
+    disk.set_size(700).unwrap();
+    let mut zeroes = [1; 1024];
+    disk.read_at(0, &mut zeroes[..700]).unwrap();
+    assert!(zeroes[..700] == [0; 700]);
+}

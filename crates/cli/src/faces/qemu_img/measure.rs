@@ -84,6 +84,7 @@ pub(super) fn run(words: &[OsString]) -> Done {
 fn measured(image: Option<&Source>, virtual_size: u64, options: &ImageOptions) -> Result<Measurement, Stop> {
     let format = options.format();
     let size = image.map_or(virtual_size, |image| image.disk().size());
+    let given = size;
     let size = size.checked_next_multiple_of(512).unwrap_or(size);
     if format == Format::Raw {
         return Ok(Measurement {
@@ -94,7 +95,8 @@ fn measured(image: Option<&Source>, virtual_size: u64, options: &ImageOptions) -
     }
     let header = encryption::header_len(options).map_err(Stop::new)?;
     if format == Format::Luks {
-        let needed = size.saturating_add(header);
+        // to the byte, as an image is made
+        let needed = given.saturating_add(header);
         return Ok(Measurement {
             required: needed,
             fully_allocated: needed,
