@@ -188,7 +188,13 @@ fn the_kernel_mounts_a_volume() {
             .output()
             .is_ok_and(|output| output.status.success());
         if !mounted {
-            eprintln!("SKIPPED: this machine mounts no images");
+            // A kernel is nothing that a test can install: one without the filesystem is no failure even in CI.
+            let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+            assert!(
+                std::env::var_os("CI").is_none() || !known.contains("vfat"),
+                "the kernel mounts no image"
+            );
+            eprintln!("SKIPPED: this kernel does not mount FAT images");
             return;
         }
         let seen: Vec<bool> = (0..60)

@@ -82,11 +82,13 @@ fn the_kernel_reads_the_same() {
                 assert_same(&model, &found, true, true, &format!("the kernel at {offset}"));
             }
             other => {
+                // A kernel is nothing that a test can install: one without the filesystem is no failure even in CI.
+                let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
                 assert!(
-                    std::env::var_os("CI").is_none(),
+                    std::env::var_os("CI").is_none() || !known.contains("iso9660"),
                     "cannot mount at {offset}: {other:?}"
                 );
-                eprintln!("SKIPPED: cannot mount at {offset}: {other:?}");
+                eprintln!("SKIPPED: this kernel does not mount the image at {offset}: {other:?}");
                 return;
             }
         }

@@ -36,6 +36,7 @@ impl Drop for Loop {
 
 #[test]
 fn is_read_written_zeroed_and_changed_through_a_log() {
+    let _alone = crate::judge::alone();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("disk");
     std::fs::write(&file, vec![0xaa; 4 << 20]).unwrap();
@@ -76,6 +77,7 @@ fn is_read_written_zeroed_and_changed_through_a_log() {
 
 #[test]
 fn is_not_written_while_mounted() {
+    let _alone = crate::judge::alone();
     let directory = tempfile::tempdir().unwrap();
     let (file, mount) = (directory.path().join("disk"), directory.path().join("mount"));
     std::fs::create_dir(&mount).unwrap();

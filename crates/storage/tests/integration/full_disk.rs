@@ -38,6 +38,7 @@ impl Drop for Mount {
 
 #[test]
 fn is_met_before_the_image_is_touched() {
+    let _alone = crate::judge::alone();
     let Some(mount) = Mount::new("size=1m") else {
         return;
     };
@@ -73,6 +74,7 @@ fn is_met_before_the_image_is_touched() {
 
 #[test]
 fn tmpfs_can_zero_and_punch() {
+    let _alone = crate::judge::alone();
     let Some(mount) = Mount::new("size=4m") else {
         return;
     };

@@ -106,6 +106,7 @@ fn refused(result: Result<HostFile, Error>, holder: &Holder, name: &str) {
 
 #[test]
 fn what_qemu_writes_is_refused() {
+    let _alone = crate::judge::alone();
     if !judge::is_there("qemu-io") {
         return;
     }
@@ -131,6 +132,7 @@ fn what_qemu_writes_is_refused() {
 
 #[test]
 fn what_qemu_reads_is_not_written() {
+    let _alone = crate::judge::alone();
     if !judge::is_there("qemu-io") {
         return;
     }
@@ -148,6 +150,7 @@ fn what_qemu_reads_is_not_written() {
 
 #[test]
 fn qemu_refuses_what_is_written_here() {
+    let _alone = crate::judge::alone();
     if !judge::is_there("qemu-io") {
         return;
     }
@@ -168,6 +171,7 @@ fn qemu_refuses_what_is_written_here() {
 
 #[test]
 fn qemu_does_not_write_what_is_read_here() {
+    let _alone = crate::judge::alone();
     if !judge::is_there("qemu-io") {
         return;
     }
@@ -185,6 +189,7 @@ fn qemu_does_not_write_what_is_read_here() {
 
 #[test]
 fn what_qemu_nbd_serves_is_refused() {
+    let _alone = crate::judge::alone();
     if !judge::is_there("qemu-nbd") {
         return;
     }
