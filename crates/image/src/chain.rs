@@ -93,12 +93,14 @@ impl Chain {
     }
 
     /// The name under which the image at `overlay` shall record the image at `index`: as the image above that one does, where both lie in the
-    /// same folder; else made anew.
+    /// same folder, or the name means the same from everywhere; else made anew.
     pub(crate) fn name_for(&self, overlay: &Path, index: usize) -> Result<Vec<u8>> {
         let target = self.link(index)?;
         if let Some(above) = index.checked_sub(1).and_then(|i| self.links.get(i))
             && let Some(recorded) = &above.recorded
-            && (above.path.parent() == overlay.parent() || recorded.starts_with(b"/"))
+            && (above.path.parent() == overlay.parent()
+                || recorded.starts_with(b"/")
+                || protocol_of(recorded).is_some())
         {
             return Ok(recorded.clone());
         }

@@ -310,9 +310,15 @@ fn what_is_recorded_of_a_base_counts_when_it_changes() {
         return;
     }
     let lab = Lab::new();
-    for base in [
-        r#"{"driver":"raw","offset":1048576,"size":2097152,"file.filename":"disk"}"#,
-        r#"{"driver":"raw","file.driver":"qcow2","file.file.filename":"in"}"#,
+    for (file, base) in [
+        (
+            "disk",
+            r#"{"driver":"raw","offset":1048576,"size":2097152,"file.filename":"disk"}"#,
+        ),
+        (
+            "in",
+            r#"{"driver":"raw","file.driver":"qcow2","file.file.filename":"in"}"#,
+        ),
     ] {
         script(
             &lab,
@@ -327,7 +333,13 @@ fn what_is_recorded_of_a_base_counts_when_it_changes() {
                  for image in disk in top; do mv $image $image.ours; mv $image.theirs $image; done
                  qemu-img commit -q top
                  cmp disk disk.ours
-                 qemu-img compare -q in in.ours"
+                 qemu-img compare -q in in.ours
+                 rm -rf sub; mkdir sub; qemu-img create -q -f qcow2 -b ../top -F qcow2 sub/over
+                 qemu-io -f qcow2 -c 'write -q -P 2 64k 64k' -c 'write -q -P 3 256k 64k' top
+                 qemu-img convert sub/over -O raw expected
+                 {} pull --base {file} sub/over
+                 qemu-img compare -q sub/over expected",
+                env!("CARGO_BIN_EXE_disksmith")
             ),
         )
         .ok();
