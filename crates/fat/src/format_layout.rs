@@ -127,9 +127,7 @@ impl Layout {
         let sector = u64::from(options.sector_len);
         let whole = size / sector;
         let disk = options.disk_len.unwrap_or(size);
-        let floppy = FLOPPIES
-            .into_iter()
-            .find(|(kib, ..)| kib * 1024 == disk && options.sector_len == 512);
+        let floppy = FLOPPIES.into_iter().find(|(kib, ..)| kib * 1024 == disk);
         let (heads, per_track) = options.geometry.unwrap_or_else(|| match floppy {
             Some((_, _, track, ..)) => (2, track),
             None => geometry(disk / sector),
@@ -249,7 +247,10 @@ impl Layout {
             .div_ceil(sector)
             .next_multiple_of(unit);
         self.reserved = u16::try_from(reserved).map_err(|_| too_much())?;
-        self.root_entries = u16::try_from(root * sector / 32).map_err(|_| too_much())?;
+        // A root directory that is not aligned does not always fill its last sector.
+        if align {
+            self.root_entries = u16::try_from(root * sector / 32).map_err(|_| too_much())?;
+        }
         // 32 bits at most, and 128 sectors of 32 KiB.
         let rest = self.total as i64 - reserved as i64;
         let fat12 = self.trial(rest - root as i64, 3, MAX_FAT12, align);
@@ -356,7 +357,7 @@ impl Layout {
 
     /// Where the clusters begin.
     pub(crate) fn data_sector(&self) -> u64 {
-        self.root_sector() + u64::from(self.root_entries) * 32 / u64::from(self.sector_len)
+        self.root_sector() + (u64::from(self.root_entries) * 32).div_ceil(u64::from(self.sector_len))
     }
 
     /// What is before the first table, piece by piece with its offset, where so many clusters are in use.

@@ -214,7 +214,7 @@ fn refused(error: Error) -> Stop {
 /// Bad blocks can only be where files would be.
 fn check_blocks(made: &Formatted, blocks: &[u64]) -> Result<(), Stop> {
     let sector = u64::from(made.sector_len);
-    let root = u64::from(made.root_entries) * 32 / sector;
+    let root = (u64::from(made.root_entries) * 32).div_ceil(sector);
     let start = u64::from(made.reserved_sectors) + u64::from(made.fats) * u64::from(made.fat_sectors) + root;
     let end = start + u64::from(made.clusters) * u64::from(made.sectors_per_cluster);
     for block in blocks {

@@ -77,7 +77,7 @@ pub(super) fn run(args: &CheckArgs, globals: &Globals) -> Outcome {
     };
     let mut found = Vec::new();
     for path in &args.files {
-        found.extend(match disk::open(path)? {
+        found.extend(match disk::open(path, args.kind.is_some())? {
             Target::Seed(seed) => {
                 describe(&seed, globals);
                 check(&seed, guest, args.cloud_init_version)

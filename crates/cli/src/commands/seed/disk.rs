@@ -16,8 +16,8 @@ pub(super) enum Target {
     Document(Document),
 }
 
-/// Opens what a path names. A file that begins as text is a document, any other one an image.
-pub(super) fn open(path: &Path) -> Outcome<Target> {
+/// Opens what a path names; `is_document` where it is known to be one. Otherwise a file that begins as text is a document, any other one an image.
+pub(super) fn open(path: &Path, is_document: bool) -> Outcome<Target> {
     if path.as_os_str() == "-" {
         return document(path, Box::new(std::io::stdin()));
     }
@@ -26,6 +26,9 @@ pub(super) fn open(path: &Path) -> Outcome<Target> {
     }
     let fail = |error| Failure::io("read", path, &error);
     let mut file = std::fs::File::open(path).map_err(fail)?;
+    if is_document {
+        return document(path, Box::new(file));
+    }
     let size = file.metadata().map_err(fail)?.len();
     let mut start = Vec::new();
     let mut beginning = (&mut file).take(512);

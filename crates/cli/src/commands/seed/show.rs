@@ -20,7 +20,7 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) fn run(args: &ShowArgs) -> Outcome {
-    let (seed, shown) = match disk::open(&args.file)? {
+    let (seed, shown) = match disk::open(&args.file, false)? {
         Target::Seed(seed) => {
             let shown: Vec<Shown> = seed.files.iter().map(|(path, bytes)| show(path, bytes)).collect();
             (Some(seed), shown)

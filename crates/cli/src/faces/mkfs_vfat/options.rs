@@ -326,7 +326,9 @@ impl Request {
         if bytes.first() == Some(&b' ') {
             return Err(Stop::Die("Label can't start with a space character".into()));
         }
-        self.options.label = Some(text.trim_end_matches(' ').to_owned());
+        // This is how a volume without a label is noted.
+        let label = text.trim_end_matches(' ');
+        self.options.label = (label != "NO NAME").then(|| label.to_owned());
         Ok(())
     }
 }

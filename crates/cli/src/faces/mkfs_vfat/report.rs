@@ -124,7 +124,7 @@ pub(super) fn formatted(request: &Request, made: &Formatted, options: &FormatOpt
             line(&format!(
                 "Root directory contains {} slots and uses {} sectors.",
                 made.root_entries,
-                u64::from(made.root_entries) * 32 / u64::from(made.sector_len)
+                (u64::from(made.root_entries) * 32).div_ceil(u64::from(made.sector_len))
             ));
         }
         line(&match &options.label {

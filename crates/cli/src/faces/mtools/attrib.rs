@@ -20,6 +20,8 @@ struct Work {
     recursive: bool,
     concise: bool,
     replay: bool,
+    /// Whether one name is asked about, which need not be told.
+    alone: bool,
 }
 
 pub(super) fn run(session: &mut Session, given: &Given) -> Done {
@@ -29,6 +31,7 @@ pub(super) fn run(session: &mut Session, given: &Given) -> Done {
         recursive: given.has(b'/'),
         concise: given.has(b'X'),
         replay: given.has(b'p'),
+        alone: false,
     };
     for (letter, bits) in LETTERS {
         if given.has(letter) {
@@ -52,6 +55,7 @@ pub(super) fn run(session: &mut Session, given: &Given) -> Done {
     if names.is_empty() {
         return Err(Stop::Usage(None));
     }
+    work.alone = names.len() == 1 && !work.recursive && !names.iter().any(|name| is_pattern(name));
     let mut all = true;
     for name in names {
         let path = DosPath::on_drive(&name);
@@ -119,7 +123,12 @@ impl Work {
         };
         if self.concise {
             let text: String = LETTERS.iter().map(|(known, _)| letter(*known)).collect();
-            print(&format!("{}\n", text.replace(' ', "")));
+            let directory = if found.is_dir() { "D" } else { "" };
+            let path = match self.alone {
+                true => String::new(),
+                false => format!(" {}", found.path),
+            };
+            print(&format!("{directory}{}{path}\n", text.replace(' ', "")));
         } else if self.replay {
             // A new file has its archive bit only; read-only files are told of by nobody.
             let mut text = String::from("mattrib");

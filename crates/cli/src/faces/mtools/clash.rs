@@ -87,7 +87,12 @@ impl Clash {
         name: &str,
         may_overwrite: bool,
     ) -> Result<Answer, Stop> {
-        let mut name = valid_name(name);
+        let given = name;
+        let mut name = valid_name(given);
+        // Such a name needs another one, which only the user can give, or an option.
+        if self.action != Action::Autorename && !can_be_stored(given) {
+            return Ok(Answer::Skip);
+        }
         loop {
             let taken = match volume.fat.entry_details(dir.inode, name.as_bytes()) {
                 Ok(entry) => entry,
@@ -185,6 +190,14 @@ impl Clash {
             }
         }
     }
+}
+
+/// Whether a name can be stored as it is, and is not that of a device of DOS.
+fn can_be_stored(name: &str) -> bool {
+    let device = ["con", "aux", "nul", "prn", "lpt1"]
+        .iter()
+        .any(|device| name.eq_ignore_ascii_case(device));
+    !device && !name.contains(|c: char| c < ' ' || "\"*<>?:|\\/".contains(c))
 }
 
 /// A name with `_` for what not even a long name can have.

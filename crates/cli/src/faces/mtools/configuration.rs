@@ -24,7 +24,11 @@ impl Drive {
             Some(at) => {
                 let text = bytes.get(at + 2..).unwrap_or_default();
                 let text = String::from_utf8_lossy(text);
-                let offset = size(&text).ok_or_else(|| Stop::failed(format!("Bad suffix {text}")))?;
+                // A unit without a number is no offset, as with mtools.
+                let offset = match text.as_ref() {
+                    "" | "s" | "S" | "k" | "K" | "m" | "M" | "g" | "G" => 0,
+                    _ => size(&text).ok_or_else(|| Stop::failed(format!("Bad suffix {text}")))?,
+                };
                 (bytes.get(..at).unwrap_or_default(), offset)
             }
             None => (bytes, 0),

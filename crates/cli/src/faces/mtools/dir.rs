@@ -116,7 +116,10 @@ impl Listing {
 
     fn argument(&mut self, volume: &Volume, path: &DosPath, not_found: &str) -> Result<bool, Stop> {
         let (last, parents) = match path.parts.split_last() {
-            Some((last, parents)) if is_pattern(last) => (Some(last.as_str()), parents.to_vec()),
+            // With a slash behind it, the directories that it describes are listed themselves.
+            Some((last, parents)) if is_pattern(last) && !path.slash => {
+                (Some(last.as_str()), parents.to_vec())
+            }
             _ => (None, path.parts.clone()),
         };
         let mut any = false;
@@ -127,7 +130,11 @@ impl Listing {
                 }
             }
         } else {
+            let described = path.parts.last().is_some_and(|last| is_pattern(last));
             for found in expand(volume, &parents)? {
+                if described && !found.is_dir() {
+                    continue;
+                }
                 any = true;
                 if found.is_dir() {
                     self.directory(volume, &found, None, true)?;
