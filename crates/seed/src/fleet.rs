@@ -75,8 +75,9 @@ pub fn read_csv(text: &str) -> Result<Vec<Row>> {
     for (line, fields) in rows {
         if fields.len() != names.len() {
             let reason = format!(
-                "has {} fields, and the first row has {}",
+                "has {} field{}, and the first row has {}",
                 fields.len(),
+                if fields.len() == 1 { "" } else { "s" },
                 names.len()
             );
             return Err(wrong(line, reason));

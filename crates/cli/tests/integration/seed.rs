@@ -118,6 +118,32 @@ fn what_no_guest_could_use_is_refused() {
 }
 
 #[test]
+fn many_seeds_are_not_printed_and_a_row_is_named_once() {
+    let lab = Lab::new();
+    let run = |args: &[&str]| {
+        let said = lab.command(args).output().unwrap();
+        assert_eq!(said.status.code(), Some(2), "{args:?}");
+        String::from_utf8_lossy(&said.stderr).into_owned()
+    };
+    let said = run(&["seed", "p-%d.iso", "--count", "2", "--hostname", "h", "--print"]);
+    assert!(said.contains("--print"), "{said}");
+    lab.write("q.csv", "name\nweb1\n");
+    let said = run(&[
+        "seed",
+        "q-@{name}.iso",
+        "--each",
+        "q.csv",
+        "--hostname",
+        "@{nope}",
+    ]);
+    assert_eq!(said.matches("row 2: ").count(), 1, "{said}");
+    // what is said to be a document is one, whatever it begins with
+    lab.write("zeroes", "\0".repeat(600).as_str());
+    let said = run(&["seed", "check", "--type", "user-data", "zeroes"]);
+    assert!(!said.contains("filesystem"), "{said}");
+}
+
+#[test]
 fn documents_have_16_mib_together() {
     let lab = Lab::new();
     let script = |size: usize| format!("#!/bin/sh\n{}", "#\n".repeat(size / 2));

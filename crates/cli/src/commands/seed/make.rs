@@ -559,11 +559,22 @@ fn many(
     globals: &Globals,
 ) -> Outcome {
     let args = inputs.args;
+    if args.print {
+        return Err(
+            Failure::usage("--print shows the documents of one seed, not of many")
+                .or_hint("leave --print out, and look at one of the seeds: disksmith seed show FILE"),
+        );
+    }
     let names = Names::parse(output, args)?;
     let seed_of = |row: &Row| {
         let in_row = |failure: Failure| disksmith_seed::Error::Row {
             row: row.number,
-            reason: failure.message().into(),
+            reason: {
+                // What came of the row itself names it already.
+                let prefix = format!("row {}: ", row.number);
+                let message = failure.message();
+                message.strip_prefix(&prefix).unwrap_or(message).into()
+            },
         };
         let path = names.of(row)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
