@@ -479,7 +479,7 @@ fn a_full_host_is_told_as_such() {
     let said = lab.disksmith("seed small/s-%03d.iso --count 50 --hostname h");
     let there = std::fs::read_dir(&folder).unwrap().count();
     let first = lab.disksmith("seed check small/s-001.iso -q");
-    lab.tool_args(&["umount", folder.to_str().unwrap()]).ok();
+    lab.tool_args(&["umount", "-l", folder.to_str().unwrap()]).ok();
     let text = said.fails(7);
     assert!(
         there < 50 && text.contains(&format!("{there} of 50 seeds are there")),
