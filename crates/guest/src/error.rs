@@ -36,6 +36,14 @@ pub enum Error {
         /// Device and name of each.
         roots: Vec<String>,
     },
+    /// The root filesystem that was chosen is none.
+    #[error("there is no operating system on {device}; found on {}", list_text(.roots))]
+    NoSuchRoot {
+        /// As it was named.
+        device: String,
+        /// Where there are some.
+        roots: Vec<String>,
+    },
     /// A device that was named is not there.
     #[error("there is no {device} in the image; it has {}", list_text(.known))]
     NoSuchDevice {
@@ -231,6 +239,7 @@ impl Diagnose for Error {
         match self {
             Self::NoOperatingSystem { .. }
             | Self::NoSuchDevice { .. }
+            | Self::NoSuchRoot { .. }
             | Self::NoSuchUser { .. }
             | Self::NoSuchGroup { .. }
             | Self::NoSuchTimezone { .. } => ErrorKind::NotFound,
@@ -259,7 +268,7 @@ impl Diagnose for Error {
             Self::NoOperatingSystem { .. } => {
                 "a root filesystem has /etc, /bin and /etc/fstab or /etc/hosts; name the device yourself with -m DEVICE".into()
             }
-            Self::SeveralOperatingSystems { .. } => "choose one with -m DEVICE".into(),
+            Self::SeveralOperatingSystems { .. } => "choose one with --root DEVICE, or mount by hand with -m DEVICE".into(),
             Self::RootUnreadable { kind, .. } if kind == "swap" => return None,
             Self::RootUnreadable { class: ErrorKind::Corrupt, kind, .. } => {
                 format!("repair it on a copy with its own checker (fsck.{kind}), or name another filesystem with -m DEVICE")

@@ -1,7 +1,7 @@
 //! The guest of images that no machine runs: opened for a look, or for an edit that is committed as a whole.
 
 use crate::error::{Error, Result};
-use crate::inspect::{Guest, MountSpec, Volume, open_volumes};
+use crate::inspect::{Guest, MountSpec, RootChoice, Volume, open_volumes};
 use disksmith_fs::OpenOptions;
 use disksmith_image::{CommitReport, DiskSpec, Format, Gate, Image, Keys, Transaction, TransactionOptions};
 use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
@@ -13,6 +13,8 @@ use std::path::PathBuf;
 pub struct GuestOptions {
     /// What is mounted by hand; empty: as the guest's own fstab says.
     pub mounts: Vec<MountSpec>,
+    /// Which operating system is meant, where the disks hold several.
+    pub root: RootChoice,
     /// The time that everything changed gets.
     pub clock: Timestamp,
     /// The passphrases for encrypted images that are only looked into.
@@ -49,7 +51,7 @@ impl GuestOptions {
 
     fn find(&self, volumes: &[Volume]) -> Result<Guest> {
         if self.mounts.is_empty() {
-            Guest::inspect(volumes, self.clock)
+            Guest::inspect_root(volumes, &self.root, self.clock)
         } else {
             Guest::mount_by_hand(volumes, &self.mounts, self.clock)
         }

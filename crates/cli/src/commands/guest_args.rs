@@ -6,7 +6,7 @@ use super::{Globals, ImageFormat, image_unchanged};
 use crate::clock;
 use crate::failure::{Failure, Outcome};
 use clap::Args;
-use disksmith_guest::{Guest, GuestOptions, MountSpec};
+use disksmith_guest::{Guest, GuestOptions, MountSpec, RootChoice};
 use disksmith_image::{DiskSpec, Format, Output, TransactionOptions};
 use disksmith_storage::Existing;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,14 @@ pub(crate) struct GuestArgs {
         help_heading = "The guest"
     )]
     mounts: Vec<String>,
+    /// Which operating system, where there are several: single (there must be only one), first, or the device of its root
+    #[arg(
+        long,
+        value_name = "WHICH",
+        default_value = "single",
+        help_heading = "The guest"
+    )]
+    root: String,
     #[command(flatten)]
     gate: GateArgs,
     #[command(flatten)]
@@ -51,6 +59,7 @@ impl GuestArgs {
             .collect::<Result<_, _>>()?;
         Ok(GuestOptions {
             mounts,
+            root: RootChoice::parse(&self.root)?,
             clock: clock::now()?,
             keys: self.keys.keys()?,
             gate: self.gate.gate(),

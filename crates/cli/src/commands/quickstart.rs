@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::print;
 use clap::Args;
 use disksmith_guest::{
-    Context, GuestOptions, Operation, SeededRandom, Skeleton, SystemRandom, Template, customize,
+    Context, GuestOptions, Operation, RootChoice, SeededRandom, Skeleton, SystemRandom, Template, customize,
     default_operations, edit, look, make_template, sysprep,
 };
 use disksmith_image::{
@@ -103,6 +103,7 @@ fn tell(folder: &Path, globals: &Globals) -> Outcome<()> {
 
     let guest = GuestOptions {
         mounts: Vec::new(),
+        root: RootChoice::default(),
         clock: time,
         keys: disksmith_image::Keys::none(),
         gate: disksmith_image::Gate::FollowAll,

@@ -3,6 +3,7 @@
 use super::distribution::Distribution;
 use super::fstab_mounts::wanted_mounts;
 use super::init::Init;
+use super::root_choice::RootChoice;
 use super::unreachable::Unreachable;
 use super::volume::{Volume, VolumeContent};
 use crate::error::{Error, Result};
@@ -84,8 +85,18 @@ impl Guest {
     /// [`Error::NoOperatingSystem`], [`Error::SeveralOperatingSystems`], and [`Error::RootUnreadable`] where what may be the root
     /// filesystem is of a kind that cannot be opened.
     pub fn inspect(volumes: &[Volume], clock: Timestamp) -> Result<Self> {
+        Self::inspect_root(volumes, &RootChoice::Single, clock)
+    }
+
+    /// The same, with a choice for disks that hold several operating systems.
+    ///
+    /// # Errors
+    /// Those of [`Self::inspect`]; [`Error::NoSuchDevice`] where the root chosen is none of those found.
+    pub fn inspect_root(volumes: &[Volume], choice: &RootChoice, clock: Timestamp) -> Result<Self> {
         let roots: Vec<&Volume> = volumes.iter().filter(|v| v.is_root()).collect();
         let root = match roots.as_slice() {
+            _ if matches!(choice, RootChoice::Device(_)) => choice.of(&roots)?,
+            [first, ..] if *choice == RootChoice::First => *first,
             [root] => *root,
             // An image of files, not of a system: there is nothing else that could be meant.
             [] => match volumes {

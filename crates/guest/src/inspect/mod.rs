@@ -5,6 +5,7 @@ mod distribution;
 mod fstab_mounts;
 mod guest;
 mod init;
+mod root_choice;
 mod unreachable;
 mod volume;
 
@@ -15,5 +16,6 @@ pub use device_name::{canonical_device_name, parse_device_name};
 pub use distribution::{Distribution, Family};
 pub use guest::{Guest, MountSpec, Mounted};
 pub use init::Init;
+pub use root_choice::RootChoice;
 pub(crate) use unreachable::UNREACHABLE;
-pub use volume::{Volume, VolumeContent, open_volumes};
+pub use volume::{LogicalName, Volume, VolumeContent, open_volumes};

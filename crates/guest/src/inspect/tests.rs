@@ -33,6 +33,8 @@ fn volume(disk: usize, partition: u32, fs: FileSystemRef) -> Volume {
         partition: Some(partition),
         part_uuid: Some(format!("part-{disk}-{partition}")),
         part_label: Some(format!("name {disk}{partition}")),
+        part_type: None,
+        logical: None,
         content: VolumeContent::FileSystem(fs),
         slice: None,
     }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use disksmith_fs::OpenOptions;
 use disksmith_storage::{Diagnose, ErrorKind, StorageRef};
 use disksmith_vfs::{FileSystemRef, Tree};
-use disksmith_volume::{Disk, Partition};
+use disksmith_volume::{Disk, Partition, PartitionType};
 
 /// A partition, or a whole disk without partition table.
 #[derive(Debug, Clone)]
@@ -18,10 +18,25 @@ pub struct Volume {
     pub part_uuid: Option<String>,
     /// The partition's own name (PARTLABEL).
     pub part_label: Option<String>,
+    /// What the partition table says that it is for.
+    pub part_type: Option<PartitionType>,
+    /// Its names, where it is a logical volume of LVM.
+    pub logical: Option<LogicalName>,
     /// What it holds.
     pub content: VolumeContent,
     /// Its bytes, to open it again; `None` where it was not opened from a disk.
     pub slice: Option<StorageRef>,
+}
+
+/// The names of a logical volume: it is `/dev/GROUP/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogicalName {
+    /// The volume group.
+    pub group: String,
+    /// The logical volume.
+    pub name: String,
+    /// The identifiers of both without their hyphens, the group's first, as device-mapper joins them.
+    pub uuid: Option<String>,
 }
 
 /// What a volume holds.
@@ -88,6 +103,8 @@ impl Volume {
             partition: (partition.number > 0).then_some(partition.number),
             part_uuid: partition.uuid.clone(),
             part_label: partition.name.clone().filter(|n| !n.is_empty()),
+            part_type: Some(partition.kind),
+            logical: None,
             content,
             slice: Some(slice.clone()),
         }
@@ -104,8 +121,11 @@ impl Volume {
         Ok(())
     }
 
-    /// Its canonical name: `/dev/sda1`.
+    /// Its canonical name: `/dev/sda1`, `/dev/GROUP/NAME`.
     pub fn device(&self) -> String {
+        if let Some(LogicalName { group, name, .. }) = &self.logical {
+            return format!("/dev/{group}/{name}");
+        }
         canonical_device_name(self.disk, self.partition)
     }
 

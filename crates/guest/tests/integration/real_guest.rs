@@ -2,7 +2,7 @@
 
 use crate::judge::{CLOCK, operations, run};
 use disksmith_guest::{
-    Context, Error, Guest, GuestOptions, MountSpec, Report, SeededRandom, Skeleton, customize,
+    Context, Error, Guest, GuestOptions, MountSpec, Report, RootChoice, SeededRandom, Skeleton, customize,
     default_operations, edit, lay_out_skeleton, list_paths, look, sysprep,
 };
 use disksmith_image::{DiskSpec, TransactionOptions};
@@ -19,6 +19,7 @@ fn edit_image<T>(
 ) -> Result<T, Error> {
     let options = GuestOptions {
         mounts: mounts.iter().map(|m| MountSpec::parse(m).unwrap()).collect(),
+        root: RootChoice::default(),
         clock: CLOCK,
         keys: disksmith_image::Keys::none(),
         gate: disksmith_image::Gate::FollowAll,
@@ -274,6 +275,7 @@ fn a_real_guest_is_edited() {
     check_clean(&image, offset);
     let options = GuestOptions {
         mounts: Vec::new(),
+        root: RootChoice::default(),
         clock: CLOCK,
         keys: disksmith_image::Keys::none(),
         gate: disksmith_image::Gate::FollowAll,

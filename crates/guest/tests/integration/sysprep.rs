@@ -303,6 +303,8 @@ fn a_part_of_the_guest_that_cannot_be_opened_is_not_passed_over() {
         partition: Some(partition),
         part_uuid: None,
         part_label: None,
+        part_type: None,
+        logical: None,
         content,
         slice: None,
     };
