@@ -5,6 +5,7 @@ mod cloud_localds;
 mod dos_time;
 mod fatlabel;
 mod getopt;
+mod guestfs_options;
 pub(crate) mod isoinfo;
 mod mkfs_vfat;
 pub(crate) mod mkisofs;

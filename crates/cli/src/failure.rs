@@ -106,6 +106,11 @@ impl Failure {
         &self.message
     }
 
+    /// What to do next, where that is known.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Prints the failure on standard error and gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         eprintln!("disksmith: {}", self.message);

@@ -12,9 +12,16 @@ pub(super) struct Spec {
     long: &'static str,
     short: u8,
     value: bool,
+    /// Whether the value of the long form may be missing: only `--name=VALUE` gives one.
+    optional: bool,
 }
 
 impl Spec {
+    /// The long form; empty where there is none.
+    pub(super) fn long(&self) -> &'static str {
+        self.long
+    }
+
     fn starts_with(&self, name: &[u8]) -> bool {
         !self.long.is_empty() && self.long.as_bytes().starts_with(name)
     }
@@ -27,6 +34,7 @@ pub(super) const fn flag(long: &'static str, short: u8) -> Spec {
         long,
         short,
         value: false,
+        optional: false,
     }
 }
 
@@ -37,6 +45,7 @@ pub(super) const fn value(long: &'static str, short: u8) -> Spec {
         long,
         short,
         value: true,
+        optional: false,
     }
 }
 
@@ -47,6 +56,7 @@ pub(super) const fn short_flag(key: &'static str, short: u8) -> Spec {
         long: "",
         short,
         value: false,
+        optional: false,
     }
 }
 
@@ -57,6 +67,7 @@ pub(super) const fn short_value(key: &'static str, short: u8) -> Spec {
         long: "",
         short,
         value: true,
+        optional: false,
     }
 }
 
@@ -67,6 +78,24 @@ pub(super) const fn alias(long: &'static str, key: &'static str) -> Spec {
         long,
         short: 0,
         value: true,
+        optional: false,
+    }
+}
+
+/// An option whose long form may have a value (`--name`, `--name=VALUE`); without one, its value is empty.
+pub(super) const fn optional(long: &'static str) -> Spec {
+    Spec {
+        optional: true,
+        ..flag(long, 0)
+    }
+}
+
+/// Another long form of the option `key`, in every other way like `spec`, and without a short form.
+pub(super) const fn also(long: &'static str, spec: Spec) -> Spec {
+    Spec {
+        long,
+        short: 0,
+        ..spec
     }
 }
 
@@ -92,11 +121,12 @@ pub(super) struct Arguments {
 
 impl Arguments {
     /// Reads the arguments of `who`: a program, or a program and its subcommand.
-    pub(super) fn parse(who: &str, specs: &'static [Spec], words: &[OsString]) -> Result<Self, Misused> {
+    pub(super) fn parse(who: &str, specs: &[Spec], words: &[OsString]) -> Result<Self, Misused> {
         let mut reader = Reader {
             who: who.into(),
             specs,
             words: words.iter(),
+            forms_are_one: true,
         };
         let mut arguments = Self::default();
         while let Some(word) = reader.words.next() {
@@ -116,15 +146,12 @@ impl Arguments {
 
     /// Reads the arguments of `who` the way that `getopt_long_only` does: long options may have one dash, and no abbreviation
     /// of two of them is taken, not even where both mean the same.
-    pub(super) fn parse_long_only(
-        who: &str,
-        specs: &'static [Spec],
-        words: &[OsString],
-    ) -> Result<Self, Misused> {
+    pub(super) fn parse_long_only(who: &str, specs: &[Spec], words: &[OsString]) -> Result<Self, Misused> {
         let mut reader = Reader {
             who: who.into(),
             specs,
             words: words.iter(),
+            forms_are_one: false,
         };
         let mut arguments = Self::default();
         while let Some(word) = reader.words.next() {
@@ -183,6 +210,7 @@ pub(super) fn parse_leading<'a>(
         who: who.into(),
         specs,
         words: words.iter(),
+        forms_are_one: true,
     };
     let mut options = Vec::new();
     loop {
@@ -201,8 +229,10 @@ pub(super) fn parse_leading<'a>(
 
 struct Reader<'a> {
     who: String,
-    specs: &'static [Spec],
+    specs: &'a [Spec],
     words: std::slice::Iter<'a, OsString>,
+    /// Whether an abbreviation of several forms of one option is that option.
+    forms_are_one: bool,
 }
 
 impl Reader<'_> {
@@ -279,6 +309,12 @@ impl Reader<'_> {
                 match found.as_slice() {
                     [] => return Err(self.fail(&format!("unrecognized option '{word}'"))),
                     [only] => **only,
+                    // other forms of one option are no choice
+                    [first, more @ ..]
+                        if self.forms_are_one && more.iter().all(|spec| spec.key == first.key) =>
+                    {
+                        **first
+                    }
                     several => {
                         let names: Vec<String> =
                             several.iter().map(|s| format!("'{dashes}{}'", s.long)).collect();
@@ -293,6 +329,7 @@ impl Reader<'_> {
         let (key, name) = (spec.key, spec.long);
         match (spec.value, attached) {
             (false, None) => Ok((key, OsString::new())),
+            (false, Some(attached)) if spec.optional => Ok((key, OsString::from_vec(attached.to_vec()))),
             (false, Some(_)) => Err(self.fail(&format!("option '{dashes}{name}' doesn't allow an argument"))),
             (true, Some(attached)) => Ok((key, OsString::from_vec(attached.to_vec()))),
             (true, None) => match self.words.next() {
