@@ -11,6 +11,7 @@ mod host_copy;
 mod memory_fs;
 mod metadata;
 mod name;
+mod source_tree;
 mod tree;
 
 pub use error::{Error, Result};
@@ -22,4 +23,7 @@ pub use host_copy::{CopyInOptions, CopyOutOptions, CopyReport, OwnerPolicy, Skip
 pub use memory_fs::MemoryFs;
 pub use metadata::{FileType, InodeNo, Metadata, MetadataChange, StatFs, Timestamp};
 pub use name::check_name;
+pub use source_tree::{
+    DataRanges, HostSource, SourceBody, SourceContents, SourceInode, SourceTree, SourceXattr,
+};
 pub use tree::{MountId, Node, Owner, Tree, WalkEntry, WalkStep};
