@@ -1,0 +1,1 @@
+//! A guest's files as a directory of the host.
