@@ -7,6 +7,7 @@ use crate::cache::{Before, Block, Cache};
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
 use crate::group_descriptor::GroupDescriptor;
+use crate::quota::Quotas;
 use crate::superblock::Superblock;
 use disksmith_storage::StorageRef;
 use disksmith_vfs::Timestamp;
@@ -59,6 +60,10 @@ pub(crate) struct Core {
     freed: BTreeMap<u64, u64>,
     /// Inodes whose extent trees were changed since the last sync.
     pub(crate) crooked_trees: BTreeSet<u32>,
+    /// What users, groups and projects use.
+    pub(crate) quotas: Quotas,
+    /// Inodes that are in use without a name.
+    pub(crate) held: crate::orphans::Held,
     pub(crate) clock: Clock,
 }
 
@@ -96,10 +101,13 @@ impl Core {
             free_inodes: 0,
             freed: BTreeMap::new(),
             crooked_trees: BTreeSet::new(),
+            quotas: Quotas::default(),
+            held: Default::default(),
             clock,
             geometry,
         };
         core.read_table()?;
+        core.open_quotas();
         if check {
             core.check_groups()?;
         }
@@ -256,11 +264,14 @@ impl Core {
     /// Gives an operation up: everything is as it was before [`begin`](Self::begin).
     pub(crate) fn give_up(&mut self) {
         let undo = std::mem::take(&mut self.undo);
+        self.quotas.give_up();
         for (block, before) in undo.blocks {
             self.cache.restore(block, before);
         }
         for (group, raw) in undo.groups.into_iter().rev() {
             let range = self.descriptor_range(group);
+            self.dirty_descriptor_blocks
+                .insert(group / self.geometry.descriptors_per_block());
             if let Some(slot) = self.table.get_mut(range) {
                 slot.copy_from_slice(&raw);
             }
@@ -330,6 +341,16 @@ impl Core {
     /// Ranges freed since the last sync (blocks); they may be in use again.
     pub(crate) fn take_freed(&mut self) -> BTreeMap<u64, u64> {
         std::mem::take(&mut self.freed)
+    }
+
+    /// Sets what [`take_freed`](Self::take_freed) gives.
+    pub(crate) fn set_freed(&mut self, freed: BTreeMap<u64, u64>) {
+        self.freed = freed;
+    }
+
+    /// The superblock has to be written again.
+    pub(crate) fn superblock_is_dirty(&mut self) {
+        self.superblock_dirty = true;
     }
 
     /// Writes dirty metadata where too much of it has gathered. Only between operations.

@@ -79,7 +79,10 @@ impl Ext4 {
         let (mut core, read_only) = crate::open::open(storage, &options)?;
         if read_only.is_none() {
             core.begin();
-            match core.process_orphans() {
+            match core
+                .process_orphans()
+                .and_then(|n| core.settle_quotas().map(|()| n))
+            {
                 Ok(count) => {
                     core.keep();
                     if count > 0 {
@@ -162,7 +165,7 @@ impl Ext4 {
         let mut core = self.exclusive();
         self.say(core.relieve())?;
         core.begin();
-        let result = operation(&mut core);
+        let result = operation(&mut core).and_then(|value| core.settle_quotas().map(|()| value));
         match &result {
             Ok(_) => core.keep(),
             Err(_) => core.give_up(),
@@ -394,6 +397,22 @@ impl FileSystem for Ext4 {
             let mut node = core.load(number(inode)?)?;
             core.remove_attribute(&mut node, name)
         })
+    }
+
+    fn hold(&self, inode: InodeNo) -> vfs::Result<bool> {
+        if self.read_only.is_none() {
+            let mut core = self.exclusive();
+            let held = number(inode).and_then(|ino| core.hold(ino));
+            self.say(held)?;
+        }
+        Ok(true)
+    }
+
+    fn release(&self, inode: InodeNo) -> vfs::Result<()> {
+        if self.read_only.is_some() {
+            return Ok(());
+        }
+        self.change(|core| core.release(number(inode)?))
     }
 
     fn sync(&self) -> vfs::Result<()> {

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::features::{Incompat, RoCompat};
 use crate::group_descriptor::{GROUP_INODE_UNINIT, GROUP_INODE_ZEROED, GroupDescriptor};
 use crate::inode::{INODE_BASE_SIZE, Inode, InodeFlags};
+use crate::quota::Charge;
 use crate::record::put16;
 use disksmith_vfs::Timestamp;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) raw: Vec<u8>,
     /// What the checksums of its blocks start from.
     pub(crate) seed: Option<InodeSeed>,
+    /// What quotas are charged for it as it was loaded or stored; `None` for a new one.
+    pub(crate) charged: Option<Charge>,
 }
 
 impl Node {
@@ -82,7 +85,15 @@ impl Core {
             }
         }
         let seed = self.geometry.checksums.inode_seed(ino, rec.generation);
-        Ok(Node { ino, rec, raw, seed })
+        let mut node = Node {
+            ino,
+            rec,
+            raw,
+            seed,
+            charged: None,
+        };
+        node.charged = self.charge_of(&node);
+        Ok(node)
     }
 
     /// Reads an inode that a name leads to: one that is in use, and none of the filesystem's own.
@@ -105,7 +116,7 @@ impl Core {
             ));
         }
         let node = self.load_any(ino)?;
-        if node.rec.links == 0 {
+        if node.rec.links == 0 && !self.held.is_nameless(ino) {
             return Err(node.corrupt("i_links_count", 0u64, "an inode that is named is not in use"));
         }
         if node.rec.file_type().is_none() {
@@ -116,6 +127,11 @@ impl Core {
 
     /// Stores an inode with its checksum.
     pub(crate) fn store(&mut self, node: &mut Node) -> Result<()> {
+        self.charge_quotas(node);
+        self.store_record(node)
+    }
+
+    fn store_record(&mut self, node: &mut Node) -> Result<()> {
         let (_, _, block, within) = self.inode_location(node.ino)?;
         node.rec.store_into(&mut node.raw);
         self.geometry
@@ -331,7 +347,13 @@ impl Core {
             rec.set_flag(InodeFlags::EXTENTS, true);
         }
         let seed = self.geometry.checksums.inode_seed(ino, rec.generation);
-        Ok(Node { ino, rec, raw, seed })
+        Ok(Node {
+            ino,
+            rec,
+            raw,
+            seed,
+            charged: None,
+        })
     }
 
     /// Marks an inode as free. Its blocks were freed before.
@@ -353,7 +375,8 @@ impl Core {
         // Smaller values would be taken for a link of the orphan list.
         node.rec.deletion_time =
             (self.now().seconds as u32).max(self.geometry.inodes_count.saturating_add(1));
-        self.store(node)
+        self.discharge_quotas(node);
+        self.store_record(node)
     }
 
     /// Adds to the space that an inode takes, in blocks.

@@ -95,6 +95,14 @@ impl Core {
         })
     }
 
+    /// A directory whose project is inherited takes only what belongs to that project, as in the kernel.
+    fn check_project(&self, dir: &Node, node: &Node, name: &[u8]) -> Result<()> {
+        if dir.has(InodeFlags::PROJINHERIT) && dir.rec.project_id != node.rec.project_id {
+            return file_error(vfs::Error::CrossesFilesystems { path: text(name) });
+        }
+        Ok(())
+    }
+
     fn check_links(&self, node: &Node) -> Result<()> {
         // Hashed directories may go on uncounted.
         let uncounted = node.rec.is_dir()
@@ -224,7 +232,7 @@ impl Core {
             _ => flags = flags.intersection(InodeFlags::NODUMP | InodeFlags::NOATIME),
         }
         node.rec.set_flag(flags, true);
-        if dir.has(InodeFlags::PROJINHERIT) {
+        if dir.has(InodeFlags::PROJINHERIT) && self.geometry.has_ro_compat(RoCompat::PROJECT) {
             node.rec.project_id = dir.rec.project_id;
         }
     }
@@ -243,6 +251,7 @@ impl Core {
             });
         }
         self.check_target(&node, name)?;
+        self.check_project(&dir, &node, name)?;
         self.check_links(&node)?;
         let kind = node.rec.file_type().map_or(0, kind_of);
         node.rec.links += 1;
@@ -258,7 +267,7 @@ impl Core {
     fn drop_name(&mut self, node: &mut Node) -> Result<()> {
         node.rec.links = node.rec.links.saturating_sub(1);
         if node.rec.links == 0 {
-            return self.delete(node);
+            return self.part_with(node);
         }
         let now = self.now();
         node.rec.set_changed(now);
@@ -310,7 +319,7 @@ impl Core {
         self.drop_subdirectory(&mut dir);
         self.touch_directory(&mut dir);
         self.store(&mut dir)?;
-        self.delete(&mut node)
+        self.part_with(&mut node)
     }
 
     /// Whether `inside` is `dir` or lies below it.
@@ -353,6 +362,7 @@ impl Core {
         let found = self.require(&from, name)?;
         let node = self.load(found.inode)?;
         self.check_target(&node, name)?;
+        self.check_project(&to, &node, new_name)?;
         let target = self.find_entry(&to, new_name)?;
         match (mode, &target) {
             (RenameMode::NoReplace, Some(_)) => {
@@ -381,6 +391,7 @@ impl Core {
         let victim = self.load(target.inode)?;
         self.check_target(&victim, new_name)?;
         if mode == RenameMode::Exchange {
+            self.check_project(&from, &victim, name)?;
             if victim.rec.is_dir() && from_dir != to_dir && self.is_below(from_dir, victim.ino)? {
                 return file_error(vfs::Error::InvalidArgument {
                     path: text(name),
@@ -497,7 +508,7 @@ impl Core {
         self.touch_moved(node.ino)?;
         let mut victim = self.load(victim.ino)?;
         if victim.rec.is_dir() {
-            self.delete(&mut victim)
+            self.part_with(&mut victim)
         } else {
             self.drop_name(&mut victim)
         }

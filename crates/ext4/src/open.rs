@@ -107,9 +107,22 @@ impl Core {
     /// Writes everything that is only in memory, and leaves a clean filesystem. The storage is not flushed.
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.pack_trees()?;
+        let buried = self.bury_nameless();
+        let written = self.write_clean();
+        if let Some(buried) = buried {
+            self.exhume_nameless(buried);
+        }
+        if written? {
+            self.discard_freed()?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything; tells whether there was anything.
+    fn write_clean(&mut self) -> Result<bool> {
         let changed = self.write_out()?;
         if !changed && !self.counts_differ() {
-            return Ok(());
+            return Ok(false);
         }
         let now = self.now().seconds.max(0) as u64;
         self.update_superblock(|sb| {
@@ -118,6 +131,6 @@ impl Core {
             sb.write_time_hi = (now >> 32) as u8;
         });
         self.write_superblock()?;
-        self.discard_freed()
+        Ok(true)
     }
 }

@@ -6,8 +6,10 @@
 use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::features::{Compat, RoCompat};
+use crate::inode_table::Node;
 use crate::mapping::Mapped;
 use crate::record::{le32, put32};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// `ob_magic` in the tail of each block of the orphan file.
@@ -17,7 +19,99 @@ const TAIL: usize = 8;
 /// Largest size of an orphan file that is believed, in bytes.
 const MAX_FILE: u64 = 8 << 20;
 
+/// Inodes that somebody uses although they may have no name any more.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// How often each is held.
+    holds: HashMap<u32, u32>,
+    /// Those of them that have no name.
+    nameless: BTreeSet<u32>,
+}
+
+impl Held {
+    pub(crate) fn is_nameless(&self, ino: u32) -> bool {
+        self.nameless.contains(&ino)
+    }
+}
+
+/// What was set aside while inodes without a name are out of the filesystem.
+#[derive(Debug)]
+pub(crate) struct Buried {
+    freed: BTreeMap<u64, u64>,
+}
+
+// Inodes without a name that are still in use have no place in a committed filesystem: nobody will use them when it is opened
+// the next time. So they are deleted for as long as it takes to write the filesystem out, and then brought back in memory;
+// their blocks are free in the storage and taken here, and nothing is written to them by anybody else.
 impl Core {
+    /// An inode outlives its last name from now on.
+    pub(crate) fn hold(&mut self, ino: u32) -> Result<()> {
+        self.load(ino)?;
+        *self.held.holds.entry(ino).or_insert(0) += 1;
+        Ok(())
+    }
+
+    /// Ends a hold; frees the inode with the last one where it has no name.
+    pub(crate) fn release(&mut self, ino: u32) -> Result<()> {
+        match self.held.holds.get_mut(&ino) {
+            Some(count) if *count > 1 => {
+                *count -= 1;
+                return Ok(());
+            }
+            Some(_) => self.held.holds.remove(&ino),
+            None => return Ok(()),
+        };
+        if self.held.nameless.remove(&ino) {
+            let mut node = self.load_any(ino)?;
+            return self.delete(&mut node);
+        }
+        Ok(())
+    }
+
+    /// Deletes an inode whose last name is gone, unless it is held.
+    pub(crate) fn part_with(&mut self, node: &mut Node) -> Result<()> {
+        if !self.held.holds.contains_key(&node.ino) {
+            return self.delete(node);
+        }
+        node.rec.links = 0;
+        if node.rec.is_dir() {
+            node.rec.set_size(0);
+        }
+        let now = self.now();
+        node.rec.set_changed(now);
+        self.store(node)?;
+        self.held.nameless.insert(node.ino);
+        Ok(())
+    }
+
+    /// Deletes what has no name, for as long as the filesystem is written out.
+    pub(crate) fn bury_nameless(&mut self) -> Option<Buried> {
+        while !self.held.nameless.is_empty() {
+            let freed = self.take_freed();
+            self.begin();
+            let failed = self.held.nameless.clone().into_iter().find_map(|ino| {
+                let deleted = self.load_any(ino).and_then(|mut node| self.delete(&mut node));
+                deleted.err().map(|error| (ino, error))
+            });
+            let Some((ino, error)) = failed else {
+                return Some(Buried { freed });
+            };
+            // It cannot be freed, now or later: its space is lost, and everything else goes on.
+            log::warn!("inode {ino}, which has no name any more, cannot be freed: {error}");
+            self.give_up();
+            self.set_freed(freed);
+            self.held.nameless.remove(&ino);
+        }
+        None
+    }
+
+    /// Brings back what [`bury_nameless`](Self::bury_nameless) deleted.
+    pub(crate) fn exhume_nameless(&mut self, buried: Buried) {
+        self.give_up();
+        self.set_freed(buried.freed);
+        self.superblock_is_dirty();
+    }
+
     /// Deletes or cuts all orphans, as the kernel does when it mounts.
     pub(crate) fn process_orphans(&mut self) -> Result<u32> {
         Ok(self.process_orphan_list()? + self.process_orphan_file()?)

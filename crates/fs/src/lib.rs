@@ -12,5 +12,5 @@ mod signature;
 pub use error::{Error, Result};
 pub use format::{FormatOptions, format};
 pub use kind::Kind;
-pub use open::{OpenOptions, open};
+pub use open::{Clock, OpenOptions, open, open_with_clock};
 pub use probe::{Probed, probe};

@@ -19,34 +19,43 @@ pub struct OpenOptions {
     pub clock: Timestamp,
 }
 
+/// Tells the time whenever it is asked.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// Opens the filesystem that fills a slice of storage.
 ///
 /// # Errors
 /// [`Error::Unknown`] where nothing known lies there, [`Error::Unsupported`] for a kind that disksmith cannot open (it is named),
 /// [`Error::File`] for a damaged one and for features that disksmith lacks.
 pub fn open(storage: &StorageRef, options: OpenOptions) -> Result<FileSystemRef> {
+    let clock = options.clock;
+    open_with_clock(storage, options.writable, Arc::new(move || clock))
+}
+
+/// As [`open`], for a filesystem that stays open while time passes.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_with_clock(storage: &StorageRef, writable: bool, clock: Clock) -> Result<FileSystemRef> {
     let object = storage.name();
     match probe(storage) {
         None => Err(Error::Unknown { object }),
-        Some(found) => open_probed(storage, &found, options),
+        Some(found) => open_probed(storage, &found, writable, clock),
     }
 }
 
-fn open_probed(storage: &StorageRef, found: &Probed, options: OpenOptions) -> Result<FileSystemRef> {
+fn open_probed(storage: &StorageRef, found: &Probed, writable: bool, clock: Clock) -> Result<FileSystemRef> {
     let object = storage.name();
     match found.kind {
         Kind::Vfat => {
-            let clock = options.clock;
-            let options = disksmith_fat::OpenOptions::new(options.writable, Arc::new(move || clock));
+            let options = disksmith_fat::OpenOptions::new(writable, clock);
             match Fat::open_with(Arc::clone(storage), options) {
                 Ok(fat) => Ok(Arc::new(fat)),
                 Err(source) => Err(Error::File { object, source }),
             }
         }
         Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => {
-            let clock = options.clock;
-            let options =
-                disksmith_ext4::OpenOptions::new(Arc::new(move || clock)).writable(options.writable);
+            let options = disksmith_ext4::OpenOptions::new(clock).writable(writable);
             match Ext4::open(Arc::clone(storage), options) {
                 Ok(ext) => Ok(Arc::new(ext)),
                 Err(error) => Err(Error::File {

@@ -110,5 +110,5 @@ pub use snapshot::{SnapshotOptions, apply_snapshot, create_snapshot, delete_snap
 pub use snapshot_diff::{MAX_DIFF_RANGES, SnapshotDiff, snapshot_diff};
 pub use snapshot_export::{export_snapshot, import_snapshot};
 pub use snapshot_tree::{SnapshotNode, snapshot_tree, snapshot_tree_to_human};
-pub use transaction::{CommitReport, DiskSpec, Output, Transaction, TransactionOptions};
+pub use transaction::{CheckpointFailure, CommitReport, DiskSpec, Output, Transaction, TransactionOptions};
 pub use worker::{NoProgress, Progress};

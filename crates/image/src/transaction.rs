@@ -1,5 +1,6 @@
 //! An edit: every change is staged first, and then committed as a whole.
 
+mod checkpoint;
 mod data_file;
 mod output;
 mod stage;
@@ -11,6 +12,7 @@ use crate::guard::refuse_if_cloned;
 use crate::image::Image;
 use crate::keys::Keys;
 use crate::open::OpenOptions;
+pub use checkpoint::CheckpointFailure;
 use data_file::DataFile;
 use disksmith_luks::Payload;
 use disksmith_storage::{
@@ -110,7 +112,9 @@ struct Disk {
     data: Option<Arc<DataFile>>,
     /// A raw image that nobody said is one must not turn into something else.
     keeps_raw: bool,
-    _image: Image,
+    /// How many bytes are held in memory.
+    budget: u64,
+    image: Image,
 }
 
 /// What a commit did.
@@ -336,8 +340,15 @@ impl Disk {
             output,
             data,
             keeps_raw: in_place && probed_raw,
-            _image: image,
+            budget,
+            image,
         })
+    }
+
+    /// Begins a change set over the image as it is now, with the shadow of its data file.
+    fn new_shadow(&self, log_dir: Option<&Path>) -> Result<(Box<dyn Shadow>, Option<Arc<DataFile>>)> {
+        let data = data_file_of(&self.image, log_dir)?;
+        Ok((shadow_of(&self.image, data.as_ref(), log_dir)?, data))
     }
 
     /// A raw image whose format was detected must still be detected as raw: a guest could otherwise make its disk an overlay

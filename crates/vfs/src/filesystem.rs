@@ -222,6 +222,20 @@ pub trait FileSystem: Send + Sync + Debug {
         Err(self.unsupported("extended attributes"))
     }
 
+    /// From now on an inode outlives its last name, and can be read and changed as before, until it is
+    /// [`release`](Self::release)d as often as it was held. What [`sync`](Self::sync) writes never shows an inode without a
+    /// name: there it is gone already. `false`: this filesystem frees inodes with their last name whoever uses them.
+    fn hold(&self, inode: InodeNo) -> Result<bool> {
+        let _ = inode;
+        Ok(false)
+    }
+
+    /// Ends a [`hold`](Self::hold); with the last one an inode that has no name is freed.
+    fn release(&self, inode: InodeNo) -> Result<()> {
+        let _ = inode;
+        Ok(())
+    }
+
     /// Writes everything that is held in memory to the storage, which then holds a clean filesystem. Does not flush the storage.
     fn sync(&self) -> Result<()> {
         Ok(())

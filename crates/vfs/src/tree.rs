@@ -24,6 +24,13 @@ pub use walk::{WalkEntry, WalkStep};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MountId(usize);
 
+impl MountId {
+    /// Its place in the order of mounting.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// A file in a [`Tree`]: which filesystem, and which inode of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node {
@@ -106,6 +113,12 @@ impl Tree {
     /// The filesystems of the tree, each with the path it was mounted at, in the order of mounting.
     pub fn mounts(&self) -> impl Iterator<Item = (&[u8], &FileSystemRef)> {
         self.mounts.iter().map(|m| (m.path.as_slice(), &m.fs))
+    }
+
+    /// The filesystems of the tree, each with the directory that its root stands for (none for the first), in the order of
+    /// mounting.
+    pub fn mount_places(&self) -> impl Iterator<Item = (Option<Node>, &FileSystemRef)> {
+        self.mounts.iter().map(|m| (m.covers, &m.fs))
     }
 
     /// The time that changes made through the tree get.

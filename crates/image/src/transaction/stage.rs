@@ -1,7 +1,7 @@
 //! The storage that an edit hands out, which ends with the edit.
 
 use disksmith_storage::{Alignment, Error, Extent, Result, Staging, Storage, ZeroMode};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 /// A staging that can be taken away while others hold it.
 #[derive(Debug)]
@@ -24,6 +24,16 @@ impl Stage {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+
+    /// Passes on what is held in memory. When it fails everything is still staged.
+    pub(crate) fn drain(&self) -> Result<()> {
+        self.with(Staging::drain)
+    }
+
+    /// Keeps everybody else out, so that the staging can be replaced.
+    pub(crate) fn close(&self) -> RwLockWriteGuard<'_, Option<Staging>> {
+        self.staging.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_dirty(&self) -> bool {

@@ -1,0 +1,100 @@
+//! Committing an edit that goes on.
+
+use super::{CommitReport, Disk, Transaction, give_up};
+use crate::error::{Error, Result};
+use disksmith_storage::{Prepared, Staging};
+use std::path::PathBuf;
+
+/// A checkpoint that could not be made.
+#[derive(Debug)]
+pub struct CheckpointFailure {
+    /// Why.
+    pub error: Error,
+    /// Whether the changes are still staged, so that it can be tried again. Else they are lost, and what the edit shows is
+    /// what was committed before.
+    pub staged: bool,
+}
+
+impl Transaction {
+    /// Makes all changes made so far the images' state, durably, all or none, and goes on: what was handed out by
+    /// [`storage`](Transaction::storage) stays in use, and shows the same. Whoever reads or writes meanwhile waits. With
+    /// `dry_run` it does nothing.
+    ///
+    /// # Errors
+    /// The images hold their old bytes then, unless the error says that the change is to be recovered. An edit whose result
+    /// is a new image has no state to go on from: it can only be committed as a whole.
+    pub fn checkpoint(&mut self) -> std::result::Result<CommitReport, CheckpointFailure> {
+        let changed: Vec<bool> = self.disks.iter().map(|disk| disk.stage.is_dirty()).collect();
+        if self.dry_run || !changed.contains(&true) {
+            return Ok(CommitReport { changed });
+        }
+        let retry = |error| CheckpointFailure { error, staged: true };
+        for disk in &self.disks {
+            if disk.output.is_some() {
+                let text = "an edit whose result is a new image is committed as a whole".into();
+                return Err(retry(Error::BadOption(text)));
+            }
+            disk.check_format().map_err(retry)?;
+            // Most of the work, and what can fail for lack of space: nothing is lost by trying.
+            disk.stage.drain().map_err(|e| retry(e.into()))?;
+        }
+        self.replace()
+            .map_err(|error| CheckpointFailure { error, staged: false })?;
+        Ok(CommitReport { changed })
+    }
+
+    /// Prepares and switches what is staged, and begins anew.
+    fn replace(&mut self) -> Result<()> {
+        let mut stages: Vec<_> = self.disks.iter().map(|disk| disk.stage.close()).collect();
+        let mut prepared: Vec<(PathBuf, Box<dyn Prepared>)> = Vec::new();
+        let mut result = Ok(());
+        for (disk, stage) in self.disks.iter().zip(&mut stages) {
+            let Some(staging) = stage.take() else { continue };
+            if !staging.is_dirty() {
+                **stage = Some(staging);
+            } else if result.is_ok() {
+                result = disk.prepare(staging, &mut prepared);
+            }
+        }
+        let result = match result {
+            Ok(()) => self.switch_all(prepared),
+            Err(error) => {
+                give_up(prepared);
+                Err(error)
+            }
+        };
+        let mut renewed = Ok(());
+        let mut data = Vec::new();
+        for (index, (disk, stage)) in self.disks.iter().zip(&mut stages).enumerate() {
+            if stage.is_some() {
+                continue;
+            }
+            // Where the switch may be half done the image says itself that it is in use.
+            match disk.new_shadow(self.log_dir.as_deref()) {
+                Ok((shadow, beside)) => {
+                    **stage = Some(Staging::new(shadow, disk.budget));
+                    data.push((index, beside));
+                }
+                Err(error) => renewed = Err(error),
+            }
+        }
+        drop(stages);
+        for (index, beside) in data {
+            if let Some(disk) = self.disks.get_mut(index) {
+                disk.data = beside;
+            }
+        }
+        result.and(renewed)
+    }
+}
+
+impl Disk {
+    /// Brings the changes of an image to where only the switch is missing.
+    fn prepare(&self, staging: Staging, prepared: &mut Vec<(PathBuf, Box<dyn Prepared>)>) -> Result<()> {
+        prepared.push((self.path.clone(), staging.into_shadow()?.prepare()?));
+        if let Some(data) = &self.data {
+            prepared.extend(data.prepare()?);
+        }
+        Ok(())
+    }
+}
