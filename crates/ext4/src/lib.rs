@@ -39,7 +39,10 @@ pub use error::{Error, Result};
 pub use extent_record::{ExtentHeader, ExtentIndex, ExtentLeaf};
 pub use features::{Compat, Features, Incompat, RoCompat};
 pub use filesystem::{Ext4, OpenOptions};
-pub use format::{FeatureList, FormatJournal, FormatKind, FormatOptions, Formatted, Usage, make as format};
+pub use format::{
+    FeatureList, FormatJournal, FormatKind, FormatOptions, Formatted, Usage, fit as fit_format, make as format,
+    make_filled as format_filled, plan as plan_format,
+};
 pub use group_descriptor::GroupDescriptor;
 pub use inode::{Inode, InodeFlags};
 pub use journal::{

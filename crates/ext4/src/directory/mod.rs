@@ -1,9 +1,9 @@
 //! Directories: linear, hashed, and inline.
 
-mod entry;
+pub(crate) mod entry;
 mod hash;
 mod hash_tree;
-mod index_node;
+pub(crate) mod index_node;
 mod inline;
 
 pub use hash::{HashKind, NameHasher};

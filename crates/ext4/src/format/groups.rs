@@ -175,6 +175,27 @@ impl Groups {
         Ok((start, len))
     }
 
+    /// Takes up to `len` free blocks in a row: all of them together where there is room, at or after `goal` if possible; else
+    /// the first that are free.
+    pub(super) fn place(&mut self, goal: u64, len: u64) -> Result<(u64, u64)> {
+        let first = u64::from(self.sizes.first_data_block);
+        let end = self.sizes.blocks;
+        let start = if self.taken.is_free(goal.max(first), len) && goal >= first && goal + len <= end {
+            Some(goal)
+        } else {
+            self.taken.find(first, end, len, end)
+        };
+        match start {
+            Some(start) => {
+                self.take(start, len);
+                Ok((start, len))
+            }
+            None => self
+                .allocate(first, len)
+                .map_err(|_| Error::NoSpace { what: "blocks" }),
+        }
+    }
+
     /// Free blocks of a group.
     pub(super) fn free_in(&self, group: u32) -> u32 {
         let range = self.sizes.group_start(group)..self.sizes.group_end(group);

@@ -4,11 +4,15 @@
 //! geometry, features, and places of all structures. UUID, hash seed and time are arguments, so the same options give
 //! the same bytes. Inode tables and bitmaps that nobody has used yet are not written.
 
+mod attribute_area;
 mod content;
 mod defaults;
 mod directory;
+mod directory_image;
 mod feature_list;
 mod file_blocks;
+mod file_map;
+mod fill;
 mod groups;
 mod options;
 mod plan;
@@ -18,4 +22,4 @@ mod write;
 
 pub use feature_list::FeatureList;
 pub use options::{FormatJournal, FormatKind, FormatOptions, Usage};
-pub use write::{Formatted, make};
+pub use write::{Formatted, fit, make, make_filled, plan};

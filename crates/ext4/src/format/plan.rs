@@ -3,19 +3,17 @@
 use super::content::{Content, InodePlan};
 use super::defaults::journal_blocks;
 use super::file_blocks::FileBlocks;
+use super::fill::Fill;
 use super::groups::Groups;
 use super::options::FormatOptions;
+use super::write::{LOST_AND_FOUND, LOST_AND_FOUND_SIZE, ROOT};
 use crate::checksum::Checksums;
 use crate::error::{Error, Result};
 use crate::features::{Compat, Incompat};
 
-const ROOT: u32 = 2;
 const RESIZE: u32 = 7;
 const JOURNAL: u32 = 8;
-const LOST_AND_FOUND: u32 = 11;
 const ORPHAN_FILE: u32 = 12;
-/// `lost+found` is made this large where 12 blocks suffice for it.
-const LOST_AND_FOUND_SIZE: u32 = 16 * 1024;
 /// Smallest journal in blocks.
 const MIN_JOURNAL: u64 = 1024;
 const MAX_JOURNAL: u64 = 10_240_000;
@@ -30,11 +28,20 @@ pub(super) struct Plan {
     pub(super) journal_blocks: u32,
     /// Blocks that hold structures and the journal, not files.
     pub(super) overhead: u64,
+    /// The blocks of the root directory and of `lost+found`.
+    pub(super) root: FileBlocks,
+    pub(super) lost_and_found: FileBlocks,
 }
 
 impl Plan {
-    /// Gives every file its blocks, in the order in which mke2fs does.
-    pub(super) fn new(groups: &mut Groups, options: &FormatOptions, checksums: &Checksums) -> Result<Self> {
+    /// Gives every file its blocks, in the order in which mke2fs does. Where the filesystem is filled, the root directory is as
+    /// large as that needs, and written later.
+    pub(super) fn new(
+        groups: &mut Groups,
+        options: &FormatOptions,
+        checksums: &Checksums,
+        fill: Option<&Fill<'_>>,
+    ) -> Result<Self> {
         let mut this = Self::default();
         let sizes = groups.sizes;
         this.overhead = sizes.blocks
@@ -51,31 +58,40 @@ impl Plan {
                 FileBlocks::block_map(groups, start, len)
             }
         };
-        let root = files(groups, ROOT, start, 1)?;
+        let (root_blocks, lost_blocks) = match fill {
+            Some(fill) => fill.first_directories()?,
+            None => (1, None),
+        };
+        let root = files(groups, ROOT, start, root_blocks)?;
         let mut blocks = LOST_AND_FOUND_SIZE.div_ceil(sizes.block_size).clamp(2, 12);
         if sizes.features.incompat.contains(Incompat::INLINE_DATA) {
             // There the first of the steps by which mke2fs enlarges it only moves it out of the inode.
             blocks -= 1;
         }
-        let lost_and_found = files(groups, LOST_AND_FOUND, start, blocks)?;
-        this.contents.push(Content::Directory {
-            inode: ROOT,
-            blocks: root.clone(),
-            entries: vec![
-                (ROOT, b".".to_vec()),
-                (ROOT, b"..".to_vec()),
-                (LOST_AND_FOUND, b"lost+found".to_vec()),
-            ],
-        });
+        let lost_and_found = files(groups, LOST_AND_FOUND, start, lost_blocks.unwrap_or(blocks))?;
+        (this.root, this.lost_and_found) = (root.clone(), lost_and_found.clone());
+        if fill.is_none() {
+            this.contents.push(Content::Directory {
+                inode: ROOT,
+                blocks: root.clone(),
+                entries: vec![
+                    (ROOT, b".".to_vec()),
+                    (ROOT, b"..".to_vec()),
+                    (LOST_AND_FOUND, b"lost+found".to_vec()),
+                ],
+            });
+        }
         let mut entries = vec![(LOST_AND_FOUND, b".".to_vec()), (ROOT, b"..".to_vec())];
         if sizes.features.incompat.contains(Incompat::INLINE_DATA) {
             entries.push((0, Vec::new()));
         }
-        this.contents.push(Content::Directory {
-            inode: LOST_AND_FOUND,
-            blocks: lost_and_found.clone(),
-            entries,
-        });
+        if lost_blocks.is_none() {
+            this.contents.push(Content::Directory {
+                inode: LOST_AND_FOUND,
+                blocks: lost_and_found.clone(),
+                entries,
+            });
+        }
         this.inodes.push(InodePlan::bad_blocks());
         this.inodes.push(InodePlan::directory(
             ROOT,

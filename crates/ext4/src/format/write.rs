@@ -2,13 +2,14 @@
 
 use super::content::{Content, EXTRA_ISIZE};
 use super::directory;
+use super::fill::{self, Fill, InodeWriter};
 use super::groups::Groups;
 use super::options::FormatOptions;
 use super::plan::Plan;
 use super::sizes::Sizes;
 use crate::checksum::{self, Checksums};
 use crate::error::{Error, Result};
-use crate::features::{Compat, Features, Incompat};
+use crate::features::{Compat, Features, Incompat, RoCompat};
 use crate::group_descriptor::{GROUP_BLOCK_UNINIT, GROUP_INODE_UNINIT, GROUP_INODE_ZEROED, GroupDescriptor};
 use crate::journal::JournalSuperblock;
 use crate::record::put32;
@@ -16,7 +17,7 @@ use crate::superblock::{
     FLAG_SIGNED_HASH, MAGIC, STATE_VALID, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock,
 };
 use disksmith_storage::{Storage, ZeroMode};
-use disksmith_vfs::Timestamp;
+use disksmith_vfs::{SourceBody, SourceContents, SourceTree, Timestamp};
 
 /// `s_default_mount_opts`: user attributes and ACLs.
 const DEFAULT_MOUNT_OPTIONS: u32 = 0x0C;
@@ -26,6 +27,19 @@ const HASH_HALF_MD4: u8 = 1;
 const ORPHAN_MAGIC: u32 = 0x0B10_CA04;
 /// What may hold superblocks of something else (RAID) at both ends.
 const WIPED: u64 = 64 << 10;
+/// Files larger than this need the feature `large_file`.
+const LARGE_FILE: u64 = i32::MAX as u64;
+/// Sizes that are chosen are multiples of this, and so many are tried.
+const SIZE_STEP: u64 = 64 << 10;
+const MAX_TRIES: u32 = 200;
+/// The root directory.
+pub(super) const ROOT: u32 = 2;
+/// The directory for what e2fsck finds.
+pub(super) const LOST_AND_FOUND: u32 = 11;
+/// `lost+found` is made this large where 12 blocks suffice for it.
+pub(super) const LOST_AND_FOUND_SIZE: u32 = 16 * 1024;
+/// The first inode behind those that every filesystem has.
+pub(super) const FIRST_FILE: u32 = 12;
 
 /// What was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +54,20 @@ pub struct Formatted {
     pub journal_blocks: u32,
     /// The features.
     pub features: Features,
+    /// Inode size in bytes.
+    pub inode_size: u16,
+    /// The first block of the first group.
+    pub first_data_block: u32,
+    /// Blocks that only root may take.
+    pub reserved_blocks: u64,
+    /// Number of block groups.
+    pub groups: u32,
+    /// Blocks in each group but the last.
+    pub blocks_per_group: u32,
+    /// Inodes in each group.
+    pub inodes_per_group: u32,
+    /// The blocks with copies of the superblock.
+    pub backups: Vec<u64>,
 }
 
 /// Makes a filesystem on a storage, which loses what it held.
@@ -51,21 +79,151 @@ pub struct Formatted {
 /// [`Error::InvalidOption`] names the option that cannot be, before anything is written; [`Error::Unsupported`] a
 /// feature that cannot be made; and whatever the storage says.
 pub fn make(storage: &dyn Storage, options: &FormatOptions) -> Result<Formatted> {
+    make_with(storage, options, None)
+}
+
+/// Makes a filesystem with files in it, everything in the order in which it lies.
+///
+/// Change and creation times are those of the options; the time of the last access is that of the last change of contents, so that the
+/// same files give the same bytes.
+///
+/// # Errors
+/// As [`make`]; [`Error::NoSpace`] where the files do not fit, and whatever reading them says. The storage holds no filesystem then.
+pub fn make_filled(
+    storage: &dyn Storage,
+    options: &FormatOptions,
+    tree: &SourceTree,
+    contents: &mut dyn SourceContents,
+) -> Result<Formatted> {
+    make_with(storage, options, Some((tree, contents)))
+}
+
+/// What [`make`] would make on a storage of `size` bytes; nothing is written.
+///
+/// # Errors
+/// As [`make`].
+pub fn plan(size: u64, options: &FormatOptions) -> Result<Formatted> {
+    check(options)?;
+    let sizes = Sizes::new(options, size)?;
+    let checksums = superblock(options, &sizes).checksums();
+    let mut groups = Groups::new(sizes)?;
+    let plan = Plan::new(&mut groups, options, &checksums, None)?;
+    Ok(formatted(&sizes, &plan))
+}
+
+/// The options of a filesystem that has room for the files of a tree and `free` bytes more: size and number of inodes are added
+/// where they are not given. Gives the size in bytes too.
+///
+/// # Errors
+/// [`Error::InvalidOption`] for options that cannot be.
+pub fn fit(options: &FormatOptions, tree: &SourceTree, free: u64) -> Result<(u64, FormatOptions)> {
+    let mut size: u64 = 256 << 10;
+    for _ in 0..MAX_TRIES {
+        let mut options = options.clone();
+        let sizes = match Sizes::new(&options, size) {
+            Ok(sizes) => sizes,
+            Err(error) if size >= 1 << 60 => return Err(error),
+            // Too small for a filesystem at all.
+            Err(_) if size < 1 << 30 => {
+                size += size / 2;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let (blocks, inodes) = fill::needs(tree, &sizes);
+        let block_size = u64::from(sizes.block_size);
+        let wanted = blocks.saturating_add(free.div_ceil(block_size));
+        let enough = |sizes: &Sizes| u64::from(sizes.inodes_per_group) * u64::from(sizes.groups) >= inodes;
+        if options.inodes.is_none() && !enough(&sizes) {
+            options.inodes = Some(inodes + inodes / 16);
+        }
+        let left = Sizes::new(&options, size).and_then(|sizes| {
+            let checksums = superblock(&options, &sizes).checksums();
+            let mut groups = Groups::new(sizes)?;
+            Plan::new(&mut groups, &options, &checksums, None)?;
+            let left: u64 = (0..sizes.groups)
+                .map(|group| u64::from(groups.free_in(group)))
+                .sum();
+            // Every group may end with a gap that an extent tree has to cross.
+            Ok((
+                left.saturating_sub(u64::from(sizes.groups)),
+                enough(&sizes),
+                sizes,
+            ))
+        });
+        match left {
+            Ok((left, true, sizes)) if left >= wanted => return Ok((sizes.blocks * block_size, options)),
+            Ok((left, _, _)) => {
+                let missing = wanted.saturating_sub(left).max(1);
+                let more = missing.saturating_mul(block_size);
+                size = size.saturating_add(more).next_multiple_of(SIZE_STEP);
+            }
+            Err(_) => size += (size / 4).next_multiple_of(SIZE_STEP),
+        }
+    }
+    Err(Error::InvalidOption {
+        what: "size",
+        reason: "no size fits the files".into(),
+    })
+}
+
+fn check(options: &FormatOptions) -> Result<()> {
     if options.label.len() > 16 || options.last_mounted.len() > 64 {
         return Err(Error::InvalidOption {
             what: "label",
             reason: "longer than 16 bytes (64 for the last mount point)".into(),
         });
     }
-    let sizes = Sizes::new(options, storage.size())?;
+    Ok(())
+}
+
+fn formatted(sizes: &Sizes, plan: &Plan) -> Formatted {
+    Formatted {
+        block_size: sizes.block_size,
+        blocks: sizes.blocks,
+        inodes: sizes.inodes_per_group * sizes.groups,
+        journal_blocks: plan.journal_blocks,
+        features: sizes.features,
+        inode_size: sizes.inode_size,
+        first_data_block: sizes.first_data_block,
+        reserved_blocks: sizes.reserved_blocks,
+        groups: sizes.groups,
+        blocks_per_group: sizes.blocks_per_group,
+        inodes_per_group: sizes.inodes_per_group,
+        backups: (1..sizes.groups)
+            .filter(|group| sizes.has_super(*group))
+            .map(|group| sizes.group_start(group))
+            .collect(),
+    }
+}
+
+fn make_with(
+    storage: &dyn Storage,
+    options: &FormatOptions,
+    files: Option<(&SourceTree, &mut dyn SourceContents)>,
+) -> Result<Formatted> {
+    check(options)?;
+    let mut sizes = Sizes::new(options, storage.size())?;
+    if let Some((tree, _)) = &files
+        && tree
+            .inodes()
+            .iter()
+            .any(|inode| matches!(inode.body, SourceBody::File { size, .. } if size > LARGE_FILE))
+    {
+        sizes.features.ro_compat |= RoCompat::LARGE_FILE;
+    }
     let mut superblock = superblock(options, &sizes);
     let checksums = superblock.checksums();
     let mut groups = Groups::new(sizes)?;
-    let plan = Plan::new(&mut groups, options, &checksums)?;
+    let fill = match &files {
+        Some((tree, _)) => Some(Fill::new(tree, sizes, checksums, options)?),
+        None => None,
+    };
+    let plan = Plan::new(&mut groups, options, &checksums, fill.as_ref())?;
     let mut maker = Maker {
         storage,
         sizes,
-        groups: &groups,
+        groups,
         checksums,
         time: Timestamp {
             seconds: options.time,
@@ -75,16 +233,45 @@ pub fn make(storage: &dyn Storage, options: &FormatOptions) -> Result<Formatted>
     };
     maker.wipe()?;
     maker.contents(&plan, options)?;
-    maker.inodes(&plan)?;
-    let table = maker.groups(&plan, &mut superblock)?;
+    let mut inodes = maker.inodes(&plan);
+    let mut usage = Usage {
+        last: inodes.len() as u32,
+        directories: vec![0; sizes.groups as usize],
+    };
+    for number in [ROOT, LOST_AND_FOUND] {
+        if let Some(count) = usage
+            .directories
+            .get_mut(((number - 1) / sizes.inodes_per_group) as usize)
+        {
+            *count += 1;
+        }
+    }
+    match (fill, files) {
+        (Some(fill), Some((_, contents))) => {
+            usage.last = fill.last.max(usage.last);
+            fill.count_directories(&mut usage.directories);
+            let time = maker.time;
+            fill.write(
+                &mut maker,
+                contents,
+                [&plan.root, &plan.lost_and_found],
+                &mut inodes,
+                time,
+            )?;
+        }
+        _ => maker.first_inodes(&mut inodes)?,
+    }
+    let table = maker.groups(&usage, &mut superblock)?;
     maker.superblocks(&plan, superblock, &table)?;
-    Ok(Formatted {
-        block_size: sizes.block_size,
-        blocks: sizes.blocks,
-        inodes: sizes.inodes_per_group * sizes.groups,
-        journal_blocks: plan.journal_blocks,
-        features: sizes.features,
-    })
+    Ok(formatted(&sizes, &plan))
+}
+
+/// Which inodes are in use.
+struct Usage {
+    /// All up to this one.
+    last: u32,
+    /// How many of each group's are directories.
+    directories: Vec<u32>,
 }
 
 fn superblock(options: &FormatOptions, sizes: &Sizes) -> Superblock {
@@ -142,28 +329,28 @@ fn superblock(options: &FormatOptions, sizes: &Sizes) -> Superblock {
     sb
 }
 
-struct Maker<'a> {
+pub(super) struct Maker<'a> {
     storage: &'a dyn Storage,
-    sizes: Sizes,
-    groups: &'a Groups,
-    checksums: Checksums,
+    pub(super) sizes: Sizes,
+    pub(super) groups: Groups,
+    pub(super) checksums: Checksums,
     time: Timestamp,
     /// Bytes written.
     written: u64,
 }
 
 impl Maker<'_> {
-    fn offset(&self, block: u64) -> u64 {
+    pub(super) fn offset(&self, block: u64) -> u64 {
         block * u64::from(self.sizes.block_size)
     }
 
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.written += bytes.len() as u64;
         self.storage.write_at(offset, bytes)?;
         Ok(())
     }
 
-    fn write_block(&mut self, block: u64, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write_block(&mut self, block: u64, bytes: &[u8]) -> Result<()> {
         self.write(self.offset(block), bytes)
     }
 
@@ -261,32 +448,39 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn map(&mut self, map: &[(u64, Vec<u8>)]) -> Result<()> {
+    pub(super) fn map(&mut self, map: &[(u64, Vec<u8>)]) -> Result<()> {
         for (block, bytes) in map {
             self.write_block(*block, bytes)?;
         }
         Ok(())
     }
 
-    /// Writes the first inodes, the reserved ones that are not used with their checksums.
-    fn inodes(&mut self, plan: &Plan) -> Result<()> {
-        let size = usize::from(self.sizes.inode_size);
+    /// The first inodes, the reserved ones that are not used among them, without their checksums.
+    fn inodes(&self, plan: &Plan) -> Vec<Vec<u8>> {
+        let size = self.sizes.inode_size;
         let last = plan.inodes.iter().map(|plan| plan.number).max().unwrap_or(0);
-        let mut bytes = vec![0; size * last as usize];
-        for (number, raw) in (1..=last).zip(bytes.chunks_exact_mut(size)) {
-            if let Some(plan) = plan.inodes.iter().find(|plan| plan.number == number) {
-                raw.copy_from_slice(&plan.to_raw(self.sizes.inode_size, self.time));
-            }
-            self.checksums.seal_inode(number, 0, raw);
+        (1..=last)
+            .map(
+                |number| match plan.inodes.iter().find(|plan| plan.number == number) {
+                    Some(plan) => plan.to_raw(size, self.time),
+                    None => vec![0; size.into()],
+                },
+            )
+            .collect()
+    }
+
+    /// Writes the first inodes.
+    fn first_inodes(&mut self, inodes: &mut [Vec<u8>]) -> Result<()> {
+        let mut writer = InodeWriter::new(&self.sizes);
+        for raw in inodes {
+            writer.push(self, raw)?;
         }
-        let table = self.groups.list.first().map_or(0, |group| group.inode_table);
-        self.write(self.offset(table), &bytes)
+        writer.flush(self)
     }
 
     /// Writes the bitmaps that are in use; returns the descriptor table.
-    fn groups(&mut self, plan: &Plan, superblock: &mut Superblock) -> Result<Vec<u8>> {
+    fn groups(&mut self, usage: &Usage, superblock: &mut Superblock) -> Result<Vec<u8>> {
         let sizes = self.sizes;
-        let used_inodes = plan.inodes.iter().map(|plan| plan.number).max().unwrap_or(0);
         let lazy = sizes.features.has_group_checksums();
         let width = sizes.descriptor_size as usize;
         let mut table = vec![0; sizes.descriptor_blocks as usize * sizes.block_size as usize];
@@ -295,7 +489,10 @@ impl Maker<'_> {
             let Some(group) = self.groups.list.get(number as usize).copied() else {
                 continue;
             };
-            let used = if number == 0 { used_inodes } else { 0 };
+            let before = u64::from(number) * u64::from(sizes.inodes_per_group);
+            let used = u64::from(usage.last)
+                .saturating_sub(before)
+                .min(sizes.inodes_per_group.into()) as u32;
             let free = self.groups.free_in(number);
             free_blocks += u64::from(free);
             let mut descriptor = GroupDescriptor::default();
@@ -304,7 +501,7 @@ impl Maker<'_> {
             descriptor.set_inode_table(group.inode_table);
             descriptor.set_free_clusters(free);
             descriptor.set_free_inodes(sizes.inodes_per_group - used);
-            descriptor.set_used_dirs(if number == 0 { 2 } else { 0 });
+            descriptor.set_used_dirs(usage.directories.get(number as usize).copied().unwrap_or(0));
             // The descriptors' zeroed flag is set without checksums too, as mke2fs does on files.
             descriptor.flags |= GROUP_INODE_ZEROED;
             if lazy {
@@ -333,7 +530,7 @@ impl Maker<'_> {
             descriptor.seal_into(raw, number, &self.checksums);
         }
         superblock.set_free_blocks(free_blocks);
-        superblock.free_inodes = superblock.inodes_count - used_inodes;
+        superblock.free_inodes = superblock.inodes_count - usage.last;
         Ok(table)
     }
 

@@ -1,7 +1,7 @@
 //! Extended attributes: in the inode, in a block that inodes can share, and values in inodes of their own.
 
 mod acl;
-mod entry;
+pub(crate) mod entry;
 
 pub(crate) use acl::Acl;
 pub(crate) use entry::{Attribute, MAX_VALUE, Value, full_name, split_name};
