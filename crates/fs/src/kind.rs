@@ -30,6 +30,10 @@ pub enum Kind {
     Btrfs,
     /// F2FS.
     F2fs,
+    /// UFS of the BSDs, first or second version.
+    Ufs,
+    /// A member of a ZFS pool.
+    Zfs,
     /// SquashFS.
     Squashfs,
     /// EROFS.
@@ -62,6 +66,8 @@ impl Kind {
             Self::Xfs => "xfs",
             Self::Btrfs => "btrfs",
             Self::F2fs => "f2fs",
+            Self::Ufs => "ufs",
+            Self::Zfs => "zfs_member",
             Self::Squashfs => "squashfs",
             Self::Erofs => "erofs",
             Self::Swap => "swap",
@@ -84,7 +90,7 @@ impl Kind {
     pub fn is_container(self) -> bool {
         matches!(
             self,
-            Self::Lvm2Member | Self::Luks | Self::BitLocker | Self::LinuxRaidMember
+            Self::Lvm2Member | Self::Luks | Self::BitLocker | Self::LinuxRaidMember | Self::Zfs
         )
     }
 
@@ -97,6 +103,7 @@ impl Kind {
             Self::Luks => "a LUKS encrypted volume",
             Self::BitLocker => "a BitLocker encrypted volume",
             Self::LinuxRaidMember => "a member of a Linux RAID",
+            Self::Zfs => "a member of a ZFS pool",
             other => other.name(),
         }
     }

@@ -43,4 +43,5 @@ pub fn probe(storage: &StorageRef) -> Option<Probed> {
         })
         .or_else(|| signature::swap::find(&**storage))
         .or_else(|| signature::optical::find(&**storage))
+        .or_else(|| signature::bsd::find(&**storage))
 }

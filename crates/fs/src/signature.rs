@@ -1,5 +1,6 @@
 //! Signatures of what disksmith recognises, and where each keeps its name.
 
+pub(crate) mod bsd;
 pub(crate) mod container;
 pub(crate) mod optical;
 pub(crate) mod raid;

@@ -148,6 +148,14 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// A database of the guest contradicts itself.
+    #[error("{path} in the guest is damaged: {detail}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A password could not be hashed.
     #[error("cannot hash a password with {scheme}")]
     Hash {
@@ -257,6 +265,7 @@ impl Diagnose for Error {
             } => ErrorKind::Unsupported,
             Self::Host { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Operation { source, .. } => source.kind(),
+            Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Files(error) => error.kind(),
             Self::Below(error) => error.kind(),
             _ => ErrorKind::Failed,

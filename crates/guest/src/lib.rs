@@ -45,8 +45,8 @@ pub use customize::customize;
 pub use error::{Error, Result};
 pub use files::{FstabEntry, Group, User, parse_fstab, parse_group, parse_os_release, parse_passwd};
 pub use inspect::{
-    Distribution, Family, Guest, Init, LogicalName, MountSpec, Mounted, RootChoice, Volume, VolumeContent,
-    canonical_device_name, open_volumes, parse_device_name,
+    Distribution, Family, FoundRoot, Guest, Init, LogicalName, MountSpec, Mounted, Role, RootChoice, System,
+    Volume, VolumeContent, canonical_device_name, open_volumes, parse_device_name,
 };
 pub use listing::{ListOptions, list_long, list_names, list_paths, list_recursive};
 pub use offline::{GuestOptions, edit, look};

@@ -42,7 +42,7 @@ impl GuestOptions {
         };
         for volume in &mut volumes {
             let mounted = guest.mounts().iter().any(|m| m.device == volume.device());
-            if mounted && !read_only(volume) {
+            if mounted && !read_only(volume) && !volume.is_verified() {
                 volume.reopen(options(true))?;
             }
         }

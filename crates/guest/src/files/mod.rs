@@ -1,5 +1,6 @@
 //! The guest's own files that are read or changed line by line.
 
+mod crypttab;
 mod fstab;
 mod hosts;
 mod login_defs;
@@ -7,6 +8,7 @@ mod os_release;
 mod passwd;
 mod shadow;
 
+pub(crate) use crypttab::parse_crypttab;
 pub use fstab::{FstabEntry, parse_fstab};
 pub(crate) use hosts::rename_host;
 pub(crate) use login_defs::{password_scheme_of_login_defs, password_scheme_of_pam};

@@ -20,7 +20,7 @@ pub fn canonical_device_name(disk: usize, partition: Option<u32>) -> String {
 }
 
 /// The disk (counted from 0) and the partition that a Linux device name means: `/dev/vdb2` is (1, Some(2)). The disks of each
-/// kind (`sd`, `hd`, `vd`, `xvd`, `nvme`, `mmcblk`) are taken in the order of their names.
+/// kind (`sd`, `hd`, `vd`, `xvd`, `ubd`, `nvme`, `mmcblk`, `cciss`) are taken in the order of their names.
 pub fn parse_device_name(name: &str) -> Option<(usize, Option<u32>)> {
     let name = name.strip_prefix("/dev/")?;
     if let Some(rest) = name.strip_prefix("nvme") {
@@ -32,6 +32,11 @@ pub fn parse_device_name(name: &str) -> Option<(usize, Option<u32>)> {
             .ok()?
             .checked_add(namespace.checked_sub(1)?)?;
         return Some((disk, partition));
+    }
+    if let Some(rest) = name.strip_prefix("cciss/c") {
+        let (_, rest) = rest.split_once('d')?;
+        let (disk, partition) = split_partition(rest)?;
+        return Some((disk.parse().ok()?, partition));
     }
     if let Some(rest) = name.strip_prefix("mmcblk") {
         let (disk, partition) = split_partition(rest)?;

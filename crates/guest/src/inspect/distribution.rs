@@ -1,9 +1,14 @@
 //! Which distribution a guest is.
 
+use super::release_file::{self, first_line, version_in};
+use super::role::System;
 use crate::crypt::Scheme;
-use crate::files::{lines, parse_os_release, text};
+use crate::files::parse_os_release;
 use disksmith_vfs::Tree;
 use serde::Serialize;
+
+/// Largest file that is read to tell the release.
+const MAX_RELEASE: u64 = 1 << 20;
 
 /// Distributions that keep their configuration alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,76 +49,61 @@ pub struct Distribution {
     pub minor: Option<u32>,
     /// The family.
     pub family: Family,
+    /// The name that libguestfs gives it: for Debian and CentOS the line of the file that tells the minor version.
+    pub product_name: String,
+    /// The edition: `cloud`, `server`, `microos`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Which build it is, where the distribution counts those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
 }
 
 impl Distribution {
-    /// Reads what the guest says of itself: os-release, then the files that older releases have.
+    /// Reads what the guest says of itself: os-release, then lsb-release, then the files that older releases have.
     pub fn detect(tree: &Tree) -> Self {
-        for path in ["/etc/os-release", "/usr/lib/os-release"] {
-            if let Some(found) = tree.read(path).ok().and_then(|t| from_os_release(tree, &t)) {
+        for path in ["/etc/os-release", "/usr/lib/os-release", "/lib/os-release"] {
+            let contents = tree.read_limited(path, MAX_RELEASE).ok();
+            if let Some(found) = contents.and_then(|t| from_os_release(tree, &t)) {
                 return found;
             }
         }
-        if let Some(found) = tree
-            .read("/etc/lsb-release")
-            .ok()
-            .and_then(|t| from_lsb_release(&t))
-        {
-            return found;
-        }
-        for path in [
-            "/etc/oracle-release",
-            "/etc/rocky-release",
-            "/etc/almalinux-release",
-            "/etc/centos-release",
-            "/etc/fedora-release",
-            "/etc/redhat-release",
-            "/etc/system-release",
-        ] {
-            if let Some(line) = first_line(tree, path) {
-                return from_release_line(&line);
+        for path in ["/etc/lsb-release", "/etc/openwrt_release"] {
+            let contents = tree.read_limited(path, MAX_RELEASE).ok();
+            if let Some(found) = contents.and_then(|t| release_file::of_lsb_release(&t)) {
+                return found;
             }
         }
-        if let Some(line) = first_line(tree, "/etc/SuSE-release") {
-            let id = if line.to_ascii_lowercase().contains("enterprise") {
-                "sles"
-            } else {
-                "opensuse"
-            };
-            let mut version = version_in(&line);
-            if id == "sles" {
-                // "PATCHLEVEL = 3" is the minor version there.
-                let contents = tree.read("/etc/SuSE-release").unwrap_or_default();
-                let patch =
-                    lines(&contents).find_map(|l| text(l).strip_prefix("PATCHLEVEL = ").map(str::to_owned));
-                if let Some(patch) = patch {
-                    version = format!("{version}.{}", patch.trim());
-                }
-            }
-            return Self::new(id, &line, &version, &[]);
-        }
-        for (path, id, name) in [
-            ("/etc/debian_version", "debian", "Debian"),
-            ("/etc/alpine-release", "alpine", "Alpine Linux"),
-            ("/etc/gentoo-release", "gentoo", "Gentoo"),
-            ("/etc/slackware-version", "slackware", "Slackware"),
-            ("/etc/arch-release", "arch", "Arch Linux"),
-        ] {
-            if tree.is_file(path) {
-                let line = first_line(tree, path).unwrap_or_default();
-                let version = if id == "debian" || id == "alpine" {
-                    line.clone()
-                } else {
-                    version_in(&line)
-                };
-                return Self::new(id, &format!("{name} {version}"), &version, &[]);
-            }
-        }
-        Self::new("unknown", "an unknown Linux distribution", "", &[])
+        release_file::detect(tree)
+            .unwrap_or_else(|| Self::new("unknown", "an unknown Linux distribution", "", &[]))
     }
 
-    fn new(id: &str, name: &str, version: &str, like: &[&str]) -> Self {
-        let mut numbers = version.split(['.', '_', '-', ' ']).map(|n| n.parse().ok());
+    /// What a system is that is not Linux.
+    pub(super) fn of_system(tree: &Tree, system: System) -> Self {
+        let (id, version) = match system {
+            System::Linux => return Self::detect(tree),
+            System::FreeBsd => (
+                "freebsd",
+                bsd_version(
+                    tree,
+                    &["/etc/os-release", "/var/run/os-release"],
+                    "/etc/freebsd-version",
+                ),
+            ),
+            System::NetBsd => ("netbsd", bsd_version(tree, &[], "/etc/release")),
+            System::OpenBsd => ("openbsd", bsd_version(tree, &[], "/etc/motd")),
+            System::Hurd => ("hurd", String::new()),
+            System::Minix => ("minix", first_line(tree, "/etc/version").unwrap_or_default()),
+            System::Windows => ("windows", String::new()),
+            System::FreeDos => ("freedos", String::new()),
+            System::MsDos => ("msdos", String::new()),
+        };
+        let name = format!("{} {version}", system.name());
+        Self::new(id, &name, &version, &[])
+    }
+
+    pub(super) fn new(id: &str, name: &str, version: &str, like: &[&str]) -> Self {
+        let mut numbers = version.split(['.', '_', '-', ' ']).map(leading_number);
         let major = numbers.next().flatten();
         let minor = major.and_then(|_| numbers.next().flatten());
         let family = std::iter::once(id)
@@ -127,7 +117,34 @@ impl Distribution {
             major,
             minor,
             family,
+            product_name: name.trim().to_owned(),
+            variant: None,
+            build_id: None,
         }
+    }
+
+    pub(super) fn with_product_name(mut self, name: &str) -> Self {
+        if !name.is_empty() {
+            self.product_name = name.to_owned();
+        }
+        self
+    }
+
+    /// Whether its identifier is one that something is known of.
+    pub(super) fn is_known(&self) -> bool {
+        family_of(&self.id).is_some() || GUESTFS_NAMES.iter().any(|(id, _)| *id == self.id)
+    }
+
+    /// The identifier as libguestfs spells it: `archlinux`, `oraclelinux`, `opensuse`. One that libguestfs does not know is given
+    /// as os-release has it.
+    pub fn guestfs_name(&self) -> &str {
+        if self.id == "opensuse" || self.id.starts_with("opensuse-") {
+            return "opensuse";
+        }
+        GUESTFS_NAMES
+            .iter()
+            .find_map(|(id, name)| (*id == self.id).then_some(*name))
+            .unwrap_or(&self.id)
     }
 
     /// The hash that the C library of this release knows and its tools use, for a guest whose files do not say.
@@ -169,26 +186,55 @@ impl Distribution {
     }
 }
 
+/// (identifier in os-release, libguestfs's name)
+const GUESTFS_NAMES: &[(&str, &str)] = &[
+    ("alpine", "alpinelinux"),
+    ("altlinux", "altlinux"),
+    ("arch", "archlinux"),
+    ("buildroot", "buildroot"),
+    ("cirros", "cirros"),
+    ("coreos", "coreos"),
+    ("flatcar", "flatcar"),
+    ("frugalware", "frugalware"),
+    ("kali", "kalilinux"),
+    ("linuxmint", "linuxmint"),
+    ("meego", "meego"),
+    ("neokylin", "neokylin"),
+    ("ol", "oraclelinux"),
+    ("openEuler", "openeuler"),
+    ("openwrt", "openwrt"),
+    ("pardus", "pardus"),
+    ("pld", "pldlinux"),
+    ("scientific", "scientificlinux"),
+    ("slackware", "slackware"),
+    ("sled", "sles"),
+    ("ttylinux", "ttylinux"),
+    ("void", "voidlinux"),
+];
+
 fn family_of(id: &str) -> Option<Family> {
     Some(match id {
-        "debian" | "ubuntu" | "kali" | "linuxmint" | "raspbian" | "devuan" | "pop" | "neon" | "pureos" => {
-            Family::Debian
-        }
+        "debian" | "ubuntu" | "kali" | "linuxmint" | "raspbian" | "devuan" | "pop" | "neon" | "pureos"
+        | "parrot" | "deepin" | "elementary" | "zorin" | "proxmox" => Family::Debian,
         "rhel" | "fedora" | "centos" | "rocky" | "almalinux" | "ol" | "amzn" | "scientific" | "redhat"
-        | "circle" | "openEuler" | "kylin" | "anolis" | "virtuozzo" | "cloudlinux" | "mariner"
-        | "azurelinux" => Family::RedHat,
+        | "redhat-based" | "circle" | "openEuler" | "openeuler" | "kylin" | "neokylin" | "anolis"
+        | "opencloudos" | "tencentos" | "virtuozzo" | "cloudlinux" | "mariner" | "azurelinux" | "mageia"
+        | "mandriva" | "openmandriva" | "meego" | "eurolinux" | "springdale" | "navylinux" | "xcp-ng"
+        | "xenenterprise" => Family::RedHat,
         "suse"
         | "sles"
         | "sled"
+        | "sles_sap"
         | "opensuse"
         | "opensuse-leap"
         | "opensuse-tumbleweed"
         | "opensuse-microos"
         | "sle-micro"
         | "sl-micro"
+        | "suse-microos"
         | "opensuse-leap-micro" => Family::Suse,
         "alpine" | "postmarketos" => Family::Alpine,
-        "arch" | "archarm" | "manjaro" | "endeavouros" => Family::Arch,
+        "arch" | "archarm" | "manjaro" | "endeavouros" | "artix" | "cachyos" => Family::Arch,
         "gentoo" => Family::Gentoo,
         "void" => Family::Void,
         "nixos" => Family::NixOs,
@@ -204,74 +250,55 @@ fn from_os_release(tree: &Tree, contents: &[u8]) -> Option<Distribution> {
         return None;
     }
     let mut version = get("VERSION_ID").to_owned();
-    // These say only "12" and "9"; the point release stands in another file.
-    let fuller = match id {
-        "debian" => first_line(tree, "/etc/debian_version"),
-        "centos" | "rocky" | "circle" => {
-            first_line(tree, "/etc/redhat-release").map(|line| version_in(&line))
-        }
-        _ => None,
-    };
-    if let Some(fuller) = fuller
-        && fuller
-            .strip_prefix(&version)
-            .is_some_and(|rest| rest.starts_with('.'))
-    {
-        version = fuller;
+    // "V10Update2" is NeoKylin's way to write 10.2.
+    if let Some((major, minor)) = version.strip_prefix('V').and_then(|v| v.split_once("Update")) {
+        version = format!("{major}.{minor}");
     }
-    let name = if get("PRETTY_NAME").is_empty() {
-        get("NAME")
-    } else {
-        get("PRETTY_NAME")
+    let name = match get("PRETTY_NAME") {
+        "" => get("NAME"),
+        pretty => pretty,
     };
+    // These say only "12" and "9"; the point release stands in another file.
+    let (path, is_bare) = match id {
+        "debian" => ("/etc/debian_version", true),
+        "centos" => ("/etc/centos-release", false),
+        "circle" => ("/etc/circle-release", false),
+        "rocky" => ("/etc/rocky-release", false),
+        _ => ("", false),
+    };
+    let mut product_name = None;
+    if !path.is_empty() && !version.contains('.') {
+        let line = first_line(tree, path).or_else(|| first_line(tree, "/etc/redhat-release"));
+        if let Some(line) = line.filter(|line| !line.is_empty()) {
+            let fuller = if is_bare { line.clone() } else { version_in(&line) };
+            if fuller
+                .strip_prefix(&version)
+                .is_some_and(|rest| rest.starts_with('.'))
+            {
+                version = fuller;
+            }
+            product_name = Some(line);
+        }
+    }
+    let some = |name: &str| Some(get(name).to_owned()).filter(|value| !value.is_empty());
     let like: Vec<&str> = get("ID_LIKE").split_whitespace().collect();
-    Some(Distribution::new(id, name, &version, &like))
+    let mut found = Distribution::new(id, name, &version, &like);
+    found.variant = some("VARIANT_ID");
+    found.build_id = some("BUILD_ID");
+    Some(found.with_product_name(&product_name.unwrap_or_default()))
 }
 
-fn from_lsb_release(contents: &[u8]) -> Option<Distribution> {
-    let values = parse_os_release(contents);
-    let id = values.get("DISTRIB_ID")?.to_ascii_lowercase();
-    let version = values.get("DISTRIB_RELEASE").cloned().unwrap_or_default();
-    let name = values
-        .get("DISTRIB_DESCRIPTION")
-        .cloned()
-        .unwrap_or_else(|| id.clone());
-    family_of(&id)?;
-    Some(Distribution::new(&id, &name, &version, &[]))
+/// The version of a BSD: in os-release where it has one, else the first thing in a file's first line that looks like one.
+fn bsd_version(tree: &Tree, os_release: &[&str], file: &str) -> String {
+    let told = os_release.iter().find_map(|path| {
+        let values = parse_os_release(&tree.read_limited(path, MAX_RELEASE).ok()?);
+        values.get("VERSION_ID").cloned()
+    });
+    told.unwrap_or_else(|| version_in(&first_line(tree, file).unwrap_or_default()))
 }
 
-/// `CentOS release 6.10 (Final)`, `Red Hat Enterprise Linux Server release 7.9 (Maipo)`.
-fn from_release_line(line: &str) -> Distribution {
-    let lower = line.to_ascii_lowercase();
-    let id = [
-        ("rocky", "rocky"),
-        ("almalinux", "almalinux"),
-        ("oracle", "ol"),
-        ("centos", "centos"),
-        ("scientific", "scientific"),
-        ("fedora", "fedora"),
-        ("amazon", "amzn"),
-        ("red hat", "rhel"),
-    ]
-    .iter()
-    .find_map(|(word, id)| lower.contains(word).then_some(*id))
-    .unwrap_or("redhat");
-    Distribution::new(id, line, &version_in(line), &["rhel"])
-}
-
-/// The first thing in a line that looks like a version.
-fn version_in(line: &str) -> String {
-    line.split_whitespace()
-        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn first_line(tree: &Tree, path: &str) -> Option<String> {
-    let contents = tree.read_limited(path, 1 << 20).ok()?;
-    Some(
-        text(lines(&contents).next().unwrap_or_default())
-            .trim()
-            .to_owned(),
-    )
+/// The number that a part of a version begins with: `4` of `4rc1`.
+fn leading_number(part: &str) -> Option<u32> {
+    let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+    part.get(..end)?.parse().ok()
 }

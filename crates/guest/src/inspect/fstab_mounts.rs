@@ -40,9 +40,13 @@ const VIRTUAL: &[&str] = &[
     "usbfs",
 ];
 
+/// Largest fstab that is read, and the most entries of it that are followed.
+const MAX_FSTAB: u64 = 1 << 20;
+const MAX_MOUNTS: usize = 1000;
+
 /// Entries of the guest's fstab that mount something of its disks below `/`, in the order in which they are to be mounted.
 pub(crate) fn wanted_mounts(tree: &Tree, warnings: &mut Vec<String>) -> Vec<FstabEntry> {
-    let contents = match tree.read("/etc/fstab") {
+    let contents = match tree.read_limited("/etc/fstab", MAX_FSTAB) {
         Ok(contents) => contents,
         Err(disksmith_vfs::Error::NotFound { .. }) => return Vec::new(),
         Err(error) => {
@@ -53,7 +57,7 @@ pub(crate) fn wanted_mounts(tree: &Tree, warnings: &mut Vec<String>) -> Vec<Fsta
         }
     };
     let (entries, damaged) = parse_fstab(&contents);
-    for (line, reason) in damaged {
+    for (line, reason) in damaged.into_iter().take(MAX_MOUNTS) {
         warnings.push(format!(
             "/etc/fstab line {line} is damaged ({reason}) and is left out"
         ));
@@ -91,6 +95,13 @@ pub(crate) fn wanted_mounts(tree: &Tree, warnings: &mut Vec<String>) -> Vec<Fsta
                 text(&path)
             ));
             continue;
+        }
+        if wanted.len() == MAX_MOUNTS {
+            warnings.push(format!(
+                "/etc/fstab has more than {MAX_MOUNTS} entries; those from line {} on are left out",
+                entry.line
+            ));
+            break;
         }
         wanted.push(FstabEntry {
             mountpoint: path,

@@ -1,17 +1,17 @@
 //! A guest: its operating system and its files.
 
 use super::distribution::Distribution;
-use super::fstab_mounts::wanted_mounts;
 use super::init::Init;
+use super::joining::Joining;
+use super::role::{Role, System};
 use super::root_choice::RootChoice;
-use super::unreachable::Unreachable;
 use super::volume::{Volume, VolumeContent};
+use super::{architecture, foreign, own_hostname, rules};
 use crate::error::{Error, Result};
 use crate::files::text;
 use disksmith_storage::ErrorKind;
 use disksmith_vfs::{Timestamp, Tree};
 use serde::Serialize;
-use std::sync::Arc;
 
 /// A filesystem of a guest and where it is mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +25,17 @@ pub struct Mounted {
     /// Why its files cannot be reached, where they cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<String>,
+}
+
+/// The root of an operating system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoundRoot {
+    /// Canonical name of its volume.
+    pub device: String,
+    /// Which kind of system it is.
+    pub system: System,
+    /// What it calls itself.
+    pub name: String,
 }
 
 /// A mount that the user asks for: `-m DEVICE[:PATH[:OPTIONS[:FSTYPE]]]`.
@@ -71,6 +82,7 @@ impl MountSpec {
 pub struct Guest {
     tree: Tree,
     root: String,
+    system: System,
     distribution: Distribution,
     init: Init,
     mounts: Vec<Mounted>,
@@ -104,77 +116,51 @@ impl Guest {
                 _ => return Err(no_root(volumes)),
             },
             several => {
-                let roots = several.iter().map(|v| format!("{} ({})", v.device(), name_of(v)));
+                debug_assert!(several.len() > 1);
+                let roots = Self::roots(volumes).into_iter();
                 return Err(Error::SeveralOperatingSystems {
-                    roots: roots.collect(),
+                    roots: roots.map(|r| format!("{} ({})", r.device, r.name)).collect(),
                 });
             }
         };
         let VolumeContent::FileSystem(fs) = &root.content else {
             return Err(no_root(volumes));
         };
-        let mut tree = Tree::new(fs.clone(), clock);
-        let mut warnings = Vec::new();
-        let mut mounts = vec![mounted(root, b"/", None)];
-        for entry in wanted_mounts(&tree, &mut warnings) {
-            let path = text(&entry.mountpoint);
-            let volume = volumes.iter().find(|v| v.is_meant_by(&entry.spec));
-            if entry.mountpoint == b"/" {
-                // /dev/root and names of LVM volumes say nothing here.
-                if volume.is_some_and(|v| v.device() != root.device()) {
-                    warnings.push(format!(
-                        "/etc/fstab names {} as root filesystem, but it was found on {}",
-                        entry.spec,
-                        root.device()
-                    ));
-                }
-                continue;
-            }
-            let Some(volume) = volume else {
-                let warning = format!(
-                    "/etc/fstab line {}: {} for {path} is not on the disks given",
-                    entry.line, entry.spec
-                );
-                block(
-                    &mut tree,
-                    &entry.mountpoint,
-                    &entry.spec,
-                    "it is not on the disks given",
-                    &mut warnings,
-                );
-                warnings.push(format!("{warning}; what is below {path} cannot be reached"));
-                mounts.push(Mounted {
-                    device: entry.spec,
-                    path,
-                    kind: entry.fs_type,
-                    unreachable: Some("not on the disks given".into()),
-                });
-                continue;
-            };
-            let opened = match &volume.content {
-                VolumeContent::FileSystem(fs) => Ok(fs.clone()),
-                VolumeContent::Known { reason, .. } => Err(reason.clone()),
-                VolumeContent::Unknown => Err("nothing known is on it".to_owned()),
-            };
-            match opened {
-                Ok(fs) => match tree.mount(&entry.mountpoint, fs) {
-                    Ok(_) => mounts.push(mounted(volume, &entry.mountpoint, None)),
-                    Err(error) => warnings.push(format!(
-                        "{} cannot be mounted at {path}: {error}",
-                        volume.device()
-                    )),
-                },
-                Err(reason) => {
-                    let what = format!("{} on {}", volume.kind(), volume.device());
-                    block(&mut tree, &entry.mountpoint, &what, &reason, &mut warnings);
-                    warnings.push(format!(
-                        "{what} cannot be opened ({reason}); what is below {path} cannot be reached"
-                    ));
-                    mounts.push(mounted(volume, &entry.mountpoint, Some(reason)));
-                }
-            }
+        let system = match root.role() {
+            Some(Role::Root(system)) => system,
+            _ => System::Linux,
+        };
+        let mut joining = Joining {
+            volumes,
+            root,
+            tree: Tree::new(fs.clone(), clock),
+            mounts: vec![mounted(root, b"/", None)],
+            warnings: Vec::new(),
+        };
+        if system == System::Linux {
+            joining.follow_fstab();
+            joining.find_usr();
         }
-        Ok(Self::assemble(tree, root.device(), mounts, warnings))
+        let Joining {
+            tree,
+            mounts,
+            warnings,
+            ..
+        } = joining;
+        Ok(Self::assemble(tree, root.device(), system, mounts, warnings))
+    }
+
+    /// Every root of an operating system that the volumes hold, in their order.
+    pub fn roots(volumes: &[Volume]) -> Vec<FoundRoot> {
+        let found = volumes.iter().filter_map(|volume| match volume.role() {
+            Some(Role::Root(system)) => Some(FoundRoot {
+                device: volume.device(),
+                system,
+                name: name_of(volume, system),
+            }),
+            _ => None,
+        });
+        found.collect()
     }
 
     /// Mounts what the user says, in the order given; the first must be `/`.
@@ -213,20 +199,30 @@ impl Guest {
         }
         let tree = tree.ok_or_else(|| Error::usage("-m", "no mount was given"))?;
         let root = mounts.first().map(|m| m.device.clone()).unwrap_or_default();
-        Ok(Self::assemble(tree, root, mounts, Vec::new()))
+        let system = system_of(&tree);
+        Ok(Self::assemble(tree, root, system, mounts, Vec::new()))
     }
 
     /// A guest whose files are at hand as a tree.
     pub fn of_tree(tree: Tree) -> Self {
-        Self::assemble(tree, "/dev/sda".into(), Vec::new(), Vec::new())
+        let system = system_of(&tree);
+        Self::assemble(tree, "/dev/sda".into(), system, Vec::new(), Vec::new())
     }
 
-    fn assemble(tree: Tree, root: String, mounts: Vec<Mounted>, warnings: Vec<String>) -> Self {
-        let distribution = Distribution::detect(&tree);
+    fn assemble(
+        tree: Tree,
+        root: String,
+        system: System,
+        mounts: Vec<Mounted>,
+        mut warnings: Vec<String>,
+    ) -> Self {
+        let distribution = Distribution::of_system(&tree, system);
+        warnings.extend(rules::of(&distribution, &tree));
         let init = Init::detect(&tree);
         Self {
             tree,
             root,
+            system,
             distribution,
             init,
             mounts,
@@ -254,6 +250,34 @@ impl Guest {
         &self.distribution
     }
 
+    /// Which kind of operating system it is.
+    pub fn system(&self) -> System {
+        self.system
+    }
+
+    /// The processor that its programs are made for, as libguestfs names it; `None` where no program says it.
+    pub fn architecture(&self) -> Option<&'static str> {
+        match self.system {
+            System::FreeDos | System::MsDos => Some("i386"),
+            _ => architecture::of_guest(&self.tree),
+        }
+    }
+
+    /// The host name that it gives itself.
+    pub fn hostname(&self) -> Option<String> {
+        own_hostname::of_guest(&self.tree)
+    }
+
+    /// The program that installs its packages: `apt`, `dnf`; `unknown`.
+    pub fn package_management(&self) -> &'static str {
+        self.distribution.package_management(&self.tree)
+    }
+
+    /// Its short identifier in the database of libosinfo; `unknown` where none follows.
+    pub fn osinfo(&self) -> String {
+        self.distribution.osinfo(self.system)
+    }
+
     /// What starts its services.
     pub fn init(&self) -> Init {
         self.init
@@ -270,7 +294,7 @@ impl Guest {
     }
 }
 
-fn mounted(volume: &Volume, path: &[u8], unreachable: Option<String>) -> Mounted {
+pub(super) fn mounted(volume: &Volume, path: &[u8], unreachable: Option<String>) -> Mounted {
     Mounted {
         device: volume.device(),
         path: text(path),
@@ -279,31 +303,32 @@ fn mounted(volume: &Volume, path: &[u8], unreachable: Option<String>) -> Mounted
     }
 }
 
-/// Puts a filesystem that refuses everything at a mountpoint.
-fn block(tree: &mut Tree, path: &[u8], what: &str, reason: &str, warnings: &mut Vec<String>) {
-    let barrier = Arc::new(Unreachable::new(what.to_owned(), reason.to_owned()));
-    if let Err(error) = tree.mount(path, barrier) {
-        warnings.push(format!(
-            "the guest has no directory {} to mount on: {error}",
-            text(path)
-        ));
-    }
-}
-
-fn name_of(volume: &Volume) -> String {
+fn name_of(volume: &Volume, system: System) -> String {
     match &volume.content {
         VolumeContent::FileSystem(fs) => {
-            Distribution::detect(&Tree::new(fs.clone(), Timestamp::default())).name
+            Distribution::of_system(&Tree::new(fs.clone(), Timestamp::default()), system).name
         }
         _ => volume.kind().to_owned(),
     }
 }
 
+/// What the filesystem at the root of a tree is the root of. A tree that looks like none is taken for Linux.
+fn system_of(tree: &Tree) -> System {
+    let (fs, _) = tree.open_node(tree.root());
+    match Role::of(fs) {
+        Role::Root(system) => system,
+        _ => System::Linux,
+    }
+}
+
 fn unreadable(volume: &Volume) -> Error {
-    let (reason, class) = match &volume.content {
+    let (mut reason, class) = match &volume.content {
         VolumeContent::Known { reason, class, .. } => (reason.clone(), *class),
         _ => ("nothing known is on it".into(), ErrorKind::Unsupported),
     };
+    if let Some(system) = foreign::system_of(volume) {
+        reason.push_str(&format!("; it looks like a volume of {}", system.name()));
+    }
     Error::RootUnreadable {
         device: volume.device(),
         kind: volume.kind().to_owned(),
@@ -314,12 +339,25 @@ fn unreadable(volume: &Volume) -> Error {
 
 /// No root was found: a filesystem that cannot be opened may hold it.
 fn no_root(volumes: &[Volume]) -> Error {
-    let mut suspect = volumes
-        .iter()
-        .filter(|v| matches!(&v.content, VolumeContent::Known { kind, .. } if kind != "swap"));
-    // The largest is not known here; the last one is the root in the layouts that are common.
-    match suspect.next_back() {
-        Some(volume) => unreadable(volume),
+    let deployments = volumes.iter().find(|v| v.role() == Some(Role::OsTree));
+    if let Some(volume) = deployments {
+        return Error::Unsupported {
+            what: format!("the OSTree system on {}", volume.device()),
+            reason: "its root is one of the deployments below /ostree/deploy/*/deploy, which the boot loader chooses".into(),
+            hint: Some(format!(
+                "mount it by hand with -m {}, and work on the files of its deployment",
+                volume.device()
+            )),
+        };
+    }
+    let suspects = volumes.iter().enumerate().filter(|(_, v)| match &v.content {
+        VolumeContent::Known { kind, .. } => kind != "swap",
+        VolumeContent::Unknown => foreign::system_of(v).is_some(),
+        VolumeContent::FileSystem(_) => false,
+    });
+    let size = |v: &Volume| v.slice.as_ref().map_or(0, |slice| slice.size());
+    match suspects.max_by_key(|(index, v)| (size(v), *index)) {
+        Some((_, volume)) => unreadable(volume),
         None => Error::NoOperatingSystem {
             seen: volumes
                 .iter()

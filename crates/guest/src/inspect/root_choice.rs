@@ -1,6 +1,6 @@
 //! Which operating system is meant, where the disks hold several.
 
-use super::volume::{Volume, VolumeContent};
+use super::volume::Volume;
 use crate::error::{Error, Result};
 
 /// A choice among root filesystems.
@@ -44,12 +44,5 @@ impl RootChoice {
             device: device.clone(),
             roots: roots.iter().map(|volume| volume.device()).collect(),
         })
-    }
-}
-
-impl Volume {
-    /// Whether a filesystem was opened on it.
-    pub fn is_open(&self) -> bool {
-        matches!(self.content, VolumeContent::FileSystem(_))
     }
 }

@@ -1,10 +1,12 @@
 //! What lies on the disks: partitions and what each holds.
 
 use super::device_name::canonical_device_name;
+use super::fstab_spec::Spec;
+use super::role::Role;
 use crate::error::{Error, Result};
 use disksmith_fs::OpenOptions;
 use disksmith_storage::{Diagnose, ErrorKind, StorageRef};
-use disksmith_vfs::{FileSystemRef, Tree};
+use disksmith_vfs::FileSystemRef;
 use disksmith_volume::{Disk, Partition, PartitionType};
 
 /// A partition, or a whole disk without partition table.
@@ -156,78 +158,31 @@ impl Volume {
         }
     }
 
-    /// Whether it holds the root of a Linux system: `/etc`, `/bin` (or its link to `usr/bin`), and `/etc/fstab` or `/etc/hosts`.
+    /// What its filesystem is in its operating system; `None` where no filesystem was opened.
+    pub fn role(&self) -> Option<Role> {
+        match &self.content {
+            VolumeContent::FileSystem(fs) => Some(Role::of(fs)),
+            _ => None,
+        }
+    }
+
+    /// Whether it holds the root of an operating system.
     pub fn is_root(&self) -> bool {
-        let VolumeContent::FileSystem(fs) = &self.content else {
-            return false;
-        };
-        let tree = Tree::new(fs.clone(), disksmith_vfs::Timestamp::default());
-        let bin = tree.is_dir("/bin")
-            || tree
-                .read_link("/bin")
-                .is_ok_and(|to| matches!(to.as_slice(), b"usr/bin" | b"/usr/bin" | b"usr/bin/"));
-        tree.is_dir("/etc") && bin && (has_file(&tree, "/etc/fstab") || has_file(&tree, "/etc/hosts"))
+        matches!(self.role(), Some(Role::Root(_)))
     }
 
-    /// Whether a disk name of fstab, or a tag like `UUID=…`, means this volume.
+    /// Whether the system checks at boot that nothing in it was changed: Flatcar's and ChromeOS's `/usr`.
+    pub(crate) fn is_verified(&self) -> bool {
+        matches!(self.part_label.as_deref(), Some("USR-A" | "USR-B")) && self.role() == Some(Role::Usr)
+    }
+
+    /// Whether a filesystem was opened on it.
+    pub fn is_open(&self) -> bool {
+        matches!(self.content, VolumeContent::FileSystem(_))
+    }
+
+    /// Whether a name that fstab or the user gives means this volume.
     pub(crate) fn is_meant_by(&self, spec: &str) -> bool {
-        let is = |own: Option<String>, wanted: &str| own.is_some_and(|own| own.eq_ignore_ascii_case(wanted));
-        let (tag, value) = match spec.split_once('=') {
-            Some((tag, value)) => (tag, value.trim_matches('"')),
-            None => {
-                let by = [
-                    ("/dev/disk/by-uuid/", "UUID"),
-                    ("/dev/disk/by-label/", "LABEL"),
-                    ("/dev/disk/by-partuuid/", "PARTUUID"),
-                    ("/dev/disk/by-partlabel/", "PARTLABEL"),
-                ];
-                match by
-                    .iter()
-                    .find_map(|(dir, tag)| Some((*tag, spec.strip_prefix(dir)?)))
-                {
-                    Some(found) => found,
-                    None => {
-                        return super::parse_device_name(spec) == Some((self.disk, self.partition));
-                    }
-                }
-            }
-        };
-        match tag {
-            "UUID" => is(self.uuid(), value),
-            "LABEL" => self.label().is_some_and(|own| own == decode(value)),
-            "PARTUUID" => is(self.part_uuid.clone(), value),
-            "PARTLABEL" => self.part_label.as_ref().is_some_and(|own| *own == decode(value)),
-            _ => false,
-        }
+        Spec::parse(spec).means(self)
     }
-}
-
-fn has_file(tree: &Tree, path: &str) -> bool {
-    // A link to a place outside of this filesystem counts as the file that it stands for.
-    tree.symlink_metadata(path)
-        .is_ok_and(|m| m.is_file() || m.is_symlink())
-}
-
-/// udev writes bytes of labels that are not plain as `\x20`.
-fn decode(text: &str) -> String {
-    let mut out = Vec::new();
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let hex = bytes
-            .get(at + 2..at + 4)
-            .and_then(|h| std::str::from_utf8(h).ok());
-        let value = hex.filter(|_| *byte == b'\\' && bytes.get(at + 1) == Some(&b'x'));
-        match value.and_then(|h| u8::from_str_radix(h, 16).ok()) {
-            Some(value) => {
-                out.push(value);
-                at += 4;
-            }
-            None => {
-                out.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
