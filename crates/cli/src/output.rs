@@ -42,3 +42,37 @@ pub(crate) fn finish(result: std::io::Result<()>) -> Outcome<()> {
 pub(crate) fn print_json(value: &serde_json::Value) -> Outcome<()> {
     print(format!("{value:#}\n"))
 }
+
+/// Standard output that gathers what is written, for results that are made piece by piece. A reader that went away ends the
+/// program quietly.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    out: std::io::BufWriter<std::io::StdoutLock<'static>>,
+}
+
+impl Gathered {
+    /// Standard output, locked.
+    pub(crate) fn new() -> Self {
+        Self {
+            out: std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
+        }
+    }
+}
+
+/// Passes a result on, but ends the program where the reader went away.
+fn unless_gone<T>(result: std::io::Result<T>) -> std::io::Result<T> {
+    match result {
+        Err(error) if error.kind() == IoKind::BrokenPipe => std::process::exit(0),
+        other => other,
+    }
+}
+
+impl Write for Gathered {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        unless_gone(self.out.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        unless_gone(self.out.flush())
+    }
+}

@@ -21,6 +21,7 @@
 //! # Ok::<(), disksmith_guest::Error>(())
 //! ```
 
+mod applications;
 mod context;
 mod crypt;
 mod customize;
@@ -29,9 +30,11 @@ mod error;
 mod files;
 mod inspect;
 mod listing;
+mod log;
 mod offline;
 mod operation;
 mod perl;
+mod progress;
 mod report;
 mod selector;
 mod selinux;
@@ -39,25 +42,33 @@ mod skeleton;
 mod sysprep;
 mod template;
 
-pub use context::{Context, CopyOwner, RandomSource, SeededRandom, SystemRandom};
+pub use applications::{Application, list_applications};
+pub use context::{
+    AccountChoice, Context, CopyOwner, Exec, RandomSource, ScriptRunner, SeededRandom, SystemRandom,
+};
 pub use crypt::{Scheme, hash_password, random_password};
-pub use customize::customize;
+pub use customize::{customize, customize_as_tool};
 pub use error::{Error, Result};
 pub use files::{FstabEntry, Group, User, parse_fstab, parse_group, parse_os_release, parse_passwd};
 pub use inspect::{
     Distribution, Family, FoundRoot, Guest, Init, LogicalName, MountSpec, Mounted, Role, RootChoice, System,
     Volume, VolumeContent, canonical_device_name, open_volumes, parse_device_name,
 };
-pub use listing::{ListOptions, list_long, list_names, list_paths, list_recursive};
+pub use listing::{
+    Checksum, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths, list_recursive,
+};
+pub use log::{LogSource, print_log};
 pub use offline::{GuestOptions, edit, look};
 pub use operation::{
-    Dialect, OPERATION_OPTIONS, Operation, OptionSpec, UNSUPPORTED_OPTIONS, operations_from_file, refusal,
+    Dialect, GuestProgram, OPERATION_OPTIONS, Operation, OptionSpec, operations_from_file, refusal,
 };
-pub use perl::{EditError, EditExpression};
+pub use perl::{EditError, EditExpression, find_perl};
+pub use progress::{Observer, Progress};
 pub use report::{Action, Change, GeneratedPassword, Report, SelinuxOutcome, Step};
 pub use selector::{PasswordSelector, PasswordSource, SshKeySelector};
 pub use skeleton::{Skeleton, lay_out_skeleton};
 pub use sysprep::{
-    OPERATIONS as SYSPREP_OPERATIONS, SysprepOperation, default_operations, select_operations, sysprep,
+    OPERATIONS as SYSPREP_OPERATIONS, SysprepOperation, change_selection, default_operations, select_operations, sysprep,
+    sysprep_as_tool, tool_default_operations,
 };
 pub use template::{Template, make_template};

@@ -21,7 +21,7 @@ pub(crate) fn decompress(flags: u8, payload: &[u8], limit: usize) -> Result<Vec<
     match flags & (XZ | LZ4 | ZSTD) {
         0 => Ok(payload.get(..limit).unwrap_or(payload).to_vec()),
         XZ => {
-            let reader = lzma_rust2::XzReader::new(payload, false);
+            let reader = lzma_rust2::XzReader::new_mem_limit(payload, false, 32 << 10);
             up_to(reader, limit)
         }
         ZSTD => {

@@ -2,12 +2,18 @@
 
 use super::Globals;
 use super::guest_args::GuestArgs;
+use crate::clock;
 use crate::failure::Outcome;
-use crate::output::{OutputFormat, print, print_json};
-use clap::Args;
-use disksmith_guest::{Guest, ListOptions, list_long, list_names, list_paths, list_recursive};
-use disksmith_vfs::{FileType, Metadata, Tree, WalkStep};
+use crate::output::{Gathered, OutputFormat, finish, print_json};
+use clap::{Args, ValueEnum};
+use disksmith_guest::{
+    Checksum, Guest, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths,
+    list_recursive,
+};
+use disksmith_vfs::{FileType, Metadata, WalkStep};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,9 +35,16 @@ pub(crate) struct LsArgs {
     /// With -lR: user and group ids
     #[arg(long)]
     uids: bool,
-    /// With -lR: times of access, modification and change
+    /// With -lR: times of access, modification and change, as dates or in the way that is named
+    #[arg(long, value_name = "STYLE", num_args = 0..=1, require_equals = true, default_missing_value = "date")]
+    times: Option<Times>,
+    /// With -lR: device, inode, links, device number, blocks of 512 bytes
     #[arg(long)]
-    times: bool,
+    extra_stats: bool,
+    /// With -lR: checksums of the contents
+    #[arg(long, alias = "checksums", value_name = "ALGORITHM", num_args = 0..=1, require_equals = true,
+          default_missing_value = "md5", value_parser = checksum)]
+    checksum: Option<Checksum>,
     /// With -lR: sizes with a unit
     #[arg(short = 'h', long)]
     human_readable: bool,
@@ -46,41 +59,65 @@ pub(crate) struct LsArgs {
     help: Option<bool>,
 }
 
+/// How times are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Times {
+    /// Date and time of day
+    Date,
+    /// Seconds since 1970
+    Seconds,
+    /// Seconds before now
+    Relative,
+    /// Days before now
+    Days,
+}
+
+fn checksum(text: &str) -> Result<Checksum, String> {
+    Checksum::from_name(text).ok_or_else(|| "say crc, md5, sha1, sha224, sha256, sha384 or sha512".into())
+}
+
 pub(crate) fn run(args: &LsArgs, globals: &Globals) -> Outcome {
     if args.output == OutputFormat::Json {
         let list = args.guest.look(globals, |guest| as_json(args, guest))?;
         print_json(&Value::Array(list))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let text = args.guest.look(globals, |guest| {
-        let mut text = Vec::new();
+    let now = clock::now()?;
+    let long = LongOptions {
+        now,
+        zone: TimeZone::system(),
+        guest_names: true,
+    };
+    let record = ListOptions {
+        uids: args.uids,
+        times: args.times.map(|style| match style {
+            Times::Date => TimeStyle::Date(TimeZone::system()),
+            Times::Seconds => TimeStyle::Seconds,
+            Times::Relative => TimeStyle::Relative(now),
+            Times::Days => TimeStyle::Days(now),
+        }),
+        extra_stats: args.extra_stats,
+        checksum: args.checksum,
+        human_readable: args.human_readable,
+        csv: args.csv,
+    };
+    let mut out = Gathered::new();
+    args.guest.look(globals, |guest| {
+        let tree = guest.tree();
+        let mut sink = ListSink::new(&mut out, "standard output");
         for path in &args.paths {
-            for line in lines(args, guest.tree(), path.as_os_str().as_bytes())? {
-                text.extend_from_slice(&line);
-                text.push(b'\n');
+            let path = path.as_os_str().as_bytes();
+            match (args.long, args.recursive) {
+                (false, false) => list_names(tree, path, &mut sink)?,
+                (false, true) => list_paths(tree, path, false, &mut sink)?,
+                (true, false) => list_long(tree, path, &long, &mut sink)?,
+                (true, true) => list_recursive(tree, path, &record, &mut sink)?,
             }
         }
-        Ok(text)
+        Ok(())
     })?;
-    print(text)?;
+    finish(out.flush())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn lines(args: &LsArgs, tree: &Tree, path: &[u8]) -> disksmith_guest::Result<Vec<Vec<u8>>> {
-    match (args.long, args.recursive) {
-        (false, false) => list_names(tree, path),
-        (false, true) => list_paths(tree, path),
-        (true, false) => list_long(tree, path),
-        (true, true) => {
-            let options = ListOptions {
-                uids: args.uids,
-                times: args.times,
-                human_readable: args.human_readable,
-                csv: args.csv,
-            };
-            list_recursive(tree, path, options)
-        }
-    }
 }
 
 fn as_json(args: &LsArgs, guest: &Guest) -> disksmith_guest::Result<Vec<Value>> {

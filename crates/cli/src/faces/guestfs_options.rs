@@ -50,6 +50,23 @@ pub(super) const TRACE: Spec = short_flag("trace", b'x');
 /// `--machine-readable[=FORMAT]`: what the tool can do.
 pub(super) const MACHINE_READABLE: Spec = optional("machine-readable");
 
+/// What `--help` says of the options that tools share.
+const SHARED_HELP: &[(&str, &str)] = &[
+    ("add", "  -a|--add FILE        A disk image of the guest"),
+    ("blocksize", "  --blocksize[=512|4096]  Sector size of the disks that follow"),
+    ("connect", "  -c|--connect URI     Accepted; libvirt is not asked"),
+    ("domain", "  -d|--domain GUEST    Refused: name the disk images with -a"),
+    ("echo-keys", "  --echo-keys          Show passphrases as they are typed"),
+    ("format", "  --format[=raw|qcow2|luks]  Format of the disks that follow"),
+    ("help", "  --help               Show this help"),
+    ("key", "  --key SELECTOR       A passphrase: ID:key:TEXT or ID:file:FILE"),
+    ("keys-from-stdin", "  --keys-from-stdin    Read passphrases from standard input"),
+    ("mount", "  -m|--mount DEV[:PATH[:OPTIONS[:TYPE]]]  Mount this by hand instead of looking for a system"),
+    ("quiet", "  -q|--quiet           No progress messages"),
+    ("verbose", "  -v|--verbose         Say more on standard error"),
+    ("version", "  -V|--version         Show the version"),
+];
+
 /// Options that every tool has and does not list.
 const HIDDEN: &[Spec] = &[flag("long-options", 0), flag("short-options", 0)];
 
@@ -60,7 +77,7 @@ pub(super) struct Tool {
     pub(super) name: &'static str,
     /// What `-V` says behind the name.
     pub(super) version: &'static str,
-    /// The text of `--help`, whole.
+    /// The text of `--help`, up to the options that all tools share.
     pub(super) help: &'static str,
     /// Its options, in the order of `--long-options`.
     pub(super) specs: &'static [Spec],
@@ -70,6 +87,9 @@ pub(super) struct Tool {
     pub(super) capabilities: &'static str,
     /// The words after `Try ‘… --help’ `.
     pub(super) more_help: &'static str,
+    /// Whether it is one of those written in OCaml: long options may have one dash, and its errors say `error:` and end with
+    /// how to look closer.
+    pub(super) ocaml: bool,
 }
 
 impl Tool {
@@ -88,16 +108,28 @@ impl Tool {
             shorts,
             capabilities: "",
             more_help: "for more information.",
+            ocaml: false,
         }
+    }
+
+    /// The tool as one of those written in OCaml.
+    pub(super) const fn ocaml(mut self, more_help: &'static str) -> Self {
+        self.ocaml = true;
+        self.more_help = more_help;
+        self
     }
 
     /// Reads a command line. What is answered at once (`--help`), and what is wrong, gives the exit status.
     pub(super) fn read(&'static self, words: &[OsString]) -> Result<Invocation, ExitCode> {
         let specs = [self.specs, HIDDEN].concat();
-        let arguments =
-            Arguments::parse(self.name, &specs, words).map_err(|misused| self.misused(&misused))?;
+        let parse = if self.ocaml {
+            Arguments::parse_long_only
+        } else {
+            Arguments::parse
+        };
+        let arguments = parse(self.name, &specs, words).map_err(|misused| self.misused(&misused))?;
         if arguments.has("help") {
-            return Err(self.answer(self.help));
+            return Err(self.answer(&self.help_text()));
         }
         if arguments.has("version") {
             return Err(self.answer(&format!("{} {}\n", self.name, self.version)));
@@ -167,6 +199,20 @@ impl Tool {
         Ok(read)
     }
 
+    fn help_text(&self) -> String {
+        let mut text = self.help.to_owned();
+        for spec in self.specs {
+            if let Some((_, line)) = SHARED_HELP.iter().find(|(long, _)| *long == spec.long()) {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text.push_str("For more information, see the manpage ");
+        text.push_str(self.name);
+        text.push_str("(1).\n");
+        text
+    }
+
     fn answer(&self, text: &str) -> ExitCode {
         match crate::output::print(text) {
             Ok(()) => ExitCode::SUCCESS,
@@ -187,7 +233,14 @@ impl Tool {
 
     /// Prints what is wrong.
     pub(super) fn fail(&self, message: &str) -> ExitCode {
-        eprintln!("{}: {message}", self.name);
+        let name = self.name;
+        if self.ocaml {
+            eprintln!("{name}: error: {message}\n");
+            eprintln!("If reporting bugs, run {name} with debugging enabled and include the complete output:\n");
+            eprintln!("  {name} -v -x [...]");
+        } else {
+            eprintln!("{name}: {message}");
+        }
         ExitCode::FAILURE
     }
 

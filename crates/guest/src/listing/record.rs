@@ -1,0 +1,215 @@
+//! virt-ls's own format of lines (`ls -lR`): type, mode, size, what the options ask for, and the path.
+
+use super::checksum::Checksum;
+use super::{ListSink, walk_reachable};
+use crate::error::Result;
+use disksmith_vfs::{FileType, Timestamp, Tree};
+use jiff::tz::TimeZone;
+use std::io::Write;
+
+/// How times are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimeStyle {
+    /// Date and time of day in a time zone.
+    Date(TimeZone),
+    /// Seconds since 1970.
+    Seconds,
+    /// Seconds before this time; negative after it.
+    Relative(Timestamp),
+    /// Days before this time, cut to whole days.
+    Days(Timestamp),
+}
+
+/// What a recursive listing shows besides type, mode, size and path.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListOptions {
+    /// User and group id.
+    pub uids: bool,
+    /// Times of last access, modification and change.
+    pub times: Option<TimeStyle>,
+    /// Device, inode, number of links, device number, blocks of 512 bytes.
+    pub extra_stats: bool,
+    /// Checksums of regular files.
+    pub checksum: Option<Checksum>,
+    /// Sizes with a unit: 1.5K.
+    pub human_readable: bool,
+    /// Fields between commas, quoted where needed.
+    pub csv: bool,
+}
+
+/// One line for each file at and below a directory.
+///
+/// # Errors
+/// Those of reading and of writing.
+pub fn list_recursive(
+    tree: &Tree,
+    dir: impl AsRef<[u8]>,
+    options: &ListOptions,
+    sink: &mut ListSink<'_>,
+) -> Result<()> {
+    let mut line = Line {
+        bytes: Vec::with_capacity(256),
+        csv: options.csv,
+    };
+    walk_reachable(tree, dir.as_ref(), |path, node, metadata| {
+        let (fs, inode) = tree.open_node(node);
+        line.bytes.clear();
+        line.bytes.push(type_letter(metadata.file_type));
+        line.field(format_args!("{:04o}", metadata.permissions));
+        if options.human_readable {
+            line.padded(10, format_args!("{}", human_size(metadata.size)));
+        } else {
+            line.padded(10, format_args!("{}", metadata.size));
+        }
+        if options.uids {
+            line.padded(4, format_args!("{}", metadata.uid));
+            line.padded(4, format_args!("{}", metadata.gid));
+        }
+        if let Some(style) = &options.times {
+            for time in [metadata.accessed, metadata.modified, metadata.changed] {
+                line.time(time, style);
+            }
+        }
+        if options.extra_stats {
+            let (major, minor) = metadata.device;
+            // the disks are not numbered here as the kernel would: the first filesystem is 8:1
+            line.field(format_args!("8:{}", node.mount.index() + 1));
+            line.field(format_args!("{}", metadata.inode));
+            line.field(format_args!("{}", metadata.links));
+            line.field(format_args!("{major}:{minor}"));
+            line.field(format_args!("{}", metadata.blocks));
+        }
+        if let (Some(checksum), FileType::Regular) = (options.checksum, metadata.file_type) {
+            let sum = checksum
+                .of_file(fs.as_ref(), inode, metadata.size)
+                .map_err(|e| e.at_path(path))?;
+            line.field(format_args!("{sum}"));
+        }
+        line.name(path, b" ");
+        if metadata.is_symlink() {
+            let target = fs.read_link(inode).map_err(|e| e.at_path(path))?;
+            line.name(&target, b" -> ");
+        }
+        line.bytes.push(b'\n');
+        sink.put(&line.bytes)
+    })
+}
+
+/// A line that is being put together.
+struct Line {
+    bytes: Vec<u8>,
+    csv: bool,
+}
+
+impl Line {
+    fn field(&mut self, text: std::fmt::Arguments<'_>) {
+        self.bytes.push(if self.csv { b',' } else { b' ' });
+        // a vector takes everything
+        let _ = self.bytes.write_fmt(text);
+    }
+
+    /// A field that is filled up on the left, but between commas.
+    fn padded(&mut self, width: usize, text: std::fmt::Arguments<'_>) {
+        self.field(text);
+        if self.csv {
+            return;
+        }
+        let start = self.bytes.iter().rposition(|b| *b == b' ').map_or(0, |at| at + 1);
+        let missing = width.saturating_sub(self.bytes.len() - start);
+        self.bytes.splice(start..start, std::iter::repeat_n(b' ', missing));
+    }
+
+    fn time(&mut self, time: Timestamp, style: &TimeStyle) {
+        match style {
+            TimeStyle::Date(zone) => match jiff::Timestamp::from_second(time.seconds) {
+                Ok(instant) => {
+                    let local = instant.to_zoned(zone.clone());
+                    let (date, clock) = (local.date(), local.time());
+                    self.field(format_args!(
+                        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+                        date.year(),
+                        date.month(),
+                        date.day(),
+                        clock.hour(),
+                        clock.minute(),
+                        clock.second()
+                    ));
+                    if self.csv {
+                        self.requote(19);
+                    }
+                }
+                Err(_) => self.field(format_args!("{}", time.seconds)),
+            },
+            TimeStyle::Seconds => self.padded(10, format_args!("{}", time.seconds)),
+            TimeStyle::Relative(now) => {
+                let before = now.seconds.saturating_sub(time.seconds);
+                self.padded(8, format_args!("{before}"));
+            }
+            TimeStyle::Days(now) => {
+                let before = now.seconds.saturating_sub(time.seconds) / 86_400;
+                self.padded(3, format_args!("{before}"));
+            }
+        }
+    }
+
+    /// Puts quotes around the last bytes, which hold a space.
+    fn requote(&mut self, len: usize) {
+        let at = self.bytes.len().saturating_sub(len);
+        self.bytes.insert(at, b'"');
+        self.bytes.push(b'"');
+    }
+
+    fn name(&mut self, name: &[u8], before: &[u8]) {
+        if !self.csv {
+            self.bytes.extend_from_slice(before);
+            self.bytes.extend_from_slice(name);
+            return;
+        }
+        self.bytes.push(b',');
+        if !name.iter().any(|b| matches!(b, b' ' | b',' | b'"' | b'\n')) {
+            self.bytes.extend_from_slice(name);
+            return;
+        }
+        self.bytes.push(b'"');
+        for byte in name {
+            if *byte == b'"' {
+                self.bytes.push(b'"');
+            }
+            self.bytes.push(*byte);
+        }
+        self.bytes.push(b'"');
+    }
+}
+
+pub(super) fn type_letter(file_type: FileType) -> u8 {
+    match file_type {
+        FileType::Regular => b'-',
+        FileType::Directory => b'd',
+        FileType::Symlink => b'l',
+        FileType::CharDevice => b'c',
+        FileType::BlockDevice => b'b',
+        FileType::Fifo => b'p',
+        FileType::Socket => b's',
+    }
+}
+
+/// As `ls -h` writes sizes: rounded up, one digit below ten.
+pub(super) fn human_size(bytes: u64) -> String {
+    if bytes < 1024 {
+        return bytes.to_string();
+    }
+    let mut unit = 1024u64;
+    let mut letters = "KMGTPE".chars();
+    let mut letter = letters.next().unwrap_or('K');
+    while bytes / unit >= 1024 {
+        unit = unit.saturating_mul(1024);
+        letter = letters.next().unwrap_or('E');
+    }
+    // Tenths, rounded up.
+    let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(unit));
+    if tenths < 100 {
+        format!("{}.{}{letter}", tenths / 10, tenths % 10)
+    } else {
+        format!("{}{letter}", u128::from(bytes).div_ceil(u128::from(unit)))
+    }
+}
