@@ -12,6 +12,7 @@ mod error;
 mod extent_packing;
 mod extent_record;
 mod extents;
+mod fast_commit_replay;
 mod features;
 mod file;
 mod filesystem;
@@ -27,7 +28,9 @@ mod mmp;
 mod namespace;
 mod open;
 mod orphans;
+mod quota;
 mod record;
+mod resize;
 mod statistics;
 mod superblock;
 mod xattr;
@@ -40,8 +43,8 @@ pub use extent_record::{ExtentHeader, ExtentIndex, ExtentLeaf};
 pub use features::{Compat, Features, Incompat, RoCompat};
 pub use filesystem::{Ext4, OpenOptions};
 pub use format::{
-    FeatureList, FormatJournal, FormatKind, FormatOptions, Formatted, Usage, fit as fit_format, make as format,
-    make_filled as format_filled, plan as plan_format,
+    FeatureList, FormatJournal, FormatKind, FormatOptions, Formatted, Usage, fit as fit_format,
+    make as format, make_filled as format_filled, plan as plan_format,
 };
 pub use group_descriptor::GroupDescriptor;
 pub use inode::{Inode, InodeFlags};
@@ -49,4 +52,5 @@ pub use journal::{
     FastCommitName, FastCommitRecord, JournalCompat, JournalError, JournalIncompat, JournalSuperblock, Log,
     LogRun, RecoveredView, Recovery, RecoveryLimits, Sequence,
 };
+pub use resize::{BlockNumbers, ResizeOptions, Resized, SizeReport, resize, size_report};
 pub use superblock::Superblock;

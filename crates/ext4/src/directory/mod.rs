@@ -5,10 +5,12 @@ mod hash;
 mod hash_tree;
 pub(crate) mod index_node;
 mod inline;
+mod listing;
 
 pub use hash::{HashKind, NameHasher};
 
-pub(crate) use entry::{file_type_of, kind_of};
+pub(crate) use entry::{entries_end, file_type_of, kind_of, seal_leaf, walk};
+pub(crate) use index_node::{count_offset, seal as seal_index};
 
 use crate::cache::Block;
 use crate::core::Core;
@@ -17,9 +19,7 @@ use crate::features::{Compat, Incompat};
 use crate::inode::InodeFlags;
 use crate::inode_table::Node;
 use crate::mapping::Mapped;
-use entry::{
-    NewEntry, RawEntry, entries_end, entry_size, seal_leaf, set_len, verify_leaf, walk, write_entry,
-};
+use entry::{NewEntry, RawEntry, entry_size, set_len, verify_leaf, write_entry};
 use std::sync::Arc;
 
 /// Longest name in bytes.
@@ -47,6 +47,13 @@ pub(crate) struct Listed<'a> {
     pub(crate) kind: u8,
     pub(crate) name: &'a [u8],
     pub(crate) cookie: u64,
+}
+
+/// `s_encoding`: UTF-8 of Unicode 12.1.
+const ENCODING_UTF8: u16 = 1;
+
+fn folding_beyond_ascii() -> Error {
+    Error::unsupported("looking up or adding names in a case-insensitive directory where not all are ASCII")
 }
 
 impl Core {
@@ -170,7 +177,7 @@ impl Core {
         let blocks = self.directory_blocks(dir)?;
         let folded = dir.has(InodeFlags::CASEFOLD);
         if self.is_hashed(dir)
-            && !folded
+            && (!folded || name.is_ascii())
             && name != b".."
             && name != b"."
             && let Some(found) = self.find_hashed(dir, name)?
@@ -180,63 +187,42 @@ impl Core {
         if name == b".." || name == b"." {
             return self.search_block(dir, 0, name, false);
         }
-        for fold in [false, true] {
-            if fold && !folded {
-                break;
+        let fold = folded && name.is_ascii();
+        for logical in 0..blocks {
+            if let Some(found) = self.search_block(dir, logical, name, fold)? {
+                return Ok(Some(found));
             }
-            for logical in 0..blocks {
-                if let Some(found) = self.search_block(dir, logical, name, fold)? {
-                    return Ok(Some(found));
-                }
-            }
+        }
+        if folded && !fold && !self.is_plain_ascii(dir)? {
+            return Err(folding_beyond_ascii());
         }
         Ok(None)
     }
 
-    /// Lists a directory from `cookie` on, `.` and `..` left out.
-    pub(crate) fn list_entries(
-        &self,
-        dir: &Node,
-        cookie: u64,
-        visit: &mut dyn FnMut(Listed<'_>) -> bool,
-    ) -> Result<()> {
-        self.check_directory(dir)?;
-        if dir.has(InodeFlags::INLINE_DATA) {
-            return self.list_inline(dir, cookie, visit);
+    /// Whether all names of a directory are ASCII.
+    fn is_plain_ascii(&self, dir: &Node) -> Result<bool> {
+        let mut plain = true;
+        self.list_as_it_lies(dir, 0, &mut |entry| {
+            plain = entry.name.is_ascii();
+            plain
+        })?;
+        Ok(plain)
+    }
+
+    /// The hash of a name in this directory: case-insensitive ones hash the folded name.
+    fn hash_in(&self, dir: &Node, hasher: &NameHasher, name: &[u8]) -> u32 {
+        if dir.has(InodeFlags::CASEFOLD) {
+            hasher.hash(&name.to_ascii_lowercase())
+        } else {
+            hasher.hash(name)
         }
-        let blocks = self.directory_blocks(dir)?;
-        let size = u64::from(self.geometry.block_size);
-        let mut go_on = true;
-        for logical in cookie / size..blocks {
-            let (number, block) = self.directory_block(dir, logical)?;
-            let base = logical * size;
-            self.walk_block(dir, number, &block, |entry| {
-                if entry.inode == 0
-                    || base + (entry.offset as u64) < cookie
-                    || entry.name == b"."
-                    || entry.name == b".."
-                {
-                    return true;
-                }
-                go_on = visit(Listed {
-                    inode: entry.inode,
-                    kind: entry.kind,
-                    name: entry.name,
-                    cookie: base + (entry.offset + entry.len) as u64,
-                });
-                go_on
-            })?;
-            if !go_on {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Whether a directory has no entries.
     pub(crate) fn directory_is_empty(&self, dir: &Node) -> Result<bool> {
         let mut empty = true;
-        self.list_entries(dir, 0, &mut |_| {
+        self.check_directory(dir)?;
+        self.list_as_it_lies(dir, 0, &mut |_| {
             empty = false;
             false
         })?;
@@ -303,17 +289,11 @@ impl Core {
         }
     }
 
-    /// Takes an entry out. Inline directories become ordinary ones first (the inode is changed and stored).
-    pub(crate) fn remove_entry(&mut self, dir: &mut Node, found: &Found, name: &[u8]) -> Result<()> {
+    /// Takes an entry out. The directory's inode is changed in memory and stored by the caller.
+    pub(crate) fn remove_entry(&mut self, dir: &mut Node, found: &Found) -> Result<()> {
         let (logical, offset) = match found.place {
             Place::Block { logical, offset } => (logical, offset),
-            Place::Inline { .. } => {
-                self.uninline_directory(dir)?;
-                match self.find_entry(dir, name)?.map(|f| f.place) {
-                    Some(Place::Block { logical, offset }) => (logical, offset),
-                    _ => return Err(dir.corrupt("system.data", 0u64, "an entry that got lost")),
-                }
-            }
+            Place::Inline { offset } => return self.remove_inline(dir, offset),
         };
         let (number, block) = self.directory_block(dir, logical)?;
         let mut before: Option<(usize, usize)> = None;
@@ -340,11 +320,16 @@ impl Core {
     /// caller.
     pub(crate) fn add_entry(&mut self, dir: &mut Node, name: &[u8], inode: u32, kind: u8) -> Result<()> {
         self.check_directory(dir)?;
-        if dir.has(InodeFlags::CASEFOLD) {
-            return Err(Error::unsupported("adding names to a case-insensitive directory"));
+        if dir.has(InodeFlags::CASEFOLD)
+            && (!name.is_ascii() || self.superblock.encoding != ENCODING_UTF8 || !self.is_plain_ascii(dir)?)
+        {
+            return Err(folding_beyond_ascii());
         }
         let kind = if self.has_file_type() { kind } else { 0 };
         if dir.has(InodeFlags::INLINE_DATA) {
+            if self.add_inline(dir, name, inode, kind)? {
+                return Ok(());
+            }
             self.uninline_directory(dir)?;
         }
         if self.is_hashed(dir) {
@@ -454,8 +439,16 @@ impl Core {
         }
     }
 
-    /// Writes the first block of a new directory.
+    /// Makes an inode an empty directory: inline where the filesystem has that, else with a block.
     pub(crate) fn start_directory(&mut self, dir: &mut Node, parent: u32) -> Result<()> {
+        if self.may_be_inline(dir) && !dir.has(InodeFlags::CASEFOLD) {
+            return self.start_inline_directory(dir, parent);
+        }
+        self.start_linear_directory(dir, parent)
+    }
+
+    /// Writes the first block of a new directory.
+    pub(crate) fn start_linear_directory(&mut self, dir: &mut Node, parent: u32) -> Result<()> {
         let kind = if self.has_file_type() { 2 } else { 0 };
         let ino = dir.ino;
         self.append_block(dir, &[(ino, kind, b".".to_vec()), (parent, kind, b"..".to_vec())])?;

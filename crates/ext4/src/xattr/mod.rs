@@ -2,18 +2,22 @@
 
 mod acl;
 pub(crate) mod entry;
+mod value_inode;
 
 pub(crate) use acl::Acl;
-pub(crate) use entry::{Attribute, MAX_VALUE, Value, full_name, split_name};
+pub(crate) use entry::{
+    Attribute, BLOCK_HEADER, INODE_HEADER, MAX_VALUE, Value, XATTR_MAGIC, full_name, split_name,
+};
 
 use crate::block_allocator::Wish;
 use crate::core::Core;
 use crate::error::{Error, Result};
-use crate::features::Compat;
-use crate::inode::{INODE_BASE_SIZE, InodeFlags};
+use crate::features::{Compat, Incompat};
+use crate::inode::INODE_BASE_SIZE;
 use crate::inode_table::Node;
 use crate::record::{le32, put32};
-use entry::{BLOCK_HEADER, INODE_HEADER, XATTR_MAGIC, area_size, encode_area, parse_area};
+pub(crate) use entry::area_size;
+use entry::{encode_area, parse_area};
 use std::sync::Arc;
 
 /// All attributes of an inode, by where they are.
@@ -108,34 +112,8 @@ impl Core {
         Ok(all)
     }
 
-    /// The bytes of a value.
-    pub(crate) fn attribute_value(&self, value: &Value) -> Result<Vec<u8>> {
-        let (ino, size) = match value {
-            Value::Here(bytes) => return Ok(bytes.clone()),
-            Value::Inode { ino, size, .. } => (*ino, *size),
-        };
-        let holder = self.load_any(ino)?;
-        if !holder.has(InodeFlags::EA_INODE) || !holder.rec.is_file() {
-            return Err(holder.corrupt("i_flags", holder.rec.flags, "holds no value of an attribute"));
-        }
-        if u64::from(size) > MAX_VALUE * 16 || u64::from(size) > holder.rec.size() {
-            return Err(holder.corrupt("e_value_size", size, "larger than the inode that holds it"));
-        }
-        let mut bytes = vec![0; size as usize];
-        self.read_file(&holder, 0, &mut bytes)?;
-        let want = self.geometry.checksums.xattr_value(&bytes);
-        if want.is_some_and(|crc| crc != holder.rec.access_time) {
-            return Err(holder.corrupt(
-                "i_atime",
-                holder.rec.access_time,
-                "the value's checksum does not match",
-            ));
-        }
-        Ok(bytes)
-    }
-
     /// How much room attributes have in an inode, the end mark included.
-    fn inode_room(node: &Node) -> usize {
+    pub(crate) fn inode_room(node: &Node) -> usize {
         Self::inode_area(node).map_or(0, |start| node.raw.len() - start - INODE_HEADER)
     }
 
@@ -148,11 +126,34 @@ impl Core {
     /// # Errors
     /// [`Error::NoSpace`] where neither has room.
     pub(crate) fn place_attribute(
-        &self,
-        node: &Node,
+        &mut self,
+        node: &mut Node,
         all: &mut Attributes,
-        attribute: Attribute,
+        mut attribute: Attribute,
     ) -> Result<()> {
+        let holders = self.geometry.has_incompat(Incompat::EA_INODE);
+        if holders && self.is_large(&attribute) {
+            self.move_value_out(node, &mut attribute)?;
+        }
+        let before = (all.inode.len(), all.block.clone());
+        match self.fit_attribute(node, all, attribute.clone()) {
+            Err(Error::NoSpace { .. }) if holders && matches!(attribute.value, Value::Here(_)) => {
+                all.inode.truncate(before.0);
+                all.block = before.1;
+                self.move_value_out(node, &mut attribute)?;
+                self.fit_attribute(node, all, attribute)
+            }
+            result => result,
+        }
+    }
+
+    /// Whether a value goes to an inode of its own without a try to put it beside its entry, as in the kernel.
+    fn is_large(&self, attribute: &Attribute) -> bool {
+        let most = self.geometry.block_size as usize - BLOCK_HEADER - 4 - 20;
+        matches!(&attribute.value, Value::Here(value) if value.len() > most)
+    }
+
+    fn fit_attribute(&self, node: &Node, all: &mut Attributes, attribute: Attribute) -> Result<()> {
         all.inode.push(attribute);
         if area_size(&all.inode) <= Self::inode_room(node) {
             return Ok(());
@@ -257,41 +258,20 @@ impl Core {
         Ok(())
     }
 
-    /// Lets go of an inode that holds a value of `node`: deletes it with its last user. Every user is charged its blocks.
-    pub(crate) fn release_value(&mut self, node: &mut Node, value: &Value) -> Result<()> {
-        let Value::Inode { ino, size, .. } = value else {
-            return Ok(());
-        };
-        let cluster = u64::from(self.geometry.block_size) << self.geometry.cluster_shift;
-        let clusters = u64::from(*size).div_ceil(cluster);
-        self.charge(node, -((clusters << self.geometry.cluster_shift) as i64))?;
-        let mut holder = self.load_any(*ino)?;
-        if !holder.has(InodeFlags::EA_INODE) {
-            return Err(holder.corrupt("i_flags", holder.rec.flags, "holds no value of an attribute"));
-        }
-        // The number of users is kept in the change time and the version.
-        let users = u64::from(holder.rec.change_time) << 32 | u64::from(holder.rec.version_lo);
-        if users > 1 {
-            let users = users - 1;
-            holder.rec.change_time = (users >> 32) as u32;
-            holder.rec.version_lo = users as u32;
-            return self.store(&mut holder);
-        }
-        self.unmap(&mut holder, 0, u64::from(u32::MAX))?;
-        self.free_inode(&mut holder, false)
-    }
-
     /// Lets go of everything that attributes take, before an inode is freed.
     pub(crate) fn release_attributes(&mut self, node: &mut Node) -> Result<()> {
         let all = self.attributes(node)?;
         let shared = node.rec.xattr_block() != 0 && le32(&self.xattr_block_bytes(node)?, 4) > 1;
-        let values = all
-            .inode
-            .iter()
-            .chain(if shared { [].iter() } else { all.block.iter() });
-        let values: Vec<Value> = values.map(|a| a.value.clone()).collect();
-        for value in values {
-            self.release_value(node, &value)?;
+        for attribute in &all.inode {
+            self.release_value(node, &attribute.value)?;
+        }
+        for attribute in &all.block {
+            if shared {
+                // The block keeps its holds on them; only what this inode was charged goes.
+                self.charge_value(node, &attribute.value, -1)?;
+            } else {
+                self.release_value(node, &attribute.value)?;
+            }
         }
         self.release_xattr_block(node)
     }
