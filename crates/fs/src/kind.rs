@@ -38,6 +38,20 @@ pub enum Kind {
     Squashfs,
     /// EROFS.
     Erofs,
+    /// The filesystem of MINIX.
+    Minix,
+    /// cramfs.
+    Cramfs,
+    /// HFS+, of macOS.
+    HfsPlus,
+    /// A container of APFS, of macOS.
+    Apfs,
+    /// reiserfs.
+    Reiserfs,
+    /// JFS.
+    Jfs,
+    /// NILFS2.
+    Nilfs2,
     /// Linux swap space.
     Swap,
     /// A physical volume of LVM2.
@@ -70,6 +84,13 @@ impl Kind {
             Self::Zfs => "zfs_member",
             Self::Squashfs => "squashfs",
             Self::Erofs => "erofs",
+            Self::Minix => "minix",
+            Self::Cramfs => "cramfs",
+            Self::HfsPlus => "hfsplus",
+            Self::Apfs => "apfs",
+            Self::Reiserfs => "reiserfs",
+            Self::Jfs => "jfs",
+            Self::Nilfs2 => "nilfs2",
             Self::Swap => "swap",
             Self::Lvm2Member => "LVM2_member",
             Self::Luks => "crypto_LUKS",

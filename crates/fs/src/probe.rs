@@ -9,7 +9,7 @@ use disksmith_storage::StorageRef;
 pub struct Probed {
     /// What it is.
     pub kind: Kind,
-    /// Its label, where it has one and it can be read without opening the filesystem (that of NTFS cannot).
+    /// Its label, where it has one.
     pub label: Option<Vec<u8>>,
     /// Its identifier as `blkid` prints UUID.
     pub uuid: Option<String>,
@@ -43,5 +43,6 @@ pub fn probe(storage: &StorageRef) -> Option<Probed> {
         })
         .or_else(|| signature::swap::find(&**storage))
         .or_else(|| signature::optical::find(&**storage))
+        .or_else(|| signature::foreign::find(&**storage))
         .or_else(|| signature::bsd::find(&**storage))
 }

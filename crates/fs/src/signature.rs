@@ -2,6 +2,7 @@
 
 pub(crate) mod bsd;
 pub(crate) mod container;
+pub(crate) mod foreign;
 pub(crate) mod optical;
 pub(crate) mod raid;
 pub(crate) mod swap;
@@ -12,7 +13,7 @@ use disksmith_storage::{Storage, read_vec};
 use uuid::Uuid;
 
 /// Bytes at an offset; `None` where the storage has none there.
-fn read<const N: usize>(storage: &dyn Storage, offset: u64) -> Option<[u8; N]> {
+pub(crate) fn read<const N: usize>(storage: &dyn Storage, offset: u64) -> Option<[u8; N]> {
     read_vec(storage, offset, N).ok()?.first_chunk().copied()
 }
 
@@ -37,6 +38,6 @@ fn le16(storage: &dyn Storage, offset: u64) -> Option<u16> {
     read(storage, offset).map(u16::from_le_bytes)
 }
 
-fn le32(storage: &dyn Storage, offset: u64) -> Option<u32> {
+pub(crate) fn le32(storage: &dyn Storage, offset: u64) -> Option<u32> {
     read(storage, offset).map(u32::from_le_bytes)
 }

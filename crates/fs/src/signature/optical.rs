@@ -1,6 +1,6 @@
 //! ISO 9660 (ECMA-119) and UDF (ECMA-167).
 
-use super::{is_at, read};
+use super::{is_at, le16, le32, read};
 use crate::kind::Kind;
 use crate::probe::Probed;
 use disksmith_storage::Storage;
@@ -34,7 +34,38 @@ pub(crate) fn find(storage: &dyn Storage) -> Option<Probed> {
     }
     let is_udf = (0..MAX_DESCRIPTORS)
         .any(|n| is_at(storage, at(n) + 1, b"NSR02") || is_at(storage, at(n) + 1, b"NSR03"));
-    is_udf.then(|| Probed::new(Kind::Udf))
+    is_udf.then(|| Probed {
+        label: udf_label(storage),
+        ..Probed::new(Kind::Udf)
+    })
+}
+
+/// The logical volume's name (ECMA-167, part 3, 10.6, at 84) in the volume descriptors that the anchor in sector 256 points to.
+fn udf_label(storage: &dyn Storage) -> Option<Vec<u8>> {
+    const ANCHOR: u64 = 256;
+    const LOGICAL_VOLUME: u16 = 6;
+    const MAX_LENGTH: u64 = 64;
+    // tag 2; length and first sector of the descriptors at 16
+    (le16(storage, ANCHOR * SECTOR)? == 2).then_some(())?;
+    let sectors = u64::from(le32(storage, ANCHOR * SECTOR + 16)?) / SECTOR;
+    let first = u64::from(le32(storage, ANCHOR * SECTOR + 20)?);
+    let at = (first..first + sectors.min(MAX_LENGTH))
+        .map(|sector| sector * SECTOR)
+        .find(|at| le16(storage, *at) == Some(LOGICAL_VOLUME))?;
+    // the first byte says how many bits a character has, the last how many bytes are used
+    let name = read::<128>(storage, at + 84)?;
+    let used = usize::from(*name.last()?);
+    let characters = name.get(1..used.min(127))?;
+    let text = match name.first() {
+        Some(8) => characters.iter().map(|byte| char::from(*byte)).collect(),
+        Some(16) => {
+            let units = characters.chunks_exact(2);
+            let units = units.filter_map(|pair| pair.first_chunk().copied().map(u16::from_be_bytes));
+            String::from_utf16_lossy(&units.collect::<Vec<_>>())
+        }
+        _ => return None,
+    };
+    (!text.is_empty()).then(|| text.into_bytes())
 }
 
 /// Sixteen digits as `YYYY-MM-DD-HH-MM-SS-CC`; `None` where they are none, or all zero.
