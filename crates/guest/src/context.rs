@@ -2,6 +2,8 @@
 
 use crate::crypt::Scheme;
 use crate::error::{Error, Result};
+use crate::inspect::Guest;
+use crate::progress::Observer;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
@@ -66,6 +68,34 @@ pub enum CopyOwner {
     Root,
 }
 
+/// What becomes of work for programs of the guest, which disksmith does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Exec {
+    /// It is refused before anything is changed.
+    #[default]
+    Refuse,
+    /// The guest does it at its first boot, in the order given, with the other first-boot work.
+    FirstBoot,
+}
+
+/// Which accounts the operation `user-account` of sysprep removes: all people's but those to be kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountChoice {
+    /// They stay.
+    pub keep: Vec<String>,
+    /// Only they go; empty: all but those to be kept.
+    pub remove: Vec<String>,
+}
+
+/// Scripts of the host that work on the guest's files.
+pub trait ScriptRunner: Debug {
+    /// Runs them all, with the guest as a directory.
+    ///
+    /// # Errors
+    /// Where a script fails, or the guest cannot be made a directory of the host.
+    fn run(&mut self, guest: &Guest) -> Result<()>;
+}
+
 /// What an edit needs besides the guest and the operations.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -77,6 +107,16 @@ pub struct Context<'a> {
     pub copy_owner: CopyOwner,
     /// The hash for passwords; `None`: the guest's own.
     pub password_scheme: Option<Scheme>,
+    /// What becomes of `--install`, `--run` and the like.
+    pub exec: Exec,
+    /// The perl of the host, for edit expressions that are beyond what is known here; `None`: such are refused.
+    pub perl: Option<PathBuf>,
+    /// Who is told of each step as it begins.
+    pub observer: Option<&'a mut dyn Observer>,
+    /// Scripts for the operation `script` of sysprep.
+    pub scripts: Option<&'a mut dyn ScriptRunner>,
+    /// Which accounts the operation `user-account` of sysprep takes.
+    pub accounts: AccountChoice,
     /// Whether a guest whose labels cannot be known is told to relabel.
     pub selinux_relabel: bool,
 }
@@ -89,6 +129,11 @@ impl<'a> Context<'a> {
             host_home: None,
             copy_owner: CopyOwner::Host,
             password_scheme: None,
+            exec: Exec::Refuse,
+            perl: None,
+            observer: None,
+            scripts: None,
+            accounts: AccountChoice::default(),
             selinux_relabel: true,
         }
     }

@@ -22,6 +22,7 @@
 //! ```
 
 mod applications;
+mod audit;
 mod context;
 mod crypt;
 mod customize;
@@ -43,6 +44,9 @@ mod sysprep;
 mod template;
 
 pub use applications::{Application, list_applications};
+pub use audit::{
+    AUDIT_CHECKS, AuditCheck, AuditReport, CheckResult, Finding, Severity, audit, audit_images, check_audit_names,
+};
 pub use context::{
     AccountChoice, Context, CopyOwner, Exec, RandomSource, ScriptRunner, SeededRandom, SystemRandom,
 };
@@ -58,7 +62,7 @@ pub use listing::{
     Checksum, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths, list_recursive,
 };
 pub use log::{LogSource, print_log};
-pub use offline::{GuestOptions, edit, look};
+pub use offline::{GuestOptions, edit, edit_all, look};
 pub use operation::{
     Dialect, GuestProgram, OPERATION_OPTIONS, Operation, OptionSpec, operations_from_file, refusal,
 };

@@ -30,7 +30,9 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
         Operation::Delete { pattern } => delete(session, pattern),
         Operation::Edit { path, expression } => {
             let old = editor.read(path)?;
-            let new = expression.apply(&old).map_err(|source| Error::Expression {
+            let perl = session.context.perl.clone();
+            let editor = &mut session.editor;
+            let new = expression.apply_with(perl.as_deref(), &old).map_err(|source| Error::Expression {
                 expression: expression.source().to_owned(),
                 source,
             })?;
@@ -39,7 +41,15 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
             }
             editor.write_text(path, &new)
         }
-        Operation::Link { target, links } => links.iter().try_for_each(|link| editor.symlink(target, link)),
+        Operation::Link { target, links } => links.iter().try_for_each(|link| {
+            // As ln -sf: into a directory of that name.
+            if editor.is_dir(link)? {
+                let name = target.rsplit(|b| *b == b'/').find(|name| !name.is_empty());
+                editor.symlink(target, &join(link, name.unwrap_or(target)))
+            } else {
+                editor.symlink(target, link)
+            }
+        }),
         Operation::Mkdir { path } => editor.create_dir_all(path, NewFile::root(0o755)),
         Operation::Move { from, to } => {
             let to = if editor.is_dir(to)? {
@@ -53,6 +63,16 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
                     editor.remove(from)
                 }
                 other => other,
+            }
+        }
+        Operation::NoLogfile => {
+            let path = b"/tmp/builder.log";
+            match editor.link_metadata(path)? {
+                Some(metadata) if metadata.is_file() => {
+                    overwrite(session, path, metadata.size)?;
+                    session.editor.remove(path)
+                }
+                _ => Ok(()),
             }
         }
         Operation::Scrub { path } => {

@@ -7,7 +7,7 @@ use super::session::Session;
 use crate::editor::{NewFile, join};
 use crate::error::{Error, Result};
 use crate::files::{lines, text};
-use crate::inspect::{Family, Init};
+use crate::inspect::Init;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -104,53 +104,29 @@ start() {
 /// Adds a script of the host.
 pub(crate) fn add_script(session: &mut Session<'_, '_>, script: &Path) -> Result<()> {
     let contents = read_script(script)?;
-    let name = script
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    add(session, &name, &contents)
+    add_titled(session, &script.to_string_lossy(), &contents)
+}
+
+/// Adds a script under a title. One that names no interpreter is for the shell.
+pub(crate) fn add_titled(session: &mut Session<'_, '_>, title: &str, contents: &[u8]) -> Result<()> {
+    let is_text = !contents.starts_with(b"\x7fELF") && !contents.contains(&0);
+    if contents.starts_with(b"#!") || !is_text {
+        return add(session, title, contents, 0o755);
+    }
+    session
+        .editor
+        .note("the script names no interpreter: #!/bin/sh is put before it");
+    add(session, title, &[b"#!/bin/sh\n", contents].concat(), 0o755)
+}
+
+/// Adds a script that holds a secret.
+pub(crate) fn add_private_script(session: &mut Session<'_, '_>, title: &str, contents: &[u8]) -> Result<()> {
+    add(session, title, contents, 0o700)
 }
 
 /// Adds a shell command.
 pub(crate) fn add_firstboot_command(session: &mut Session<'_, '_>, command: &str) -> Result<()> {
-    add(session, command, format!("#!/bin/sh\n{command}\n").as_bytes())
-}
-
-/// Adds the guest's own way of installing packages.
-pub(crate) fn add_install(session: &mut Session<'_, '_>, packages: &[String]) -> Result<()> {
-    let distribution = session.guest.distribution();
-    let words: Vec<String> = packages.iter().map(|p| format!("'{p}'")).collect();
-    let list = words.join(" ");
-    let old = distribution.major.is_some_and(|m| {
-        if distribution.id == "fedora" {
-            m < 22
-        } else {
-            m < 8
-        }
-    });
-    let command = match distribution.family {
-        Family::Debian => format!(
-            "export DEBIAN_FRONTEND=noninteractive\napt-get -q -y update\napt-get -q -y -o Dpkg::Options::=--force-confnew install {list}"
-        ),
-        Family::RedHat if old => format!("yum -y install {list}"),
-        Family::RedHat => format!("dnf -y install {list}"),
-        Family::Suse => {
-            format!("zypper --non-interactive --no-gpg-checks install --auto-agree-with-licenses {list}")
-        }
-        Family::Alpine => format!("apk update\napk add {list}"),
-        Family::Arch => format!("pacman -Sy --noconfirm --needed {list}"),
-        Family::Void => format!("xbps-install -Sy {list}"),
-        Family::Gentoo | Family::NixOs | Family::Other => {
-            return Err(Error::Unsupported {
-                what: format!("installing packages on {}", distribution.name),
-                reason: "its package manager is not known".into(),
-                hint: Some("--firstboot-command with its own command does it".into()),
-            });
-        }
-    };
-    let name = format!("install {}", packages.join(" "));
-    add(session, &name, format!("#!/bin/sh\n{command}\n").as_bytes())
+    add(session, command, format!("#!/bin/sh\n{command}\n").as_bytes(), 0o755)
 }
 
 /// Reads a script of the host. One whose first line ends in CR would not start in the guest.
@@ -180,7 +156,7 @@ pub(crate) fn read_script(path: &Path) -> Result<Vec<u8>> {
     Ok(contents)
 }
 
-fn add(session: &mut Session<'_, '_>, title: &str, contents: &[u8]) -> Result<()> {
+fn add(session: &mut Session<'_, '_>, title: &str, contents: &[u8], permissions: u16) -> Result<()> {
     install_runner(session)?;
     let editor = &mut session.editor;
     let mut highest = 0u32;
@@ -199,7 +175,11 @@ fn add(session: &mut Session<'_, '_>, title: &str, contents: &[u8]) -> Result<()
     }
     let number = highest.saturating_add(1);
     let name = format!("5000-{number:04}-{}", sanitize(title));
-    editor.write(&join(SCRIPTS, name.as_bytes()), contents, NewFile::root(0o755))
+    editor.write(
+        &join(SCRIPTS, name.as_bytes()),
+        contents,
+        NewFile::root(permissions),
+    )
 }
 
 /// What is left of a name: `[a-z0-9_-]`, 60 characters.

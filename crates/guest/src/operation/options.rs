@@ -1,4 +1,4 @@
-//! The options that stand for operations, and those that are refused by name.
+//! The options that stand for operations.
 
 use crate::error::Error;
 
@@ -7,7 +7,7 @@ use crate::error::Error;
 pub struct OptionSpec {
     /// Its name without dashes.
     pub name: &'static str,
-    /// How its argument is written.
+    /// How its argument is written; empty where it takes none.
     pub argument: &'static str,
     /// What it does, as one sentence without full stop.
     pub help: &'static str,
@@ -66,6 +66,26 @@ pub const OPERATION_OPTIONS: &[OptionSpec] = &[
         "Install packages at the first boot",
     ),
     option("hostname", "HOSTNAME", "Set the host name"),
+    option(
+        "inject-blnsvr",
+        "METHOD",
+        "Ignored: it is for Windows guests only",
+    ),
+    option(
+        "inject-qemu-ga",
+        "METHOD",
+        "Ignored: it is for Windows guests only",
+    ),
+    option(
+        "inject-virtio-win",
+        "METHOD",
+        "Ignored: it is for Windows guests only",
+    ),
+    option(
+        "install",
+        "PKG,PKG..",
+        "Install packages (--exec=firstboot: at the first boot)",
+    ),
     option("link", "TARGET:LINK[:LINK..]", "Make symbolic links"),
     option("mkdir", "DIR", "Make a directory and those above it"),
     option(
@@ -73,18 +93,73 @@ pub const OPERATION_OPTIONS: &[OptionSpec] = &[
         "SOURCE:DEST",
         "Move files or directories within the guest",
     ),
+    option(
+        "no-logfile",
+        "",
+        "Remove the log file that virt-customize leaves in the guest",
+    ),
     option("password", "USER:SELECTOR", "Set or disable a user's password"),
     option("root-password", "SELECTOR", "Set or disable root's password"),
+    option(
+        "run",
+        "SCRIPT",
+        "Run a script of the host in the guest (--exec=firstboot: at the first boot)",
+    ),
+    option(
+        "run-command",
+        "COMMAND",
+        "Run a shell command in the guest (--exec=firstboot: at the first boot)",
+    ),
     option("scrub", "FILE", "Overwrite a file, then delete it"),
+    option(
+        "sm-attach",
+        "SELECTOR",
+        "Attach to a pool of subscription-manager: auto, file:FILE (--exec=firstboot)",
+    ),
+    option(
+        "sm-credentials",
+        "SELECTOR",
+        "Credentials for subscription-manager: USER:password:PASSWORD, USER:file:FILE",
+    ),
+    option(
+        "sm-register",
+        "",
+        "Register with subscription-manager (--exec=firstboot)",
+    ),
+    option(
+        "sm-remove",
+        "",
+        "Remove all subscriptions with subscription-manager (--exec=firstboot)",
+    ),
+    option(
+        "sm-unregister",
+        "",
+        "Unregister with subscription-manager (--exec=firstboot)",
+    ),
     option(
         "ssh-inject",
         "USER[:SELECTOR]",
         "Add a public key to a user's authorized_keys",
     ),
+    option(
+        "tar-in",
+        "TARFILE:REMOTEDIR",
+        "Unpack an archive of the host into a directory",
+    ),
     option("timezone", "TIMEZONE", "Set the time zone"),
     option("touch", "FILE", "Make an empty file, or set its times"),
     option("truncate", "FILE", "Empty a file"),
     option("truncate-recursive", "PATH", "Empty all files below a directory"),
+    option(
+        "uninstall",
+        "PKG,PKG..",
+        "Remove packages (--exec=firstboot: at the first boot)",
+    ),
+    option(
+        "update",
+        "",
+        "Update all packages (--exec=firstboot: at the first boot)",
+    ),
     option(
         "upload",
         "FILE:DEST",
@@ -93,39 +168,7 @@ pub const OPERATION_OPTIONS: &[OptionSpec] = &[
     option("write", "FILE:CONTENT", "Set a file's contents"),
 ];
 
-/// Options of virt-customize that need code to run in the guest, or that are not done yet: (name, whether it takes an argument, why).
-pub const UNSUPPORTED_OPTIONS: &[(&str, bool, &str)] = &[
-    ("run", true, "it runs a program of the guest"),
-    ("run-command", true, "it runs a program of the guest"),
-    ("install", true, "it runs the guest's package manager"),
-    ("uninstall", true, "it runs the guest's package manager"),
-    ("update", false, "it runs the guest's package manager"),
-    ("tar-in", true, ""),
-    ("inject-qemu-ga", true, "it is for Windows guests"),
-    ("inject-virtio-win", true, "it is for Windows guests"),
-    ("inject-blnsvr", true, "it is for Windows guests"),
-    ("sm-attach", true, "it runs a program of the guest"),
-    ("sm-credentials", true, "it runs a program of the guest"),
-    ("sm-register", false, "it runs a program of the guest"),
-    ("sm-remove", false, "it runs a program of the guest"),
-    ("sm-unregister", false, "it runs a program of the guest"),
-];
-
-/// The error for an option that is not an operation here.
+/// The error for an option that is not an operation.
 pub fn refusal(option: &str) -> Error {
-    match UNSUPPORTED_OPTIONS.iter().find(|(name, _, _)| *name == option) {
-        Some((name, _, reason)) => Error::Unsupported {
-            what: format!("--{name}"),
-            reason: (*reason).into(),
-            hint: match *name {
-                "install" => Some("--firstboot-install PKG,.. installs them at the first boot".into()),
-                "run" | "run-command" | "uninstall" | "update" => {
-                    Some("--firstboot SCRIPT and --firstboot-command COMMAND run it at the first boot".into())
-                }
-                "tar-in" => Some("unpack it and use --copy-in".into()),
-                _ => None,
-            },
-        },
-        None => Error::usage(format!("--{option}"), "there is no such operation"),
-    }
+    Error::usage(format!("--{option}"), "there is no such operation")
 }

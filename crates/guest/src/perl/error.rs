@@ -19,4 +19,10 @@ pub enum EditError {
     /// The expression took too many steps on one line.
     #[error("the pattern needs too much backtracking on a line of the file")]
     TooMuchWork,
+    /// The host's perl ran it, and failed.
+    #[error("perl: {complaint}")]
+    Perl {
+        /// What perl said, its first line.
+        complaint: String,
+    },
 }

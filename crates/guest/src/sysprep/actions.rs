@@ -1,13 +1,12 @@
 //! Does what the table says.
 
-use super::host_keys;
+use super::{accounts, certificates, host_keys};
 use super::table::{Action, SysprepOperation};
 use crate::customize::Session;
-use crate::editor::{NewFile, join};
+use crate::editor::{NewFile, join, split};
 use crate::error::{Error, Result};
-use crate::files::{lines, text};
 use crate::inspect::Family;
-use disksmith_vfs::{Error as FileError, WalkStep};
+use disksmith_vfs::WalkStep;
 use std::collections::BTreeSet;
 
 pub(crate) fn run(session: &mut Session<'_, '_>, operation: &SysprepOperation) -> Result<()> {
@@ -41,11 +40,14 @@ fn act(session: &mut Session<'_, '_>, name: &str, action: &Action) -> Result<()>
         Action::HomeFiles(names) => home_files(session, names),
         Action::CronSpool => cron_spool(session),
         Action::ProcessAccounting => process_accounting(session),
-        Action::UserAccounts => user_accounts(session),
+        Action::UserAccounts => accounts::remove(session),
         Action::Touch(path) => session.editor.touch(path.as_bytes()),
         Action::CloudInit => cloud_init(session),
         Action::BlkidTab => blkid_tab(session),
-        Action::CaNote => ca_note(session),
+        Action::IpaAnchors => certificates::remove_ipa_anchors(session),
+        Action::CaCertificates => certificates::remove_own(session),
+        Action::RemoveFilesExcept(pattern, names) => remove_except(session, pattern, names),
+        Action::Elsewhere => Ok(()),
         Action::Note(note) => {
             session.editor.note(*note);
             Ok(())
@@ -75,12 +77,23 @@ fn remove(session: &mut Session<'_, '_>, pattern: &str, directories: bool) -> Re
     Ok(())
 }
 
+fn remove_except(session: &mut Session<'_, '_>, pattern: &str, names: &[&str]) -> Result<()> {
+    for path in glob(session, pattern)? {
+        let kept = names.iter().any(|name| split(&path).1 == name.as_bytes());
+        match session.editor.link_metadata(&path)? {
+            Some(metadata) if !metadata.is_dir() && !kept => session.editor.remove(&path)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn is_mountpoint(session: &Session<'_, '_>, path: &[u8]) -> bool {
     session.guest.mounts().iter().any(|m| m.path.as_bytes() == path)
 }
 
 /// A pattern through a filesystem that cannot be opened is an error: leaving things there would not be what was asked for.
-fn glob(session: &Session<'_, '_>, pattern: &str) -> Result<Vec<Vec<u8>>> {
+pub(super) fn glob(session: &Session<'_, '_>, pattern: &str) -> Result<Vec<Vec<u8>>> {
     session.editor.glob(pattern.as_bytes())
 }
 
@@ -275,125 +288,4 @@ fn blkid_tab(session: &mut Session<'_, '_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The anchor of an IPA server is compiled into the store of certificates, which only the guest can make anew.
-fn ca_note(session: &mut Session<'_, '_>) -> Result<()> {
-    let anchors = [
-        &b"/etc/pki/ca-trust/source/anchors/ipa-ca.crt"[..],
-        b"/usr/local/share/ca-certificates/ipa-ca.crt",
-        b"/etc/pki/ca-trust/source/ipa.p11-kit",
-    ];
-    let mut found = false;
-    for path in anchors {
-        if session.editor.link_metadata(path)?.is_some() {
-            session.editor.remove(path)?;
-            found = true;
-        }
-    }
-    if found {
-        session.editor.note("the guest must run update-ca-trust (or update-ca-certificates) to forget the IPA server's certificate");
-    }
-    Ok(())
-}
-
-/// Users between UID_MIN and UID_MAX of login.defs go, with home and mail.
-fn user_accounts(session: &mut Session<'_, '_>) -> Result<()> {
-    let defs = session
-        .editor
-        .read_if_file(b"/etc/login.defs")?
-        .unwrap_or_default();
-    let limit = |name: &str, otherwise: u32| {
-        lines(&defs)
-            .map(text)
-            .filter_map(|line| {
-                let mut words = line.split_whitespace();
-                (words.next() == Some(name))
-                    .then(|| words.next()?.parse().ok())
-                    .flatten()
-            })
-            .last()
-            .unwrap_or(otherwise)
-    };
-    let (min, max) = (limit("UID_MIN", 1000), limit("UID_MAX", 60_000));
-    let users: Vec<_> = session
-        .editor
-        .users()?
-        .into_iter()
-        .filter(|u| (min..=max).contains(&u.uid))
-        .collect();
-    let names: BTreeSet<String> = users.iter().map(|u| u.name.clone()).collect();
-    for file in ["/etc/passwd", "/etc/shadow", "/etc/subuid", "/etc/subgid"] {
-        drop_named(session, file, &names, &[])?;
-    }
-    let primary: Vec<u32> = users.iter().map(|u| u.gid).collect();
-    let still_used: Vec<u32> = session.editor.users()?.iter().map(|u| u.gid).collect();
-    let groups: BTreeSet<String> = session
-        .editor
-        .groups()?
-        .into_iter()
-        .filter(|g| primary.contains(&g.gid) && !still_used.contains(&g.gid) && names.contains(&g.name))
-        .map(|g| g.name)
-        .collect();
-    let members: Vec<&String> = names.iter().collect();
-    for file in ["/etc/group", "/etc/gshadow"] {
-        drop_named(session, file, &groups, &members)?;
-    }
-    for user in &users {
-        let deep = user.home.iter().filter(|b| **b == b'/').count() >= 2 && !user.home.ends_with(b"/");
-        if deep {
-            session.editor.remove_if_there(&user.home)?;
-        } else {
-            session
-                .editor
-                .note(format!("{}'s home {} is left", user.name, text(&user.home)));
-        }
-        for dir in ["/var/mail", "/var/spool/mail"] {
-            match session
-                .editor
-                .remove_if_there(&join(dir.as_bytes(), user.name.as_bytes()))
-            {
-                Err(Error::Files(FileError::NotFound { .. })) | Ok(()) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Takes lines of these names out of a colon-separated file, and these members out of the last field of the others.
-fn drop_named(
-    session: &mut Session<'_, '_>,
-    file: &str,
-    names: &BTreeSet<String>,
-    members: &[&String],
-) -> Result<()> {
-    let Some(contents) = session.editor.read_if_file(file.as_bytes())? else {
-        return Ok(());
-    };
-    let mut out = Vec::with_capacity(contents.len());
-    for line in contents.split_inclusive(|b| *b == b'\n') {
-        let name = text(line.split(|b| *b == b':').next().unwrap_or_default());
-        if names.contains(name.trim_end()) {
-            continue;
-        }
-        let end = line.iter().rposition(|b| *b == b':');
-        match end.filter(|_| !members.is_empty()) {
-            None => out.extend_from_slice(line),
-            Some(at) => {
-                let (head, tail) = line.split_at(at + 1);
-                let newline = if tail.ends_with(b"\n") { "\n" } else { "" };
-                let kept: Vec<String> = text(tail)
-                    .trim_end()
-                    .split(',')
-                    .filter(|m| !members.iter().any(|gone| gone == m))
-                    .map(str::to_owned)
-                    .collect();
-                out.extend_from_slice(head);
-                out.extend_from_slice(kept.join(",").as_bytes());
-                out.extend_from_slice(newline.as_bytes());
-            }
-        }
-    }
-    session.editor.write(file.as_bytes(), &out, NewFile::root(0o644))
 }

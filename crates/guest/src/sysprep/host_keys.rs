@@ -1,9 +1,9 @@
 //! SSH host keys: they go, and something must make new ones, else sshd does not start.
 
 use crate::customize::{Session, add_firstboot_command};
-use crate::editor::{NewFile, join};
+use crate::editor::{Editor, NewFile, join};
 use crate::error::Result;
-use crate::inspect::Init;
+use crate::inspect::{Guest, Init};
 
 const UNIT_NAME: &str = "disksmith-ssh-hostkeys.service";
 /// Not before the sockets: those come before `basic.target`, after which every ordinary service comes.
@@ -41,6 +41,35 @@ const MAKERS: &[(&str, &str)] = &[
     ("/etc/init.d/S50sshd", "ssh-keygen"),
 ];
 
+/// What makes new host keys in the guest whenever they are missing: the path of a service or script; `None` where nothing does.
+pub(crate) fn host_keys_return_by(guest: &Guest) -> Result<Option<String>> {
+    let tree = guest.tree();
+    let editor = Editor::new(tree);
+    for (path, part) in MAKERS {
+        let Some(contents) = editor.read_if_file(path.as_bytes())? else {
+            continue;
+        };
+        if contains(&contents, part) {
+            return Ok(Some((*path).to_owned()));
+        }
+    }
+    let own = format!("/etc/systemd/system/multi-user.target.wants/{UNIT_NAME}");
+    if guest.init() == Init::Systemd && tree.is_file(&own) {
+        return Ok(Some(own));
+    }
+    for path in editor.glob(b"/usr/lib/virt-sysprep/scripts/*")? {
+        let contents = editor.read_if_file(&path)?.unwrap_or_default();
+        if contains(&contents, "ssh-keygen -A") {
+            return Ok(Some(String::from_utf8_lossy(&path).into_owned()));
+        }
+    }
+    Ok(None)
+}
+
+fn contains(bytes: &[u8], part: &str) -> bool {
+    part.is_empty() || bytes.windows(part.len()).any(|w| w == part.as_bytes())
+}
+
 pub(crate) fn remove(session: &mut Session<'_, '_>) -> Result<()> {
     for path in session.editor.glob(b"/etc/ssh/*_host_*")? {
         session.editor.remove_if_there(&path)?;
@@ -51,16 +80,11 @@ pub(crate) fn remove(session: &mut Session<'_, '_>) -> Result<()> {
     if !installed {
         return Ok(());
     }
-    for (path, part) in MAKERS {
-        let Some(contents) = session.editor.read_if_file(path.as_bytes())? else {
-            continue;
-        };
-        if part.is_empty() || contents.windows(part.len()).any(|w| w == part.as_bytes()) {
-            session
-                .editor
-                .note(format!("the guest makes new host keys by itself ({path})"));
-            return Ok(());
-        }
+    if let Some(maker) = host_keys_return_by(session.guest)? {
+        session
+            .editor
+            .note(format!("the guest makes new host keys by itself ({maker})"));
+        return Ok(());
     }
     // cloud-init makes keys only where it finds a seed, which no template can be sure of.
     if session.guest.init() == Init::Systemd {

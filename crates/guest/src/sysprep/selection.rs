@@ -8,22 +8,37 @@ pub fn default_operations() -> Vec<&'static SysprepOperation> {
     OPERATIONS.iter().filter(|o| o.default).collect()
 }
 
-/// Reads a list like `defaults,-logfiles,user-account` from left to right: `defaults` and `all` add many, a minus takes away. Operations
-/// of virt-sysprep that are done by other means (`customize`, `script`) may be named and change nothing.
+/// The operations of virt-sysprep that are done unless told otherwise.
+pub fn tool_default_operations() -> Vec<&'static SysprepOperation> {
+    OPERATIONS.iter().filter(|o| o.default && !o.extension).collect()
+}
+
+/// Reads a list like `defaults,-logfiles,user-account` from left to right: `defaults` and `all` add many, a minus takes away.
 ///
 /// # Errors
 /// [`Error::Usage`] for an unknown name.
 pub fn select_operations(option: &str, list: &str) -> Result<Vec<&'static SysprepOperation>> {
-    let mut chosen: Vec<&'static SysprepOperation> = Vec::new();
+    change_selection(option, list, &default_operations(), Vec::new())
+}
+
+/// The same as a change of what was chosen so far, with these defaults.
+///
+/// # Errors
+/// Those of [`select_operations`].
+pub fn change_selection(
+    option: &str,
+    list: &str,
+    defaults: &[&'static SysprepOperation],
+    mut chosen: Vec<&'static SysprepOperation>,
+) -> Result<Vec<&'static SysprepOperation>> {
     for item in list.split(',').map(str::trim).filter(|i| !i.is_empty()) {
         let (remove, name) = match item.strip_prefix('-') {
             Some(name) => (true, name),
             None => (false, item),
         };
         let named: Vec<&'static SysprepOperation> = match name {
-            "defaults" => default_operations(),
+            "defaults" => defaults.to_vec(),
             "all" => OPERATIONS.iter().collect(),
-            "customize" | "script" => continue,
             _ => match OPERATIONS.iter().find(|o| o.name == name) {
                 Some(operation) => vec![operation],
                 None => {

@@ -39,7 +39,14 @@ pub(crate) enum Action {
     Touch(&'static str),
     CloudInit,
     BlkidTab,
-    CaNote,
+    /// The anchors of an IPA server.
+    IpaAnchors,
+    /// The guest's own certificates and keys.
+    CaCertificates,
+    /// What matches the pattern goes, unless it is a directory or bears one of these names.
+    RemoveFilesExcept(&'static str, &'static [&'static str]),
+    /// It is done by whoever does the cleaning: see [`super::sysprep`].
+    Elsewhere,
     /// It cannot be done by editing files (yet); where it is on by default there is nothing to do on a guest without LVM.
     Note(&'static str),
     Unsupported(&'static str),
@@ -170,9 +177,7 @@ pub const OPERATIONS: &[SysprepOperation] = &[
     off(
         "ca-certificates",
         "Remove the guest's own CA certificates",
-        &[Action::Unsupported(
-            "the certificate store must then be made anew by a program of the guest",
-        )],
+        &[Action::CaCertificates],
     ),
     on(
         "crash-data",
@@ -183,6 +188,11 @@ pub const OPERATIONS: &[SysprepOperation] = &[
         "cron-spool",
         "Remove users' jobs of at and cron",
         &[Action::CronSpool],
+    ),
+    on(
+        "customize",
+        "Do what the options of customize say",
+        &[Action::Elsewhere],
     ),
     on(
         "dhcp-client-state",
@@ -236,18 +246,16 @@ pub const OPERATIONS: &[SysprepOperation] = &[
                 "/var/lib/ipa-client/sysrestore/*",
                 "/var/lib/ipa-client/pki/*",
             ]),
-            Action::CaNote,
+            Action::IpaAnchors,
         ],
     ),
     off(
         "kerberos-data",
         "Remove the data of a Kerberos server",
-        &[Action::RemoveFiles(&[
-            "/var/kerberos/krb5kdc/[!k]*",
-            "/var/kerberos/krb5kdc/k[!ad]*",
-            "/var/kerberos/krb5kdc/kd[!c]*",
-            "/var/kerberos/krb5kdc/ka[!d]*",
-        ])],
+        &[Action::RemoveFilesExcept(
+            "/var/kerberos/krb5kdc/*",
+            &["kadm5.acl", "kdc.conf"],
+        )],
     ),
     on(
         "kerberos-hostkeytab",
@@ -382,6 +390,11 @@ pub const OPERATIONS: &[SysprepOperation] = &[
             "/var/lib/samba/*/*",
             "/var/lib/samba/*",
         ])],
+    ),
+    on(
+        "script",
+        "Run scripts of the host on the guest's files (--script)",
+        &[Action::Elsewhere],
     ),
     on(
         "smolt-uuid",
