@@ -43,7 +43,7 @@ pub use extent_record::{ExtentHeader, ExtentIndex, ExtentLeaf};
 pub use features::{Compat, Features, Incompat, RoCompat};
 pub use filesystem::{Ext4, OpenOptions};
 pub use format::{
-    FeatureList, FormatJournal, FormatKind, FormatOptions, Formatted, Usage, fit as fit_format,
+    FeatureList, FormatJournal, FormatKind, FormatOptions, Formatted, Usage, files_fit, fit as fit_format,
     make as format, make_filled as format_filled, plan as plan_format,
 };
 pub use group_descriptor::GroupDescriptor;

@@ -2,15 +2,20 @@
 //!
 //! [`probe`] tells what is there, also of kinds that disksmith cannot open; [`open`] opens it.
 
+mod capacity;
 mod error;
 mod format;
 mod kind;
+mod new_filesystem;
 mod open;
+mod populate;
 mod probe;
 mod signature;
 
+pub use capacity::capacity;
 pub use error::{Error, Result};
 pub use format::{FormatOptions, format};
 pub use kind::Kind;
+pub use new_filesystem::NewFileSystem;
 pub use open::{Clock, OpenOptions, open, open_with_clock};
 pub use probe::{Probed, probe};

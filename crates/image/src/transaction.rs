@@ -168,6 +168,11 @@ impl Transaction {
         self.disks.get(index).map(|disk| disk.path.as_path())
     }
 
+    /// An image under its staging.
+    pub(crate) fn image(&self, index: usize) -> Option<&Image> {
+        self.disks.get(index).map(|disk| &disk.image)
+    }
+
     /// Whether anything was changed so far.
     #[must_use]
     pub fn is_dirty(&self) -> bool {

@@ -22,4 +22,4 @@ mod write;
 
 pub use feature_list::FeatureList;
 pub use options::{FormatJournal, FormatKind, FormatOptions, Usage};
-pub use write::{Formatted, fit, make, make_filled, plan};
+pub use write::{Formatted, files_fit, fit, make, make_filled, plan};

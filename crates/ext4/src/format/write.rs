@@ -167,6 +167,20 @@ pub fn fit(options: &FormatOptions, tree: &SourceTree, free: u64) -> Result<(u64
     })
 }
 
+/// Whether the files of a tree fit a filesystem of `size` bytes.
+pub fn files_fit(options: &FormatOptions, tree: &SourceTree, size: u64) -> bool {
+    let free = || -> Result<bool> {
+        let sizes = Sizes::new(options, size)?;
+        let checksums = superblock(options, &sizes).checksums();
+        let mut groups = Groups::new(sizes)?;
+        Plan::new(&mut groups, options, &checksums, None)?;
+        let free: u64 = (0..sizes.groups).map(|group| u64::from(groups.free_in(group))).sum();
+        let (blocks, inodes) = fill::needs(tree, &sizes);
+        Ok(free >= blocks && u64::from(sizes.inodes_per_group) * u64::from(sizes.groups) >= inodes)
+    };
+    free().unwrap_or(false)
+}
+
 fn check(options: &FormatOptions) -> Result<()> {
     if options.label.len() > 16 || options.last_mounted.len() > 64 {
         return Err(Error::InvalidOption {

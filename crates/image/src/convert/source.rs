@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::image::Image;
+use crate::transaction::Transaction;
 use disksmith_qcow2::SnapshotKey;
 use disksmith_storage::{Extent, HostFile, Result as StorageResult, Storage, StorageRef};
 use std::path::PathBuf;
@@ -84,6 +85,17 @@ impl Source {
             }
             .keeping(image),
         ))
+    }
+
+    /// The disk as an edit that is not committed leaves it; `None` where the edit has no such image. It can be read while the edit
+    /// lives.
+    #[must_use]
+    pub fn staged(edit: &Transaction, index: usize) -> Option<Self> {
+        Some(Self {
+            disk: edit.storage(index)?,
+            whole: None,
+            ..Self::view(edit.image(index)?)
+        })
     }
 
     fn keeping(mut self, image: Image) -> Self {
