@@ -2,16 +2,19 @@
 
 use crate::core::Core;
 use crate::error::{Error, Result};
-use crate::features::RoCompat;
-use crate::inode::InodeFlags;
+use crate::features::{Incompat, RoCompat};
+use crate::inode::{INODE_BASE_SIZE, InodeFlags};
 use crate::inode_table::Node;
-use crate::xattr::{Acl, Attribute, MAX_VALUE, Value, full_name, split_name};
+use crate::xattr::{Acl, Attribute, Attributes, MAX_VALUE, Value, full_name, split_name};
 use disksmith_vfs as vfs;
 use disksmith_vfs::{FileType, InodeNo, Metadata, MetadataChange, XattrMode};
 
 /// Numbers of the two names that hold access control lists.
 const ACL_ACCESS: u8 = 2;
 const ACL_DEFAULT: u8 = 3;
+
+/// Where the project stands in an inode: its end.
+const PROJECT_END: usize = 0xa0;
 
 /// Longest rest of a name of an attribute.
 const MAX_XATTR_NAME: usize = 255;
@@ -67,12 +70,15 @@ impl Core {
                 self.follow_mode(node)?;
             }
         }
+        let values = self.value_inodes(node, change)?;
+        self.charge_values(node, -values);
         if let Some(uid) = change.uid {
             node.rec.set_uid(uid);
         }
         if let Some(gid) = change.gid {
             node.rec.set_gid(gid);
         }
+        self.charge_values(node, values);
         if let Some(time) = change.accessed {
             node.rec.set_accessed(time);
         }
@@ -82,6 +88,45 @@ impl Core {
         let changed = change.changed.unwrap_or_else(|| self.now());
         node.rec.set_changed(changed);
         self.store(node)
+    }
+
+    /// The project of an inode, and whether new entries of it (a directory) inherit that.
+    pub(crate) fn project(&self, node: &Node) -> (u32, bool) {
+        (node.rec.project_id, node.has(InodeFlags::PROJINHERIT))
+    }
+
+    /// Changes the project of an inode.
+    pub(crate) fn set_project(&mut self, node: &mut Node, project: u32, inherit: bool) -> Result<()> {
+        self.check_attributes(node)?;
+        let has_room = INODE_BASE_SIZE + usize::from(node.rec.extra_isize) >= PROJECT_END;
+        if !self.geometry.has_ro_compat(RoCompat::PROJECT) || !has_room {
+            return Err(Error::unsupported("a project without the feature, or in an inode without room for it"));
+        }
+        if inherit && !node.rec.is_dir() {
+            return refuse(node, "only directories hand their project on");
+        }
+        let values = self.value_count(node)?;
+        self.charge_values(node, -values);
+        node.rec.project_id = project;
+        node.rec.set_flag(InodeFlags::PROJINHERIT, inherit);
+        self.charge_values(node, values);
+        self.touch_attributes(node)
+    }
+
+    fn value_count(&self, node: &Node) -> Result<i64> {
+        if !self.geometry.has_incompat(Incompat::EA_INODE) {
+            return Ok(0);
+        }
+        let all = self.attributes(node)?;
+        let values = all.inode.iter().chain(&all.block);
+        Ok(values.filter(|a| matches!(a.value, Value::Inode { .. })).count() as i64)
+    }
+
+    /// How many inodes hold values of the attributes of one that gets another owner; 0 where it does not.
+    fn value_inodes(&self, node: &Node, change: &MetadataChange) -> Result<i64> {
+        let stays = change.uid.is_none_or(|uid| uid == node.rec.uid())
+            && change.gid.is_none_or(|gid| gid == node.rec.gid());
+        if stays { Ok(0) } else { self.value_count(node) }
     }
 
     /// Puts changed permission bits into the access control list.
@@ -104,6 +149,43 @@ impl Core {
             if slot.is(ACL_ACCESS, b"") {
                 *slot = attribute.clone();
             }
+        }
+        self.store_attributes(node, &all)
+    }
+
+    /// Gives a new inode what it inherits of its directory's default access control list: permission bits, list, and for
+    /// a directory the default list itself.
+    pub(crate) fn inherit_access_list(&mut self, dir: &Node, node: &mut Node) -> Result<()> {
+        if node.rec.is_symlink() {
+            return Ok(());
+        }
+        let parents = self.attributes(dir)?;
+        let Some(found) = parents.find(ACL_DEFAULT, b"") else {
+            return Ok(());
+        };
+        let bytes = self.attribute_value(&found.value)?;
+        let Some(default) = Acl::from_disk(&bytes) else {
+            return Err(dir.corrupt("posix_acl_default", bytes.len() as u64, "no access control list"));
+        };
+        let (mode, access) = default.inherited(node.rec.mode);
+        node.rec.mode = mode;
+        let mut all = Attributes::default();
+        let lists = [
+            (ACL_DEFAULT, node.rec.is_dir().then_some(bytes)),
+            (ACL_ACCESS, access.map(|acl| acl.to_disk())),
+        ];
+        for (index, list) in lists {
+            if let Some(list) = list {
+                let attribute = Attribute {
+                    index,
+                    name: Vec::new(),
+                    value: Value::Here(list),
+                };
+                self.place_attribute(node, &mut all, attribute)?;
+            }
+        }
+        if all.inode.is_empty() && all.block.is_empty() {
+            return Ok(());
         }
         self.store_attributes(node, &all)
     }

@@ -27,6 +27,9 @@ pub(crate) struct Wish {
     pub(crate) room: u64,
 }
 
+/// An allocation that ends at most this many clusters in front of a group's cursor is taken for one in room that was left.
+const MAX_WINDOW: u32 = 8192;
+
 impl Core {
     /// The block bitmap of a group, made up where it is not initialised.
     pub(crate) fn block_bitmap(&self, group: u32, desc: &GroupDescriptor) -> Result<Block> {
@@ -117,6 +120,9 @@ impl Core {
         {
             return Ok(run);
         }
+        // A run that cannot go on where it ended was cut off by another one: several files are written at the same time. So
+        // it gets room of its own, which what comes later does not start in.
+        let crowded = wish.continues && room > want;
         // First a run with room to grow, then one that holds what is needed, then the longest there is.
         let mut lengths = vec![room, want];
         lengths.dedup();
@@ -127,9 +133,21 @@ impl Core {
                 if self.hints.longest.get(group as usize).copied().unwrap_or(0) < length {
                     continue;
                 }
-                let from = if step == 0 { goal_cluster } else { 0 };
+                let cursor = self.hints.cursor.get(group as usize).copied().unwrap_or(0);
+                let from = match step {
+                    0 if crowded => goal_cluster.max(cursor),
+                    0 => goal_cluster,
+                    _ => 0,
+                };
                 if let Some(start) = self.find_run(group, from, length)? {
-                    return self.take(group, start, want);
+                    let run = self.take(group, start, want)?;
+                    if crowded
+                        && length == room
+                        && let Some(cursor) = self.hints.cursor.get_mut(group as usize)
+                    {
+                        *cursor = start + room;
+                    }
+                    return Ok(run);
                 }
             }
         }
@@ -206,7 +224,7 @@ impl Core {
     }
 
     /// Marks a free run as used.
-    fn take(&mut self, group: u32, cluster: u32, count: u32) -> Result<BlockRun> {
+    pub(crate) fn take(&mut self, group: u32, cluster: u32, count: u32) -> Result<BlockRun> {
         let mut desc = self.group(group);
         let bits = self.block_bitmap(group, &desc)?;
         let end = cluster + count;
@@ -224,7 +242,11 @@ impl Core {
         bitmap::fill(Arc::<Vec<u8>>::make_mut(&mut bits), cluster, end, true);
         self.store_block_bitmap(group, desc, bits);
         if let Some(cursor) = self.hints.cursor.get_mut(group as usize) {
-            *cursor = end;
+            // What fills room that was left to it does not draw others in.
+            let inside = *cursor > end && *cursor - end <= MAX_WINDOW;
+            if !inside {
+                *cursor = end;
+            }
         }
         let start = self.geometry.cluster_start(group, cluster);
         let len = (u64::from(count) << self.geometry.cluster_shift).min(self.geometry.blocks_count - start);
@@ -247,6 +269,11 @@ impl Core {
         }
         let mut at = start;
         let end = start + len;
+        if let Some(kept_back) = &mut self.kept_back {
+            kept_back.push((start, end));
+            self.forget_blocks(start, len);
+            return Ok(());
+        }
         while at < end {
             let (group, cluster) = self.geometry.locate(at);
             let group_end = self.geometry.group_start(group) + u64::from(self.geometry.group_blocks(group));

@@ -36,6 +36,8 @@ pub(crate) struct Hints {
     pub(crate) cursor: Vec<u32>,
     /// Group of the last directory that was spread.
     pub(crate) last_spread: u32,
+    /// Directories at the top that were made.
+    pub(crate) tops: u32,
 }
 
 /// The state of an open filesystem.
@@ -60,6 +62,12 @@ pub(crate) struct Core {
     freed: BTreeMap<u64, u64>,
     /// Inodes whose extent trees were changed since the last sync.
     pub(crate) crooked_trees: BTreeSet<u32>,
+    /// The multi-mount protection block says that we are at work.
+    pub(crate) mmp_held: bool,
+    /// Inodes that hold values of attributes, by checksum: only a hint.
+    pub(crate) values: HashMap<u32, u32>,
+    /// Blocks that are to be freed, but not yet: start and end of runs. `None` where nothing is kept back.
+    pub(crate) kept_back: Option<Vec<(u64, u64)>>,
     /// What users, groups and projects use.
     pub(crate) quotas: Quotas,
     /// Inodes that are in use without a name.
@@ -101,6 +109,9 @@ impl Core {
             free_inodes: 0,
             freed: BTreeMap::new(),
             crooked_trees: BTreeSet::new(),
+            mmp_held: false,
+            values: HashMap::new(),
+            kept_back: None,
             quotas: Quotas::default(),
             held: Default::default(),
             clock,
@@ -389,6 +400,11 @@ impl Core {
         self.superblock_raw = raw;
         self.superblock_dirty = false;
         Ok(())
+    }
+
+    /// Refuses a superblock that lost the mark of its checksums.
+    pub(crate) fn check_lost_checksum(&self) -> Result<()> {
+        self.superblock.check_lost_checksum(&self.superblock_raw)
     }
 
     /// Whether the stored superblock tells other free counts than the groups.

@@ -15,7 +15,7 @@ impl Core {
     pub(crate) fn pack_trees(&mut self) -> Result<()> {
         for ino in std::mem::take(&mut self.crooked_trees) {
             self.begin();
-            match self.pack_tree(ino) {
+            match self.pack_tree(ino).and_then(|()| self.settle_quotas()) {
                 Ok(()) => self.keep(),
                 Err(crate::error::Error::NoSpace { .. }) => self.give_up(),
                 Err(error) => {

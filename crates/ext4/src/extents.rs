@@ -75,6 +75,17 @@ pub(crate) struct Removed {
     pub(crate) runs: Vec<ExtentLeaf>,
 }
 
+impl TreeShape {
+    /// Runs of blocks of the contents and of the tree itself: first and one past the last.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let contents = self
+            .extents
+            .iter()
+            .map(|e| (e.physical, e.physical + u64::from(e.len)));
+        contents.chain(self.blocks.iter().map(|b| (*b, b + 1)))
+    }
+}
+
 impl Core {
     fn node_capacity(&self) -> usize {
         (self.geometry.block_size as usize - EXTENT_RECORD_SIZE) / EXTENT_RECORD_SIZE

@@ -229,14 +229,25 @@ impl Core {
         if data.is_empty() {
             return Ok(());
         }
-        if node.has(InodeFlags::INLINE_DATA) {
-            self.uninline_file(node)?;
-        }
-        if offset > size {
-            self.zero_tail(node, size)?;
-        }
-        self.write_blocks(node, offset, data)?;
         let end = offset.saturating_add(data.len() as u64);
+        let is_inline = self.change_inline(node, end, |contents| {
+            let (from, to) = (offset as usize, end as usize);
+            if contents.len() < to {
+                contents.resize(to, 0);
+            }
+            if let Some(slot) = contents.get_mut(from..to) {
+                slot.copy_from_slice(data);
+            }
+        })?;
+        if !is_inline {
+            if node.has(InodeFlags::INLINE_DATA) {
+                self.uninline_file(node)?;
+            }
+            if offset > size {
+                self.zero_tail(node, size)?;
+            }
+            self.write_blocks(node, offset, data)?;
+        }
         if end > size {
             self.grow_size(node, end);
         }
@@ -256,11 +267,15 @@ impl Core {
         if size > self.max_size(node) {
             return Err(Error::File(vfs::Error::FileTooLarge { path: node.name() }));
         }
-        if node.has(InodeFlags::INLINE_DATA) {
+        let is_inline = node.has(InodeFlags::INLINE_DATA)
+            && self.change_inline(node, size, |contents| contents.resize(size as usize, 0))?;
+        if !is_inline && node.has(InodeFlags::INLINE_DATA) {
             self.uninline_file(node)?;
         }
         let old = node.rec.size();
-        if size < old {
+        if is_inline {
+            node.rec.set_size(size);
+        } else if size < old {
             let block_size = u64::from(self.geometry.block_size);
             self.unmap(node, size.div_ceil(block_size), u64::from(u32::MAX) + 1)?;
             self.zero_tail(node, size)?;

@@ -130,6 +130,25 @@ impl Ext4 {
         &self.gate
     }
 
+    /// The project of an inode (`project` feature), and whether what is made in it (a directory) inherits it.
+    ///
+    /// # Errors
+    /// As for [`FileSystem::metadata`].
+    pub fn project(&self, inode: InodeNo) -> vfs::Result<(u32, bool)> {
+        self.read_with(|core| Ok(core.project(&core.load(number(inode)?)?)))
+    }
+
+    /// Changes the project of an inode, and whether what is made in it inherits that.
+    ///
+    /// # Errors
+    /// [`vfs::Error::Unsupported`] without the `project` feature or room for it in the inode.
+    pub fn set_project(&self, inode: InodeNo, project: u32, inherit: bool) -> vfs::Result<()> {
+        self.change(|core| {
+            let mut node = core.load(number(inode)?)?;
+            core.set_project(&mut node, project, inherit)
+        })
+    }
+
     fn shared(&self) -> RwLockReadGuard<'_, Core> {
         self.core.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -163,6 +182,7 @@ impl Ext4 {
         }
         let _entered = self.gate.enter();
         let mut core = self.exclusive();
+        self.say(core.hold_mmp())?;
         self.say(core.relieve())?;
         core.begin();
         let result = operation(&mut core).and_then(|value| core.settle_quotas().map(|()| value));

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Inode number of the root directory.
 pub(crate) const ROOT_INODE: u32 = 2;
 
+/// So many directories at the top are made near their parent before more of them are spread.
+const FEW_TOPS: u32 = 4;
+
 /// An inode in memory: its record, and all its bytes as they are stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
@@ -205,6 +208,9 @@ impl Core {
             let average_inodes = self.free_inodes / u64::from(groups);
             let average_clusters = self.free_clusters / u64::from(groups);
             // A directory at the top goes to a new place; others stay near their parent while it is not crowded.
+            // But a few new ones are no hierarchy to spread: what one edit writes should lie together.
+            self.hints.tops = self.hints.tops.saturating_add(u32::from(top));
+            let top = top && self.hints.tops > FEW_TOPS;
             let start = if top {
                 let flex = self.geometry.groups_per_flex.max(1);
                 let next = self.hints.last_spread.wrapping_add(flex) % groups;
@@ -273,8 +279,7 @@ impl Core {
 
     fn take_inode(&mut self, group: u32, is_dir: bool) -> Result<Option<u32>> {
         let per_group = self.geometry.inodes_per_group;
-        let mut desc = self.group(group);
-        let mut bits = self.inode_bitmap(group, &desc)?;
+        let bits = self.inode_bitmap(group, &self.group(group))?;
         let from = if group == 0 {
             self.geometry.first_inode - 1
         } else {
@@ -287,8 +292,26 @@ impl Core {
         if index >= per_group {
             return Ok(None);
         }
+        self.mark_inode(group, index, is_dir)?;
+        Ok(Some(group * per_group + index + 1))
+    }
+
+    /// Marks a free inode of a group as used.
+    pub(crate) fn mark_inode(&mut self, group: u32, index: u32, is_dir: bool) -> Result<()> {
+        let per_group = self.geometry.inodes_per_group;
+        let mut desc = self.group(group);
+        let mut bits = self.inode_bitmap(group, &desc)?;
+        let Some(free) = desc.free_inodes().checked_sub(1) else {
+            return Err(Error::corrupt(
+                format!("group descriptor {group}"),
+                self.geometry.offset(desc.inode_bitmap()),
+                "bg_free_inodes_count",
+                0u64,
+                "fewer than the bitmap has",
+            ));
+        };
         bitmap::fill(Arc::<Vec<u8>>::make_mut(&mut bits), index, index + 1, true);
-        desc.set_free_inodes(desc.free_inodes() - 1);
+        desc.set_free_inodes(free);
         if is_dir {
             desc.set_used_dirs(desc.used_dirs().saturating_add(1));
         }
@@ -303,7 +326,7 @@ impl Core {
             desc.flags &= !GROUP_INODE_UNINIT;
         }
         self.store_inode_bitmap(group, desc, bits);
-        Ok(Some(group * per_group + index + 1))
+        Ok(())
     }
 
     /// Makes the blocks of an inode table that come into use zero, where the table was never written. `used` inodes

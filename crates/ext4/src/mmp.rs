@@ -11,6 +11,8 @@ use crate::record::record;
 const MAGIC: u32 = 0x004d_4d50;
 /// `mmp_seq`: not mounted.
 const SEQ_CLEAN: u32 = 0xff4d_4d50;
+/// `mmp_seq`: a program works on it, and nobody may mount it.
+const SEQ_AT_WORK: u32 = 0xe24d_4d50;
 
 record! {
     /// The protection block.
@@ -43,6 +45,44 @@ fn text(bytes: &[u8]) -> String {
 }
 
 impl Core {
+    /// Tells others that the filesystem is being changed, before the first change of it. Where changes are staged this is
+    /// never seen; where they go straight to a device it keeps others from mounting what is half done.
+    pub(crate) fn hold_mmp(&mut self) -> Result<()> {
+        if self.mmp_held || !self.geometry.has_incompat(Incompat::MMP) {
+            return Ok(());
+        }
+        self.check_mmp()?;
+        self.write_mmp(SEQ_AT_WORK)?;
+        self.mmp_held = true;
+        Ok(())
+    }
+
+    /// Takes that back, when everything is written.
+    pub(crate) fn release_mmp(&mut self) -> Result<()> {
+        if self.mmp_held {
+            self.write_mmp(SEQ_CLEAN)?;
+            self.mmp_held = false;
+        }
+        Ok(())
+    }
+
+    fn write_mmp(&self, sequence: u32) -> Result<()> {
+        let offset = self.geometry.offset(self.superblock.mmp_block);
+        let size = self.geometry.block_size as usize;
+        let mut bytes = disksmith_storage::read_vec(&*self.storage, offset, size)?;
+        let mut block = MmpBlock::parse(&bytes);
+        block.sequence = sequence;
+        block.time = self.now().seconds.max(0) as u64;
+        block.node = [0; 64];
+        crate::record::put_array(&mut block.node, 0, b"disksmith");
+        block.encode_into(&mut bytes);
+        if let Some(checksum) = self.geometry.checksums.mmp(&bytes) {
+            block.checksum = checksum;
+            block.encode_into(&mut bytes);
+        }
+        Ok(self.storage.write_at(offset, &bytes)?)
+    }
+
     /// Refuses a filesystem that somebody has mounted.
     pub(crate) fn check_mmp(&self) -> Result<()> {
         if !self.geometry.has_incompat(Incompat::MMP) {

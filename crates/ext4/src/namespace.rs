@@ -174,6 +174,7 @@ impl Core {
         node.rec.set_gid(new.gid);
         node.rec.links = if is_dir { 2 } else { 1 };
         self.inherit_flags(&dir, &mut node);
+        self.inherit_access_list(&dir, &mut node)?;
         match new.file_type {
             FileType::Regular | FileType::Directory => self.clear_blocks(&mut node),
             FileType::CharDevice | FileType::BlockDevice => {
@@ -224,11 +225,14 @@ impl Core {
             | InodeFlags::NOTAIL
             | InodeFlags::DIRSYNC
             | InodeFlags::PROJINHERIT
+            | InodeFlags::CASEFOLD
             | InodeFlags::DAX;
         let mut flags = dir.rec.flags().intersection(inherited);
         match node.rec.file_type() {
             Some(FileType::Directory) => {}
-            Some(FileType::Regular) => flags.remove(InodeFlags::DIRSYNC | InodeFlags::PROJINHERIT),
+            Some(FileType::Regular) => flags.remove(
+                InodeFlags::DIRSYNC | InodeFlags::PROJINHERIT | InodeFlags::CASEFOLD,
+            ),
             _ => flags = flags.intersection(InodeFlags::NODUMP | InodeFlags::NOATIME),
         }
         node.rec.set_flag(flags, true);
@@ -251,8 +255,8 @@ impl Core {
             });
         }
         self.check_target(&node, name)?;
-        self.check_project(&dir, &node, name)?;
         self.check_links(&node)?;
+        self.check_project(&dir, &node, name)?;
         let kind = node.rec.file_type().map_or(0, kind_of);
         node.rec.links += 1;
         let now = self.now();
@@ -295,7 +299,7 @@ impl Core {
             return file_error(vfs::Error::IsADirectory { path: text(name) });
         }
         self.check_target(&node, name)?;
-        self.remove_entry(&mut dir, &found, name)?;
+        self.remove_entry(&mut dir, &found)?;
         self.touch_directory(&mut dir);
         self.store(&mut dir)?;
         self.drop_name(&mut node)
@@ -315,7 +319,7 @@ impl Core {
         if !self.directory_is_empty(&node)? {
             return file_error(vfs::Error::NotEmpty { path: text(name) });
         }
-        self.remove_entry(&mut dir, &found, name)?;
+        self.remove_entry(&mut dir, &found)?;
         self.drop_subdirectory(&mut dir);
         self.touch_directory(&mut dir);
         self.store(&mut dir)?;
@@ -362,7 +366,6 @@ impl Core {
         let found = self.require(&from, name)?;
         let node = self.load(found.inode)?;
         self.check_target(&node, name)?;
-        self.check_project(&to, &node, new_name)?;
         let target = self.find_entry(&to, new_name)?;
         match (mode, &target) {
             (RenameMode::NoReplace, Some(_)) => {
@@ -391,7 +394,6 @@ impl Core {
         let victim = self.load(target.inode)?;
         self.check_target(&victim, new_name)?;
         if mode == RenameMode::Exchange {
-            self.check_project(&from, &victim, name)?;
             if victim.rec.is_dir() && from_dir != to_dir && self.is_below(from_dir, victim.ino)? {
                 return file_error(vfs::Error::InvalidArgument {
                     path: text(name),
@@ -438,7 +440,7 @@ impl Core {
     fn remove_name(&mut self, dir: u32, name: &[u8]) -> Result<()> {
         self.with_directory(dir, |core, dir| {
             let found = core.require(dir, name)?;
-            core.remove_entry(dir, &found, name)
+            core.remove_entry(dir, &found)
         })
     }
 
@@ -457,6 +459,7 @@ impl Core {
     }
 
     fn move_entry(&mut self, from: Node, name: &[u8], to: Node, new_name: &[u8], node: Node) -> Result<()> {
+        self.check_project(&to, &node, new_name)?;
         let is_dir = node.rec.is_dir();
         if is_dir && from.ino != to.ino {
             self.check_links(&to)?;
@@ -488,6 +491,7 @@ impl Core {
         node: Node,
         victim: Node,
     ) -> Result<()> {
+        self.check_project(&to, &node, new_name)?;
         self.point_name(to.ino, new_name, &node)?;
         self.remove_name(from.ino, name)?;
         if node.rec.is_dir() {
@@ -523,6 +527,8 @@ impl Core {
         node: Node,
         other: Node,
     ) -> Result<()> {
+        self.check_project(&to, &node, new_name)?;
+        self.check_project(&from, &other, name)?;
         self.point_name(to.ino, new_name, &node)?;
         self.point_name(from.ino, name, &other)?;
         if from.ino != to.ino {

@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::features::{Compat, Incompat};
 use crate::filesystem::OpenOptions;
-use crate::journal::{Log, LogRun, RecoveredView, Recovery, RecoveryLimits};
+use crate::journal::{FastCommitRecord, Log, LogRun, RecoveredView, Recovery, RecoveryLimits};
 use crate::mapping::Mapped;
 use crate::superblock::{STATE_ERROR, STATE_VALID};
 use disksmith_storage::StorageRef;
@@ -16,6 +16,9 @@ pub(crate) fn open(storage: StorageRef, options: &OpenOptions) -> Result<(Core, 
         |storage: StorageRef, check| Core::open(storage, options.cache_bytes, options.clock.clone(), check);
     let mut core = new(storage.clone(), false)?;
     let mut read_only = forbids_writing(&core, options);
+    if read_only.is_none() {
+        core.check_lost_checksum()?;
+    }
     if core.geometry.has_incompat(Incompat::RECOVER) {
         if core.superblock.journal_inode == 0 {
             return Err(Error::UnsupportedFeatures {
@@ -27,19 +30,28 @@ pub(crate) fn open(storage: StorageRef, options: &OpenOptions) -> Result<(Core, 
         }
         let recovery = core.plan_recovery()?;
         let error_number = recovery.error_number();
-        recovery.refuse_fast_commits()?;
+        let fast_commits = recovery.fast_commits();
         if read_only.is_none() {
-            recovery.apply(&*storage)?;
-            core = new(storage, true)?;
+            recovery.write_blocks(&*storage)?;
+            core = new(storage.clone(), true)?;
             core.update_superblock(|sb| {
                 sb.feature_incompat &= !Incompat::RECOVER.bits();
                 if error_number != 0 {
                     sb.state |= STATE_ERROR;
                 }
             });
+            if !fast_commits.is_empty() {
+                core.replay(fast_commits)?;
+                // The journal lets go of them only when they are in the filesystem.
+                core.sync()?;
+            }
+            recovery.empty_journal(&*storage)?;
         } else {
             let view = RecoveredView::new(storage, &recovery)?;
             core = new(Arc::new(view), true)?;
+            if !fast_commits.is_empty() {
+                core.replay(fast_commits)?;
+            }
         }
         return Ok((core, read_only));
     }
@@ -73,6 +85,25 @@ fn forbids_writing(core: &Core, options: &OpenOptions) -> Option<String> {
 }
 
 impl Core {
+    fn replay(&mut self, records: &[FastCommitRecord]) -> Result<()> {
+        self.begin();
+        match self
+            .replay_fast_commits(records)
+            .and_then(|()| self.settle_quotas())
+        {
+            Ok(()) => {
+                self.keep();
+                log::info!("replayed {} records of fast commits", records.len());
+                Ok(())
+            }
+            Err(error) => {
+                self.kept_back = None;
+                self.give_up();
+                Err(error)
+            }
+        }
+    }
+
     /// Where the journal lies, and what it would give back.
     fn plan_recovery(&self) -> Result<Recovery> {
         let node = self.load_any(self.superblock.journal_inode)?;
@@ -122,6 +153,7 @@ impl Core {
     fn write_clean(&mut self) -> Result<bool> {
         let changed = self.write_out()?;
         if !changed && !self.counts_differ() {
+            self.release_mmp()?;
             return Ok(false);
         }
         let now = self.now().seconds.max(0) as u64;
@@ -131,6 +163,7 @@ impl Core {
             sb.write_time_hi = (now >> 32) as u8;
         });
         self.write_superblock()?;
+        self.release_mmp()?;
         Ok(true)
     }
 }

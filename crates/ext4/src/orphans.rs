@@ -91,7 +91,10 @@ impl Core {
             self.begin();
             let failed = self.held.nameless.clone().into_iter().find_map(|ino| {
                 let deleted = self.load_any(ino).and_then(|mut node| self.delete(&mut node));
-                deleted.err().map(|error| (ino, error))
+                deleted
+                    .and_then(|()| self.settle_quotas())
+                    .err()
+                    .map(|error| (ino, error))
             });
             let Some((ino, error)) = failed else {
                 return Some(Buried { freed });
@@ -143,7 +146,7 @@ impl Core {
     }
 
     /// Finishes what was begun with an orphan: deletes it, or frees what lies beyond its size.
-    fn finish_orphan(&mut self, ino: u32) -> Result<()> {
+    pub(crate) fn finish_orphan(&mut self, ino: u32) -> Result<()> {
         if !self.inode_in_use(ino)? {
             return Ok(());
         }

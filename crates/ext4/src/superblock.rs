@@ -335,6 +335,37 @@ impl Superblock {
         Ok(())
     }
 
+    /// Refuses to trust a superblock that says it has no checksum, and has one: that of itself with `metadata_csum` (and
+    /// revision 1). Who turns the feature off changes more than that bit; a flipped bit does not.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn check_lost_checksum(&self, bytes: &[u8]) -> Result<()> {
+        if self.features().has_metadata_csum() || self.checksum == 0 || self.checksum_type != 1 {
+            return Ok(());
+        }
+        let mut whole = bytes.to_vec();
+        let mut meant = self.clone();
+        meant.revision = 1;
+        meant.feature_ro_compat |= RoCompat::METADATA_CSUM.bits();
+        meant.encode_into(&mut whole);
+        if checksum::superblock(&whole) != self.checksum {
+            return Ok(());
+        }
+        let (field, value) = if self.revision == 0 {
+            ("s_rev_level", self.revision)
+        } else {
+            ("s_feature_ro_compat", self.feature_ro_compat)
+        };
+        Err(Error::corrupt(
+            "superblock",
+            SUPERBLOCK_OFFSET,
+            field,
+            value,
+            "the superblock's checksum is that of one with metadata_csum, which it says it does not have",
+        ))
+    }
+
     /// Encodes over `bytes` (1024 of them; unknown bytes stay) and puts the checksum in where there is one.
     pub fn seal_into(&mut self, bytes: &mut [u8]) {
         self.encode_into(bytes);

@@ -15,7 +15,7 @@ use crate::superblock::FLAG_UNSIGNED_HASH;
 use std::sync::Arc;
 
 /// A node on the way from the root to a leaf.
-struct Level {
+pub(super) struct Level {
     number: u64,
     block: Block,
     node: IndexNode,
@@ -49,20 +49,39 @@ impl Core {
     /// The way to the leaf for a hash that the tree's own kind of hash gives for a name; `None` where the kind is
     /// unknown.
     fn index_path(&self, dir: &Node, name: &[u8]) -> Result<Option<(Vec<Level>, u32, NameHasher)>> {
+        let Some(hasher) = self.tree_hasher(dir)? else {
+            return Ok(None);
+        };
+        let hash = self.hash_in(dir, &hasher, name);
+        Ok(self.path_to_hash(dir, hash)?.map(|path| (path, hash, hasher)))
+    }
+
+    /// The hash that new trees get.
+    pub(super) fn default_hasher(&self) -> Option<NameHasher> {
+        self.hasher(self.superblock.default_hash_version)
+    }
+
+    /// The hash that a directory's tree is ordered by; `None` where it is unknown.
+    pub(super) fn tree_hasher(&self, dir: &Node) -> Result<Option<NameHasher>> {
+        let (_, block) = self.directory_block(dir, 0)?;
+        Ok(self.hasher(block.get(ROOT_INFO + 4).copied().unwrap_or(0)))
+    }
+
+    /// The way to the first leaf that may hold a hash; `None` where the tree's kind of hash is unknown.
+    pub(super) fn path_to_hash(&self, dir: &Node, hash: u32) -> Result<Option<Vec<Level>>> {
         let has_tail = dir.seed.is_some();
         let (number, block) = self.directory_block(dir, 0)?;
         let byte = |at: usize| block.get(ROOT_INFO + at).copied().unwrap_or(0);
         let (version, info_len, levels) = (byte(4), byte(5), byte(6));
-        let Some(hasher) = self.hasher(version) else {
+        if self.hasher(version).is_none() {
             return Ok(None);
-        };
+        }
         if info_len != 8 {
             return Err(self.bad_index(dir, number, ("info_length", u64::from(info_len))));
         }
         if levels > self.max_index_levels() {
             return Err(self.bad_index(dir, number, ("indirect_levels", u64::from(levels))));
         }
-        let hash = hasher.hash(name);
         let mut path = Vec::with_capacity(3);
         let node = IndexNode::parse(&block, true, has_tail).map_err(|e| self.bad_index(dir, number, e))?;
         let position = node.position(hash);
@@ -76,10 +95,10 @@ impl Core {
             let level = self.child_level(dir, path.last(), Some(hash))?;
             path.push(level);
         }
-        Ok(Some((path, hash, hasher)))
+        Ok(Some(path))
     }
 
-    fn child_block(&self, dir: &Node, level: Option<&Level>) -> Result<u64> {
+    pub(super) fn child_block(&self, dir: &Node, level: Option<&Level>) -> Result<u64> {
         let child = level
             .and_then(|l| l.node.entries.get(l.position))
             .map_or(0, |(_, block)| *block);
@@ -104,25 +123,22 @@ impl Core {
         })
     }
 
-    /// Moves a path to the next leaf, if that one goes on with the same hash.
-    fn next_with_hash(&self, dir: &Node, path: &mut Vec<Level>, hash: u32) -> Result<bool> {
+    /// Moves a path to the next leaf; tells the lowest hash there, its bit 0 set where the leaf before ends with the same one.
+    pub(super) fn next_leaf(&self, dir: &Node, path: &mut Vec<Level>) -> Result<Option<u32>> {
         let depth = path.len();
         while let Some(level) = path.last_mut() {
             if level.position + 1 < level.node.entries.len() {
                 level.position += 1;
-                let next = level.node.entries.get(level.position).map_or(0, |(h, _)| *h);
-                if next & 1 == 0 || next & !1 != hash {
-                    return Ok(false);
-                }
+                let key = level.node.entries.get(level.position).map_or(0, |(h, _)| *h);
                 while path.len() < depth {
                     let level = self.child_level(dir, path.last(), None)?;
                     path.push(level);
                 }
-                return Ok(true);
+                return Ok(Some(key));
             }
             path.pop();
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Finds a name by its hash. The outer `None`: the tree cannot be used.
@@ -130,14 +146,15 @@ impl Core {
         let Some((mut path, hash, _)) = self.index_path(dir, name)? else {
             return Ok(None);
         };
+        let fold = dir.has(InodeFlags::CASEFOLD);
         let mut left = self.directory_blocks(dir)?;
         loop {
             let leaf = self.child_block(dir, path.last())?;
-            if let Some(found) = self.search_block(dir, leaf, name, false)? {
+            if let Some(found) = self.search_block(dir, leaf, name, fold)? {
                 return Ok(Some(Some(found)));
             }
             left = left.saturating_sub(1);
-            if left == 0 || !self.next_with_hash(dir, &mut path, hash)? {
+            if left == 0 || self.next_leaf(dir, &mut path)? != Some(hash | 1) {
                 return Ok(Some(None));
             }
         }
@@ -236,7 +253,7 @@ impl Core {
         let mut entries: Vec<(u32, NewEntry)> = self
             .leaf_entries(dir, number, &block)?
             .into_iter()
-            .map(|e| (hasher.hash(&e.2), e))
+            .map(|e| (self.hash_in(dir, &hasher, &e.2), e))
             .collect();
         entries.sort_by_key(|(hash, _)| *hash);
         if entries.len() < 2 {

@@ -133,6 +133,28 @@ impl Acl {
         (of(USER_OBJ) << 6 | group << 3 | of(OTHER), plain)
     }
 
+    /// What a new file gets of its directory's default list, as POSIX.1e and the kernel have it: `mode` is what was asked
+    /// for, without umask. Tells the mode that it has, and the list that it gets if permission bits do not say all of it.
+    pub(crate) fn inherited(&self, mode: u16) -> (u16, Option<Self>) {
+        let mut acl = self.clone();
+        let group_tag = if acl.permissions(MASK).is_some() {
+            MASK
+        } else {
+            GROUP_OBJ
+        };
+        for entry in &mut acl.entries {
+            let asked = match entry.tag {
+                USER_OBJ => mode >> 6 & 7,
+                OTHER => mode & 7,
+                tag if tag == group_tag => mode >> 3 & 7,
+                _ => continue,
+            };
+            entry.permissions &= asked;
+        }
+        let (bits, plain) = acl.mode();
+        (mode & !0o777 | bits, (!plain).then_some(acl))
+    }
+
     /// Follows a change of the nine permission bits.
     pub(crate) fn set_mode(&mut self, mode: u16) {
         let group_tag = if self.permissions(MASK).is_some() {
@@ -176,5 +198,7 @@ mod tests {
         assert_eq!(again.mode(), (0o751, false));
         assert_eq!(again.permissions(GROUP_OBJ), Some(4));
         assert!(Acl::from_wire(&wire[..12]).is_none());
+        let (mode, list) = acl.inherited(0o1640);
+        assert_eq!((mode, list.unwrap().mode()), (0o1640, (0o640, false)));
     }
 }

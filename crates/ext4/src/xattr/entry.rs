@@ -53,10 +53,7 @@ impl Attribute {
 
     /// The hash of an entry in a block: over name and value.
     fn hash(&self) -> u32 {
-        let mut hash = 0u32;
-        for byte in &self.name {
-            hash = hash.rotate_left(5) ^ u32::from(*byte);
-        }
+        let mut hash = hash_name(&self.name);
         match &self.value {
             Value::Inode { hash, .. } => *hash,
             Value::Here(value) => {
@@ -73,9 +70,19 @@ impl Attribute {
     }
 }
 
+fn hash_name(name: &[u8]) -> u32 {
+    name.iter()
+        .fold(0u32, |hash, byte| hash.rotate_left(5) ^ u32::from(*byte))
+}
+
+/// The hash of an entry whose value is in an inode and has this checksum.
+pub(crate) fn linked_hash(name: &[u8], crc: u32) -> u32 {
+    hash_name(name).rotate_left(16) ^ crc
+}
+
 /// Bytes that a list takes, the end mark included.
-pub(crate) fn area_size(list: &[Attribute]) -> usize {
-    4 + list.iter().map(|a| a.entry_len() + a.value_len()).sum::<usize>()
+pub(crate) fn area_size<'a>(list: impl IntoIterator<Item = &'a Attribute>) -> usize {
+    4 + list.into_iter().map(|a| a.entry_len() + a.value_len()).sum::<usize>()
 }
 
 /// Decodes the entries from `start` on; offsets of values count from `base`.

@@ -69,6 +69,21 @@ const TABLE: &[(u64, &str)] = &[
     (32 * MIB, "-t ext4 -E lazy_itable_init=1,nodiscard"),
     (32 * MIB, "-t ext4 -N 40"),
     (32 * MIB, "-t ext4 -r 0 -O none"),
+    (32 * MIB, "-t ext4 -O quota"),
+    (
+        32 * MIB,
+        "-t ext4 -O quota,project,ea_inode -E quotatype=usrquota:grpquota:prjquota",
+    ),
+    (32 * MIB, "-t ext4 -b 1024 -O quota,^extents,^64bit"),
+    (64 * MIB, "-t ext4 -O quota,bigalloc -C 16384"),
+    (32 * MIB, "-t ext4 -O quota,project,ea_inode,inline_data,orphan_file -I 512"),
+    (32 * MIB, "-t ext2 -O quota"),
+    (32 * MIB, "-t ext4 -O ea_inode,^metadata_csum,^uninit_bg -b 1024"),
+    (32 * MIB, "-t ext4 -O inline_data,^dir_index,^metadata_csum"),
+    (32 * MIB, "-t ext4 -O inline_data,^has_journal -b 1024 -I 1024"),
+    (32 * MIB, "-t ext4 -O casefold,encrypt,verity"),
+    (64 * MIB, "-t ext4 -b 16384"),
+    (64 * MIB, "-t ext4 -b 32768"),
 ];
 
 fn clock() -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
@@ -200,6 +215,8 @@ struct Run {
     dice: Dice,
     log: Vec<String>,
     max_file: u64,
+    /// Values of attributes may be larger than a block.
+    large_values: bool,
 }
 
 impl Run {
@@ -527,7 +544,10 @@ impl Run {
             }
             return;
         }
-        let len = [0, 1, 30, 33, 100, 500][self.dice.below(6) as usize];
+        let mut len = [0, 1, 30, 33, 100, 500][self.dice.below(6) as usize];
+        if self.large_values && self.dice.below(3) == 0 {
+            len = [900, 2000, 4000, 5000, 30_000, 65_536][self.dice.below(6) as usize];
+        }
         let value = self.bytes(len);
         self.log.push(format!("set_xattr {ino} {n} {len}"));
         let result = self.fs.set_xattr(InodeNo(ino), &name, &value, XattrMode::Set);
@@ -543,7 +563,8 @@ impl Run {
         self.log.push(format!("chmod {ino}"));
         let change = MetadataChange {
             permissions: Some(permissions),
-            uid: Some(1),
+            uid: Some(self.dice.below(300) as u32 * 77),
+            gid: Some(self.dice.below(20) as u32 * 70_000),
             modified: Some(Timestamp {
                 seconds: -5,
                 nanoseconds: 9,
@@ -717,6 +738,7 @@ fn edit(size: u64, options: &str, seed: u64, rounds: u64, steps: u64) {
             model,
             dice,
             log: vec![],
+            large_values: options.contains("ea_inode"),
             max_file: if round % 2 == 0 { 300_000 } else { 3_000_000 },
         };
         for step in 0..steps {
