@@ -1,6 +1,7 @@
 //! The verbs, one file each, and what their arguments share.
 
 mod amend;
+mod audit;
 mod bitmap;
 mod cat;
 mod check;
@@ -21,6 +22,7 @@ mod iso;
 mod key_args;
 mod ls;
 mod map;
+pub(crate) mod mount;
 mod operation_args;
 mod pull;
 mod qemu_img;
@@ -29,9 +31,11 @@ mod rebase;
 mod recover;
 mod report;
 mod resize;
+mod seal;
 mod seed;
 mod snapshot;
 mod sysprep;
+mod umount;
 
 pub(crate) use info::local_date;
 
@@ -138,11 +142,15 @@ enum Verb {
     Recover(recover::RecoverArgs),
     Customize(customize::CustomizeArgs),
     Sysprep(sysprep::SysprepArgs),
+    Audit(audit::AuditArgs),
+    Seal(seal::SealArgs),
     // its -h is that of ls
     #[command(disable_help_flag = true)]
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
     CopyOut(copy_out::CopyOutArgs),
+    Mount(mount::MountArgs),
+    Umount(umount::UmountArgs),
     Seed(seed::SeedArgs),
     Iso(iso::IsoArgs),
     Fat(fat::FatArgs),
@@ -174,9 +182,13 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Recover(args) => recover::run(args, globals),
         Verb::Customize(args) => customize::run(args, globals),
         Verb::Sysprep(args) => sysprep::run(args, globals),
+        Verb::Audit(args) => audit::run(args, globals),
+        Verb::Seal(args) => seal::run(args, globals),
         Verb::Ls(args) => ls::run(args, globals),
         Verb::Cat(args) => cat::run(args, globals),
         Verb::CopyOut(args) => copy_out::run(args, globals),
+        Verb::Mount(args) => mount::run(args, globals),
+        Verb::Umount(args) => umount::run(args, globals),
         Verb::Seed(args) => seed::run(args, globals),
         Verb::Iso(args) => iso::run(args, globals),
         Verb::Fat(args) => fat::run(args, globals),

@@ -48,7 +48,8 @@ impl GuestArgs {
         &self.images
     }
 
-    fn options(&self) -> Outcome<GuestOptions> {
+    /// How the guest is found in its disks.
+    pub(crate) fn options(&self) -> Outcome<GuestOptions> {
         if self.images.is_empty() {
             return Err(Failure::usage("no image is given").or_hint("name it with -a IMAGE"));
         }
@@ -66,8 +67,15 @@ impl GuestArgs {
         })
     }
 
-    fn format(&self) -> Option<Format> {
+    /// The format of the images, where it is given.
+    pub(crate) fn format(&self) -> Option<Format> {
         self.format.map(Into::into)
+    }
+
+    /// The images, to be looked into.
+    pub(crate) fn disks(&self) -> Vec<(PathBuf, Option<Format>)> {
+        let format = self.format();
+        self.images.iter().map(|path| (path.clone(), format)).collect()
     }
 
     /// Looks into the guest.
@@ -97,7 +105,7 @@ impl GuestArgs {
     }
 
     /// The images' names, for messages.
-    fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         self.images
             .iter()
             .map(|i| i.display().to_string())
@@ -138,6 +146,11 @@ pub(crate) struct EditArgs {
 }
 
 impl EditArgs {
+    /// Whether the images that were named hold the result.
+    pub(crate) fn is_in_place(&self) -> bool {
+        !self.dry_run && self.overlay.is_none()
+    }
+
     /// Edits the guest in one transaction.
     pub(crate) fn edit<T>(
         &self,

@@ -1,0 +1,241 @@
+//! Commits: on request, now and then, and at the end. Requests that come while one runs share the next.
+
+use crate::error::{Error, Result, errno_of_commit};
+use crate::joined::Joined;
+use disksmith_image::Transaction;
+use disksmith_storage::{Diagnose, StorageRef};
+use disksmith_vfs::{FileSystemRef, OperationGate};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Told how a commit ended; the error is an `errno`.
+pub(crate) type Waiting = Box<dyn FnOnce(std::result::Result<(), i32>) + Send>;
+
+/// Opens a filesystem again, for reading.
+pub(crate) type Reopen = Box<dyn Fn(&StorageRef) -> Option<FileSystemRef> + Send + Sync>;
+
+/// How often, and after how much, is committed without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitPolicy {
+    /// After this time.
+    pub interval: Duration,
+    /// After so many bytes were written.
+    pub volume: u64,
+}
+
+impl Default for CommitPolicy {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            volume: 1 << 30,
+        }
+    }
+}
+
+/// What a mount changes, and how it becomes the images' state.
+pub(crate) struct Committer {
+    joined: Arc<Joined>,
+    place: PathBuf,
+    gate: OperationGate,
+    policy: CommitPolicy,
+    /// Changes are kept at all.
+    keeps: bool,
+    changes: AtomicU64,
+    committed: AtomicU64,
+    written: AtomicU64,
+    transaction: Mutex<Option<Transaction>>,
+    reopen: Reopen,
+    lost: Mutex<Option<String>>,
+    is_lost: AtomicBool,
+    requests: Mutex<Option<Sender<Waiting>>>,
+}
+
+impl fmt::Debug for Committer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Committer")
+            .field("place", &self.place)
+            .field("changes", &self.changes)
+            .field("committed", &self.committed)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Committer {
+    pub(crate) fn new(
+        joined: Arc<Joined>,
+        place: PathBuf,
+        transaction: Option<Transaction>,
+        keeps: bool,
+        policy: CommitPolicy,
+        reopen: Reopen,
+    ) -> Self {
+        Self {
+            joined,
+            place,
+            gate: OperationGate::default(),
+            policy,
+            keeps,
+            changes: AtomicU64::new(0),
+            // What opening itself has changed (a journal that was replayed) is committed with the first change, or at the end.
+            committed: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            transaction: Mutex::new(transaction),
+            reopen,
+            lost: Mutex::default(),
+            is_lost: AtomicBool::new(false),
+            requests: Mutex::default(),
+        }
+    }
+
+    /// Enters the gate for one change.
+    pub(crate) fn enter(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.enter()
+    }
+
+    /// Whether changes can be made.
+    pub(crate) fn accepts_changes(&self) -> bool {
+        !self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Something was changed; called inside the gate.
+    pub(crate) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many bytes were written.
+    pub(crate) fn note_written(&self, bytes: u64) {
+        let before = self.written.fetch_add(bytes, Ordering::Relaxed);
+        if before < self.policy.volume && before.saturating_add(bytes) >= self.policy.volume {
+            self.request(Box::new(|_| ()));
+        }
+    }
+
+    fn request(&self, waiting: Waiting) {
+        let sent = match &*lock(&self.requests) {
+            Some(requests) => requests.send(waiting).map_err(|unsent| unsent.0),
+            None => Err(waiting),
+        };
+        if let Err(waiting) = sent {
+            // There is no thread: it has ended, or was never started.
+            waiting(self.commit().map_err(|e| errno_of_commit(&e)));
+        }
+    }
+
+    /// Tells `waiting` when everything changed so far is durable.
+    pub(crate) fn sync(&self, waiting: Waiting) {
+        if self.is_lost.load(Ordering::Relaxed) {
+            waiting(Err(5));
+        } else if !self.keeps || !self.is_behind() {
+            waiting(Ok(()));
+        } else {
+            self.request(waiting);
+        }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.changes.load(Ordering::Acquire) != self.committed.load(Ordering::Acquire)
+    }
+
+    /// Starts the thread that commits.
+    pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<JoinHandle<()>> {
+        let (sender, receiver) = channel();
+        *lock(&self.requests) = Some(sender);
+        let this = Arc::clone(self);
+        std::thread::Builder::new()
+            .name("commit".into())
+            .spawn(move || this.run(&receiver))
+    }
+
+    fn run(&self, requests: &Receiver<Waiting>) {
+        loop {
+            let mut waiting = match requests.recv_timeout(self.policy.interval) {
+                Ok(first) => vec![first],
+                Err(RecvTimeoutError::Timeout) => Vec::new(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            waiting.extend(requests.try_iter());
+            if waiting.is_empty() && (!self.keeps || !self.is_behind()) {
+                continue;
+            }
+            let result = self.commit();
+            if let Err(error) = &result {
+                log::error!("{error}");
+            }
+            for waiting in waiting {
+                waiting(result.as_ref().map(|_| ()).map_err(errno_of_commit));
+            }
+        }
+    }
+
+    /// Makes everything changed so far the images' state.
+    ///
+    /// # Errors
+    /// The images are as the last commit left them. [`Error::Lost`] where the changes since are gone.
+    pub(crate) fn commit(&self) -> Result<()> {
+        if let Some(reason) = lock(&self.lost).clone() {
+            return Err(Error::Lost {
+                path: self.place.clone(),
+                reason,
+            });
+        }
+        if !self.keeps {
+            return Ok(());
+        }
+        let mut transaction = lock(&self.transaction);
+        let Some(transaction) = transaction.as_mut() else {
+            return Ok(());
+        };
+        let _closed = self.gate.close();
+        let until = self.changes.load(Ordering::Acquire);
+        for fs in self.joined.writable() {
+            fs.sync()?;
+        }
+        match transaction.checkpoint() {
+            Ok(_) => {
+                self.committed.store(until, Ordering::Release);
+                self.written.store(0, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(failure) if failure.staged => Err(failure.error.into()),
+            Err(failure) => {
+                let mut reason = failure.error.to_string();
+                if let Some(hint) = failure.error.hint() {
+                    reason = format!("{reason} ({hint})");
+                }
+                *lock(&self.lost) = Some(reason.clone());
+                self.is_lost.store(true, Ordering::Relaxed);
+                self.joined.replace(|slice| (self.reopen)(slice));
+                Err(Error::Lost {
+                    path: self.place.clone(),
+                    reason,
+                })
+            }
+        }
+    }
+
+    /// Ends the thread. What is changed later is committed only by [`finish`](Self::finish).
+    pub(crate) fn stop(&self, thread: JoinHandle<()>) {
+        *lock(&self.requests) = None;
+        if thread.join().is_err() {
+            log::error!("the thread that commits has failed");
+        }
+    }
+
+    /// Commits the rest and closes the images.
+    pub(crate) fn finish(&self) -> Result<()> {
+        let result = self.commit();
+        if let Some(transaction) = lock(&self.transaction).take() {
+            transaction.abandon();
+        }
+        result
+    }
+}

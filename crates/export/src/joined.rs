@@ -1,0 +1,168 @@
+//! The filesystems of a guest as one, with one number for each inode of all of them.
+
+use disksmith_storage::StorageRef;
+use disksmith_vfs::{FileSystemRef, InodeNo, Node, Tree};
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+/// The number of the root directory towards the kernel.
+pub(crate) const ROOT: u64 = 1;
+/// Bits of a number that are the filesystem's own; those above say which filesystem.
+const OWN_BITS: u32 = 56;
+/// What stands for an inode 1 that is not the root.
+const OTHER_ONE: u64 = 1 << (OWN_BITS - 1);
+
+/// A file: which filesystem, and which inode of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct File {
+    pub(crate) mount: usize,
+    pub(crate) inode: InodeNo,
+}
+
+#[derive(Debug)]
+struct Mount {
+    fs: RwLock<FileSystemRef>,
+    /// Its bytes, to open it again.
+    slice: Option<StorageRef>,
+    root: InodeNo,
+    writable: bool,
+    block_size: u32,
+}
+
+/// The filesystems of a guest.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    mounts: Vec<Mount>,
+    covered: HashMap<File, usize>,
+    /// The root that is seen: that of a filesystem over the root, if there is one.
+    root: File,
+}
+
+impl Joined {
+    /// Takes the filesystems of a tree. `slice_of` gives the bytes of one, where they are known.
+    pub(crate) fn new(tree: &Tree, slice_of: impl Fn(&FileSystemRef) -> Option<StorageRef>) -> Self {
+        let mut mounts = Vec::new();
+        let mut covered = HashMap::new();
+        for (index, (covers, fs)) in tree.mount_places().enumerate() {
+            mounts.push(Mount {
+                slice: slice_of(fs),
+                root: fs.root(),
+                writable: fs.is_writable(),
+                block_size: fs
+                    .stat_fs()
+                    .map_or(4096, |s| s.block_size.clamp(512, 1 << 16) as u32),
+                fs: RwLock::new(fs.clone()),
+            });
+            if let Some(covers) = covers {
+                covered.insert(file_of(covers), index);
+            }
+        }
+        Self {
+            mounts,
+            covered,
+            root: file_of(tree.root()),
+        }
+    }
+
+    /// Whether one of them can be written.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.mounts.iter().any(|m| m.writable)
+    }
+
+    /// A filesystem. There is none for numbers that were never given out.
+    pub(crate) fn fs(&self, mount: usize) -> Option<FileSystemRef> {
+        let mount = self.mounts.get(mount)?;
+        Some(mount.fs.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// The filesystems that can be written.
+    pub(crate) fn writable(&self) -> impl Iterator<Item = FileSystemRef> + '_ {
+        (0..self.mounts.len())
+            .filter(|m| self.mounts.get(*m).is_some_and(|m| m.writable))
+            .filter_map(|m| self.fs(m))
+    }
+
+    /// Puts other open filesystems in the place of those that can be written: what their bytes hold now.
+    pub(crate) fn replace(&self, open: impl Fn(&StorageRef) -> Option<FileSystemRef>) {
+        for mount in self.mounts.iter().filter(|m| m.writable) {
+            if let Some(fs) = mount.slice.as_ref().and_then(&open) {
+                *mount.fs.write().unwrap_or_else(PoisonError::into_inner) = fs;
+            }
+        }
+    }
+
+    /// Block size, for `stat`.
+    pub(crate) fn block_size(&self, mount: usize) -> u32 {
+        self.mounts.get(mount).map_or(4096, |m| m.block_size)
+    }
+
+    /// The number of a file towards the kernel; none for numbers so large that no filesystem has them.
+    pub(crate) fn number(&self, file: File) -> Option<u64> {
+        if file == self.root {
+            return Some(ROOT);
+        }
+        let own = match file.inode.0 {
+            1 if file.mount == 0 => OTHER_ONE,
+            own if own < OTHER_ONE => own,
+            _ => return None,
+        };
+        Some((file.mount as u64) << OWN_BITS | own)
+    }
+
+    /// The file of a number.
+    pub(crate) fn file(&self, number: u64) -> File {
+        if number == ROOT {
+            return self.root;
+        }
+        let own = number & ((1 << OWN_BITS) - 1);
+        File {
+            mount: (number >> OWN_BITS) as usize,
+            inode: InodeNo(if own == OTHER_ONE { 1 } else { own }),
+        }
+    }
+
+    /// What is seen at a file: the root of what is mounted there.
+    pub(crate) fn uncover(&self, mut file: File) -> File {
+        // As many steps as there are filesystems.
+        for _ in 0..self.mounts.len() {
+            let Some(mount) = self.covered.get(&file) else {
+                break;
+            };
+            let Some(root) = self.mounts.get(*mount).map(|m| m.root) else {
+                break;
+            };
+            file = File {
+                mount: *mount,
+                inode: root,
+            };
+        }
+        file
+    }
+
+    /// Whether a filesystem is mounted at a file.
+    pub(crate) fn is_covered(&self, file: File) -> bool {
+        self.covered.contains_key(&file)
+    }
+
+    /// The directory above, for `..` in listings.
+    pub(crate) fn parent(&self, mut dir: File) -> Option<File> {
+        for _ in 0..=self.mounts.len() {
+            if dir == self.root {
+                return Some(dir);
+            }
+            if self.mounts.get(dir.mount)?.root != dir.inode {
+                let inode = self.fs(dir.mount)?.parent(dir.inode).ok()?;
+                return Some(self.uncover(File { inode, ..dir }));
+            }
+            dir = *self.covered.iter().find(|(_, mount)| **mount == dir.mount)?.0;
+        }
+        None
+    }
+}
+
+fn file_of(node: Node) -> File {
+    File {
+        mount: node.mount.index(),
+        inode: node.inode,
+    }
+}
