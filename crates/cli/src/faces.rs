@@ -2,6 +2,7 @@
 //! `disksmith NAME …`, with that tool's arguments, output and exit status.
 
 mod cloud_localds;
+mod customize_options;
 mod dos_time;
 mod fatlabel;
 mod getopt;
@@ -11,6 +12,11 @@ mod mkfs_vfat;
 pub(crate) mod mkisofs;
 mod mtools;
 pub(crate) mod qemu_img;
+mod step_lines;
+mod virt_cat;
+mod virt_customize;
+mod virt_ls;
+mod virt_sysprep;
 pub(crate) mod xorriso;
 
 use std::ffi::{OsStr, OsString};
@@ -27,6 +33,14 @@ struct Face {
 
 /// Every face there is.
 const FACES: &[Face] = &[
+    Face {
+        names: &["virt-customize"],
+        run: virt_customize::run,
+    },
+    Face {
+        names: &["virt-sysprep"],
+        run: virt_sysprep::run,
+    },
     Face {
         names: &["qemu-img"],
         run: |_, arguments| qemu_img::run(arguments),
@@ -58,6 +72,14 @@ const FACES: &[Face] = &[
     Face {
         names: &["xorriso"],
         run: xorriso::run,
+    },
+    Face {
+        names: &["virt-ls"],
+        run: virt_ls::run,
+    },
+    Face {
+        names: &["virt-cat"],
+        run: virt_cat::run,
     },
 ];
 

@@ -7,6 +7,7 @@ mod clock;
 mod commands;
 mod faces;
 mod failure;
+mod guest_scripts;
 mod log_output;
 mod output;
 mod outside;

@@ -6,7 +6,7 @@ use super::operation_args::OperationArgs;
 use super::report::{ReportArgs, show};
 use crate::failure::{Failure, Outcome};
 use clap::Args;
-use disksmith_guest::{Context, CopyOwner, Scheme, SystemRandom, customize};
+use disksmith_guest::{Context, CopyOwner, Exec, Scheme, SystemRandom, customize, find_perl};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,6 +39,9 @@ pub(crate) struct CustomizeChoices {
     /// Hash passwords with this (sha256, sha512, yescrypt, md5) instead of the guest's own scheme
     #[arg(long, value_name = "SCHEME", value_parser = scheme, help_heading = "The edit")]
     password_crypto: Option<Scheme>,
+    /// What becomes of --install, --run and the like: `firstboot` leaves them to the guest's first boot
+    #[arg(long, value_name = "WHERE", value_parser = exec, help_heading = "The edit")]
+    exec: Option<Exec>,
     /// What is copied in belongs to root, not to the numbers that own it on this host
     #[arg(long, help_heading = "The edit")]
     copy_as_root: bool,
@@ -48,6 +51,18 @@ pub(crate) struct CustomizeChoices {
     /// Accepted for old scripts: relabelling is the default
     #[arg(long, hide = true)]
     selinux_relabel: bool,
+    /// Accepted for old scripts: no machine is started
+    #[arg(short = 'M', long, value_name = "MIB", hide = true)]
+    memsize: Option<i64>,
+    /// Accepted for old scripts: no machine is started
+    #[arg(long, value_name = "COUNT", hide = true)]
+    smp: Option<i64>,
+    /// Accepted for old scripts: no program of the guest is run
+    #[arg(long, hide = true)]
+    network: bool,
+    /// Accepted for old scripts: no program of the guest is run
+    #[arg(long, hide = true)]
+    no_network: bool,
 }
 
 impl CustomizeChoices {
@@ -62,7 +77,30 @@ impl CustomizeChoices {
         };
         context.password_scheme = self.password_crypto;
         context.selinux_relabel = !self.no_selinux_relabel;
+        context.exec = self.exec.unwrap_or_default();
+        context.perl = std::env::var_os("PATH").and_then(|path| find_perl(&path));
         context
+    }
+
+    /// Says which options mean nothing here.
+    pub(crate) fn say_ignored(&self, globals: &Globals) {
+        for (given, option) in [
+            (self.memsize.is_some(), "--memsize"),
+            (self.smp.is_some(), "--smp"),
+            (self.network, "--network"),
+            (self.no_network, "--no-network"),
+        ] {
+            if given {
+                globals.say(|| format!("{option} is ignored: no machine is started"));
+            }
+        }
+    }
+}
+
+fn exec(text: &str) -> Result<Exec, String> {
+    match text {
+        "firstboot" => Ok(Exec::FirstBoot),
+        _ => Err(format!("'{text}' is not 'firstboot'")),
     }
 }
 
@@ -75,6 +113,7 @@ pub(crate) fn run(args: &CustomizeArgs, globals: &Globals) -> Outcome {
     if args.operations.is_empty() {
         return Err(Failure::usage("there is nothing to do").or_hint("see disksmith customize --help"));
     }
+    args.choices.say_ignored(globals);
     let mut random = SystemRandom;
     let mut context = args.choices.context(&mut random);
     let report = args.edit.edit(&args.guest, globals, |guest| {

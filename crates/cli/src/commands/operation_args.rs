@@ -1,9 +1,7 @@
 //! The operations of `customize` as arguments: any number of each, in the order in which they stand.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
-use disksmith_guest::{
-    Dialect, OPERATION_OPTIONS, Operation, Result, UNSUPPORTED_OPTIONS, operations_from_file, refusal,
-};
+use disksmith_guest::{Dialect, OPERATION_OPTIONS, Operation, Result, operations_from_file};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -18,14 +16,6 @@ pub(crate) struct OperationArgs {
 impl OperationArgs {
     /// Parses them, in order.
     pub(crate) fn operations(&self) -> Result<Vec<Operation>> {
-        // what cannot be done at all is said first, whatever stands before it
-        if let Some((_, name, _)) = self
-            .written
-            .iter()
-            .find(|(_, name, _)| UNSUPPORTED_OPTIONS.iter().any(|(option, ..)| option == name))
-        {
-            return Err(refusal(name));
-        }
         let mut operations = Vec::new();
         for (_, name, argument) in &self.written {
             if name == FROM_FILE {
@@ -49,10 +39,16 @@ impl OperationArgs {
 
 /// An option that may be given many times.
 fn many(name: &'static str, argument: &'static str, help: &'static str) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .value_name(argument)
-        .help(help)
+    let arg = Arg::new(name).long(name).help(help);
+    if argument.is_empty() {
+        return arg
+            .action(ArgAction::Append)
+            .num_args(0)
+            .default_missing_value("")
+            .value_parser(value_parser!(OsString))
+            .help_heading("Operations, done in the order given (passwords last)");
+    }
+    arg.value_name(argument)
         .action(ArgAction::Append)
         .value_parser(value_parser!(OsString))
         .allow_hyphen_values(true)
@@ -70,16 +66,6 @@ impl Args for OperationArgs {
             "FILE",
             "Read operations from a file, one `name argument` a line",
         ));
-        for (name, takes_argument, _) in UNSUPPORTED_OPTIONS {
-            let arg = Arg::new(*name).long(*name).hide(true);
-            command = command.arg(if *takes_argument {
-                arg.action(ArgAction::Append)
-                    .value_parser(value_parser!(OsString))
-                    .allow_hyphen_values(true)
-            } else {
-                arg.action(ArgAction::Count)
-            });
-        }
         command
     }
 
@@ -92,10 +78,7 @@ impl FromArgMatches for OperationArgs {
     fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, Error> {
         let mut written = Vec::new();
         let names = OPERATION_OPTIONS.iter().map(|spec| spec.name).chain([FROM_FILE]);
-        let refused = UNSUPPORTED_OPTIONS
-            .iter()
-            .filter(|(_, takes_argument, _)| *takes_argument);
-        for name in names.chain(refused.map(|(name, ..)| *name)) {
+        for name in names {
             let (Some(indices), Some(values)) =
                 (matches.indices_of(name), matches.get_many::<OsString>(name))
             else {
@@ -106,11 +89,6 @@ impl FromArgMatches for OperationArgs {
                     .zip(values)
                     .map(|(index, value)| (index, name.to_owned(), value.clone())),
             );
-        }
-        for (name, takes_argument, _) in UNSUPPORTED_OPTIONS {
-            if !takes_argument && matches.get_count(name) > 0 {
-                written.push((0, (*name).to_owned(), OsString::new()));
-            }
         }
         written.sort_by_key(|(index, ..)| *index);
         Ok(Self { written })

@@ -6,7 +6,7 @@ use crate::output::{OutputFormat, print, print_json};
 use clap::Args;
 use disksmith_guest::Report;
 use disksmith_storage::ErrorKind;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// How the report is printed.
@@ -29,6 +29,14 @@ impl ReportArgs {
     }
 }
 
+/// The report as JSON: `images`, `dry-run`, `report`.
+pub(crate) fn as_json(report: &Report, dry_run: bool, images: &[PathBuf]) -> Outcome<Value> {
+    let report = serde_json::to_value(report)
+        .map_err(|e| Failure::new(ErrorKind::Failed, format!("cannot write the report as JSON: {e}")))?;
+    let images: Vec<String> = images.iter().map(|i| i.display().to_string()).collect();
+    Ok(json!({ "images": images, "dry-run": dry_run, "report": report }))
+}
+
 /// Prints the report: in full as JSON or for a dry run, else a line on standard error. Passwords that were made up are a
 /// result, and always printed.
 pub(crate) fn show(
@@ -39,10 +47,7 @@ pub(crate) fn show(
     globals: &Globals,
 ) -> Outcome<()> {
     if args.output == OutputFormat::Json {
-        let report = serde_json::to_value(report)
-            .map_err(|e| Failure::new(ErrorKind::Failed, format!("cannot write the report as JSON: {e}")))?;
-        let images: Vec<String> = images.iter().map(|i| i.display().to_string()).collect();
-        return print_json(&json!({ "images": images, "dry-run": dry_run, "report": report }));
+        return print_json(&as_json(report, dry_run, images)?);
     }
     for password in &report.passwords {
         print(format!("{}: {}\n", password.user, password.password))?;

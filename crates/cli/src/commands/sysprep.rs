@@ -6,12 +6,14 @@ use super::guest_args::{EditArgs, GuestArgs};
 use super::operation_args::OperationArgs;
 use super::report::{ReportArgs, show};
 use crate::failure::Outcome;
+use crate::guest_scripts::GuestScripts;
 use crate::output::{OutputFormat, print, print_json};
 use clap::Args;
 use disksmith_guest::{
-    SYSPREP_OPERATIONS, SysprepOperation, SystemRandom, default_operations, select_operations, sysprep,
+    SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, default_operations, select_operations, sysprep,
 };
 use serde_json::json;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Take away what a template's clones must not share: machine id, host keys, logs, histories
@@ -39,6 +41,21 @@ pub(crate) struct SysprepArgs {
     /// List the operations; those with a star are done by default
     #[arg(long, help_heading = "Cleaning")]
     list_operations: bool,
+    /// Users that the operation user-account keeps
+    #[arg(long, value_name = "USERS", value_delimiter = ',', help_heading = "Cleaning")]
+    keep_user_accounts: Vec<String>,
+    /// Users that the operation user-account removes, and no others
+    #[arg(long, value_name = "USERS", value_delimiter = ',', help_heading = "Cleaning")]
+    remove_user_accounts: Vec<String>,
+    /// Run a script of the host with the guest's root as its directory
+    #[arg(long, value_name = "SCRIPT", help_heading = "Cleaning")]
+    script: Vec<PathBuf>,
+    /// Where the guest appears for scripts, instead of in a folder of its own
+    #[arg(long, value_name = "DIR", help_heading = "Cleaning")]
+    scriptdir: Option<PathBuf>,
+    /// Accepted for old scripts: nothing is mounted by a kernel
+    #[arg(long, value_name = "OPTIONS", hide = true)]
+    mount_options: Option<String>,
     #[command(flatten)]
     customize: OperationArgs,
     #[command(flatten)]
@@ -57,8 +74,16 @@ pub(crate) fn run(args: &SysprepArgs, globals: &Globals) -> Outcome {
         (None, None) => default_operations(),
     };
     let operations = args.customize.operations()?;
+    args.choices.say_ignored(globals);
+    if args.mount_options.is_some() {
+        globals.say(|| "--mount-options is ignored: nothing is mounted by a kernel".into());
+    }
+    let mut scripts = GuestScripts::new(&args.script, args.scriptdir.as_deref())?;
     let mut random = SystemRandom;
     let mut context = args.choices.context(&mut random);
+    context.accounts.keep.clone_from(&args.keep_user_accounts);
+    context.accounts.remove.clone_from(&args.remove_user_accounts);
+    context.scripts = scripts.as_mut().map(|scripts| scripts as &mut dyn ScriptRunner);
     let report = args.edit.edit(&args.guest, globals, |found| {
         sysprep(found, &cleaning, &operations, &mut context)
     })?;

@@ -559,6 +559,26 @@ impl Invocation {
         Ok(result)
     }
 
+    /// As [`edit_with`](Self::edit_with), for each operating system on the disks.
+    pub(super) fn edit_all<T>(
+        &self,
+        dry_run: bool,
+        mut work: impl FnMut(&Guest) -> disksmith_guest::Result<T>,
+    ) -> Outcome<Vec<T>> {
+        self.check_disks()?;
+        let options = self.guest_options()?;
+        let transaction = TransactionOptions {
+            dry_run,
+            keys: options.keys.clone(),
+            ..TransactionOptions::default()
+        };
+        let (results, _) = disksmith_guest::edit_all(&self.disk_specs(), &transaction, &options, |guest| {
+            self.say_warnings(guest);
+            work(guest)
+        })?;
+        Ok(results)
+    }
+
     /// The disks, to be changed in place.
     pub(super) fn disk_specs(&self) -> Vec<DiskSpec> {
         let drives = self.drives.iter();
