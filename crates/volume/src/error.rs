@@ -23,6 +23,20 @@ pub enum Error {
         /// The value found, and where it helps what was expected.
         value: String,
     },
+    /// A structure of LVM2 is damaged.
+    #[error("{object}: LVM2's {structure} at offset {offset} is damaged: {field} is {value}")]
+    CorruptLvm {
+        /// The physical volume.
+        object: String,
+        /// Which structure.
+        structure: &'static str,
+        /// Which of its fields.
+        field: &'static str,
+        /// Where the structure lies, in bytes.
+        offset: u64,
+        /// The value found.
+        value: String,
+    },
     /// A partition table that cannot be written as it was asked for.
     #[error("partition table for {object}: {reason}")]
     Layout {
@@ -39,7 +53,7 @@ pub enum Error {
 impl Diagnose for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::CorruptLvm { .. } => ErrorKind::Corrupt,
             Self::Layout { .. } => ErrorKind::Usage,
             Self::Storage(inner) => inner.kind(),
         }
@@ -51,6 +65,7 @@ impl Diagnose for Error {
                 "repair the table on a copy of the disk (sgdisk --verify, testdisk), or restore a backup"
                     .into(),
             ),
+            Self::CorruptLvm { .. } => Some("look at a copy of the disk with pvck and vgcfgrestore".into()),
             Self::Layout { .. } => None,
             Self::Storage(inner) => inner.hint(),
         }

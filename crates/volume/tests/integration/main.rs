@@ -4,5 +4,6 @@
 
 mod hostile;
 mod judge;
+mod lvm;
 mod reading;
 mod writing;
