@@ -21,15 +21,19 @@
 //! # Ok::<(), disksmith_guest::Error>(())
 //! ```
 
+mod alignment;
 mod applications;
 mod audit;
 mod context;
 mod crypt;
 mod customize;
+mod disk_usage;
 mod editor;
 mod error;
 mod files;
+mod filesystems;
 mod inspect;
+mod kernel;
 mod listing;
 mod log;
 mod offline;
@@ -43,6 +47,7 @@ mod skeleton;
 mod sysprep;
 mod template;
 
+pub use alignment::{Alignment, partition_alignments};
 pub use applications::{Application, list_applications};
 pub use audit::{
     AUDIT_CHECKS, AuditCheck, AuditReport, CheckResult, Finding, Severity, audit, audit_images, check_audit_names,
@@ -52,12 +57,15 @@ pub use context::{
 };
 pub use crypt::{Scheme, hash_password, random_password};
 pub use customize::{customize, customize_as_tool};
+pub use disk_usage::{Usage, UsageUnknown, disk_usage};
 pub use error::{Error, Result};
 pub use files::{FstabEntry, Group, User, parse_fstab, parse_group, parse_os_release, parse_passwd};
+pub use filesystems::{Item, ItemKind, WantedItems, list_items};
 pub use inspect::{
     Distribution, Family, FoundRoot, Guest, Init, LogicalName, MountSpec, Mounted, Role, RootChoice, System,
-    Volume, VolumeContent, canonical_device_name, open_volumes, parse_device_name,
+    Volume, VolumeContent, canonical_device_name, find_lvm, open_volumes, parse_device_name,
 };
+pub use kernel::{Kernel, newest_kernel, unversioned_name};
 pub use listing::{
     Checksum, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths, list_recursive,
 };
