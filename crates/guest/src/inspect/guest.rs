@@ -350,8 +350,9 @@ fn no_root(volumes: &[Volume]) -> Error {
             )),
         };
     }
+    let has_logical = volumes.iter().any(|v| v.logical.is_some());
     let suspects = volumes.iter().enumerate().filter(|(_, v)| match &v.content {
-        VolumeContent::Known { kind, .. } => kind != "swap",
+        VolumeContent::Known { kind, .. } => kind != "swap" && !(has_logical && kind == "LVM2_member"),
         VolumeContent::Unknown => foreign::system_of(v).is_some(),
         VolumeContent::FileSystem(_) => false,
     });

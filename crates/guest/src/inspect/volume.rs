@@ -7,7 +7,10 @@ use crate::error::{Error, Result};
 use disksmith_fs::OpenOptions;
 use disksmith_storage::{Diagnose, ErrorKind, StorageRef};
 use disksmith_vfs::FileSystemRef;
-use disksmith_volume::{Disk, Partition, PartitionType};
+use disksmith_volume::{Disk, LogicalVolume, Lvm, Partition, PartitionType};
+
+/// The kind of a physical volume of LVM.
+const LVM_MEMBER: &str = "LVM2_member";
 
 /// A partition, or a whole disk without partition table.
 #[derive(Debug, Clone)]
@@ -63,7 +66,8 @@ pub enum VolumeContent {
     Unknown,
 }
 
-/// Opens everything on a set of disks, which are given in the guest's order.
+/// Opens everything on a set of disks, which are given in the guest's order: partitions, then the logical volumes of LVM in the order
+/// of their names.
 ///
 /// # Errors
 /// A partition table that is damaged. What a partition holds is never an error here: see [`VolumeContent`].
@@ -76,16 +80,68 @@ pub fn open_volumes(disks: &[StorageRef], options: OpenOptions) -> Result<Vec<Vo
             volumes.push(Volume::open(index, partition, &slice, options));
         }
     }
+    let lvm = find_lvm(&volumes);
+    for member in &lvm.physical {
+        if let Some(Volume {
+            content: VolumeContent::Known { reason, .. },
+            ..
+        }) = volumes.get_mut(member.index)
+        {
+            *reason = match &member.group {
+                Some(group) => format!("it is a part of the volume group {group}"),
+                None => "it is a physical volume of LVM in no volume group".into(),
+            };
+            for notice in &lvm.notices {
+                reason.push_str(&format!("; {notice}"));
+            }
+        }
+    }
+    for logical in &lvm.logical {
+        let disk = volumes.get(logical.index).map_or(0, |member| member.disk);
+        volumes.push(Volume::open_logical(disk, logical, options));
+    }
     Ok(volumes)
 }
 
-impl Volume {
-    fn open(disk: usize, partition: &Partition, slice: &StorageRef, options: OpenOptions) -> Self {
-        let content = match disksmith_fs::open(slice, options) {
-            Ok(fs) => VolumeContent::FileSystem(fs),
+/// What LVM has on the volumes of a set of disks: the numbers in it count these volumes.
+pub fn find_lvm(volumes: &[Volume]) -> Lvm {
+    // Where there is none, nothing is read.
+    let is_member = |v: &Volume| v.logical.is_none() && v.kind() == LVM_MEMBER;
+    let members: Vec<(usize, StorageRef)> = volumes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, volume)| Some((index, volume.slice.clone().filter(|_| is_member(volume))?)))
+        .collect();
+    let slices: Vec<StorageRef> = members.iter().map(|(_, slice)| slice.clone()).collect();
+    let mut lvm = Lvm::find(&slices);
+    let place = |index: usize| members.get(index).map_or(0, |(place, _)| *place);
+    for physical in &mut lvm.physical {
+        physical.index = place(physical.index);
+    }
+    for group in &mut lvm.groups {
+        group.members = group.members.iter().map(|index| place(*index)).collect();
+    }
+    for logical in &mut lvm.logical {
+        logical.index = place(logical.index);
+    }
+    lvm
+}
+
+/// Some slices can only be read: a logical volume that has snapshots.
+fn only_what_is_allowed(slice: &StorageRef, options: OpenOptions) -> OpenOptions {
+    OpenOptions {
+        writable: options.writable && slice.is_writable(),
+        ..options
+    }
+}
+
+impl VolumeContent {
+    fn open(slice: &StorageRef, options: OpenOptions) -> Self {
+        match disksmith_fs::open(slice, only_what_is_allowed(slice, options)) {
+            Ok(fs) => Self::FileSystem(fs),
             Err(error) => match disksmith_fs::probe(slice) {
-                None => VolumeContent::Unknown,
-                Some(found) => VolumeContent::Known {
+                None => Self::Unknown,
+                Some(found) => Self::Known {
                     class: error.kind(),
                     kind: found.kind.name().to_owned(),
                     uuid: found.uuid,
@@ -99,7 +155,12 @@ impl Volume {
                     },
                 },
             },
-        };
+        }
+    }
+}
+
+impl Volume {
+    fn open(disk: usize, partition: &Partition, slice: &StorageRef, options: OpenOptions) -> Self {
         Self {
             disk,
             partition: (partition.number > 0).then_some(partition.number),
@@ -107,8 +168,38 @@ impl Volume {
             part_label: partition.name.clone().filter(|n| !n.is_empty()),
             part_type: Some(partition.kind),
             logical: None,
-            content,
+            content: VolumeContent::open(slice, options),
             slice: Some(slice.clone()),
+        }
+    }
+
+    fn open_logical(disk: usize, logical: &LogicalVolume, options: OpenOptions) -> Self {
+        let (content, slice) = match &logical.storage {
+            Ok(storage) => (VolumeContent::open(storage, options), Some(storage.clone())),
+            Err(reason) => (
+                VolumeContent::Known {
+                    kind: "unknown".into(),
+                    uuid: None,
+                    label: None,
+                    reason: reason.clone(),
+                    class: ErrorKind::Unsupported,
+                },
+                None,
+            ),
+        };
+        Self {
+            disk,
+            partition: None,
+            part_uuid: None,
+            part_label: None,
+            part_type: None,
+            logical: Some(LogicalName {
+                group: logical.group.clone(),
+                name: logical.name.clone(),
+                uuid: Some(logical.mapper_uuid.clone()),
+            }),
+            content,
+            slice,
         }
     }
 
@@ -118,7 +209,7 @@ impl Volume {
     /// Those of opening. A volume that holds no open filesystem, or has no bytes to open, stays as it is.
     pub fn reopen(&mut self, options: OpenOptions) -> Result<()> {
         if let (VolumeContent::FileSystem(fs), Some(slice)) = (&mut self.content, &self.slice) {
-            *fs = disksmith_fs::open(slice, options).map_err(Error::below)?;
+            *fs = disksmith_fs::open(slice, only_what_is_allowed(slice, options)).map_err(Error::below)?;
         }
         Ok(())
     }
