@@ -1,5 +1,6 @@
 //! GUID partition tables, UEFI Specification 2.10, chapter 5.
 
+mod change;
 mod entry;
 mod header;
 mod layout;
@@ -7,6 +8,8 @@ mod layout;
 pub use entry::GptEntry;
 pub use header::GptHeader;
 pub use layout::{GptLayout, GptPartition};
+
+pub(crate) use change::{bytes_behind, change, usable_end};
 
 use crate::error::{Error, Result};
 use crate::notice::Notice;
@@ -102,8 +105,8 @@ fn last_lba(storage: &dyn Storage, sector: SectorSize) -> Option<Lba> {
     (storage.size() / sector.bytes()).checked_sub(1).map(Lba)
 }
 
-/// Reads the header at `at` and its entries. `None` where there is no signature.
-fn load(storage: &dyn Storage, sector: SectorSize, at: Lba) -> Result<Option<LoadedGpt>> {
+/// Reads the header at `at` and its array of entries. `None` where there is no signature.
+fn load_copy(storage: &dyn Storage, sector: SectorSize, at: Lba) -> Result<Option<(GptHeader, Vec<u8>)>> {
     let Some(offset) = at
         .checked_offset(sector)
         .filter(|o| storage.check_range(*o, sector.bytes()).is_ok())
@@ -136,6 +139,34 @@ fn load(storage: &dyn Storage, sector: SectorSize, at: Lba) -> Result<Option<Loa
         let value = format!("{:#010x}, but the entries have {crc:#010x}", header.entries_crc);
         return Err(fault("CRC of the entries", value));
     }
+    Ok(Some((header, array)))
+}
+
+/// The header and the array of entries of the first copy that is good: behind the MBR, else where a disk ends.
+fn load_raw(storage: &dyn Storage, sector: SectorSize) -> Result<(GptHeader, Vec<u8>)> {
+    let first = load_copy(storage, sector, Lba(1));
+    if let Ok(Some(found)) = first {
+        return Ok(found);
+    }
+    if let Some(last) = last_lba(storage, sector)
+        && let Some(found) = load_copy(storage, sector, last)?
+    {
+        return Ok(found);
+    }
+    Err(first.err().unwrap_or_else(|| Error::Corrupt {
+        object: storage.name(),
+        structure: "GPT header",
+        field: "signature",
+        offset: sector.bytes(),
+        value: "missing, here and at the end of the disk".into(),
+    }))
+}
+
+/// Reads the header at `at` and its entries. `None` where there is no signature.
+fn load(storage: &dyn Storage, sector: SectorSize, at: Lba) -> Result<Option<LoadedGpt>> {
+    let Some((header, array)) = load_copy(storage, sector, at)? else {
+        return Ok(None);
+    };
     let entries = array
         .chunks_exact(header.entry_size as usize)
         .zip(1..)

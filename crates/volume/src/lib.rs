@@ -12,6 +12,7 @@ mod mbr;
 mod notice;
 mod partition;
 mod partition_type;
+mod resize;
 mod sector;
 mod whole_disk;
 
@@ -23,5 +24,6 @@ pub use mbr::{BootRecord, Chs, MbrLayout, MbrPartition, PartitionRecord};
 pub use notice::Notice;
 pub use partition::Partition;
 pub use partition_type::{PartitionType, gpt_type};
+pub use resize::{Room, TableChange};
 pub use sector::{Lba, SectorSize};
 pub use uuid::Uuid;

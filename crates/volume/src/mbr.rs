@@ -1,6 +1,7 @@
 //! Master boot records and the chains of logical partitions.
 
 mod boot_record;
+mod change;
 mod layout;
 mod logical;
 mod partition_record;
@@ -10,4 +11,5 @@ pub use layout::{MbrLayout, MbrPartition};
 pub use partition_record::{Chs, PartitionRecord};
 
 pub(crate) use boot_record::BOOT_RECORD_LEN;
+pub(crate) use change::{change, record_before};
 pub(crate) use logical::{LogicalPartition, logical_partitions};

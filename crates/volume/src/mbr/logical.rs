@@ -18,14 +18,35 @@ pub(crate) struct LogicalPartition {
     pub(crate) record: PartitionRecord,
 }
 
-/// Follows the chain that begins at `extended`: each record in it lists a partition, which lies relative to that record, and the next
-/// record, which lies relative to the beginning of the chain.
+/// A logical partition, and where its record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogicalRecord {
+    pub(crate) partition: LogicalPartition,
+    /// The sector of the boot record that lists it.
+    pub(crate) record_at: Lba,
+    /// Which of that record's four entries it is.
+    pub(crate) slot: usize,
+}
+
+/// The partitions of the chain that begins at `extended`.
 pub(crate) fn logical_partitions(
     storage: &dyn Storage,
     sector: SectorSize,
     extended: Lba,
     notices: &mut Vec<Notice>,
 ) -> Result<Vec<LogicalPartition>> {
+    let found = logical_records(storage, sector, extended, notices)?;
+    Ok(found.into_iter().map(|record| record.partition).collect())
+}
+
+/// Follows the chain that begins at `extended`: each record in it lists a partition, which lies relative to that record, and the next
+/// record, which lies relative to the beginning of the chain.
+pub(crate) fn logical_records(
+    storage: &dyn Storage,
+    sector: SectorSize,
+    extended: Lba,
+    notices: &mut Vec<Notice>,
+) -> Result<Vec<LogicalRecord>> {
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     let mut at = extended;
@@ -52,15 +73,18 @@ pub(crate) fn logical_partitions(
             }
             return Ok(found);
         };
-        for record in record
-            .records
-            .iter()
-            .filter(|r| !r.is_unused() && !r.is_extended())
+        for (slot, record) in (0..)
+            .zip(&record.records)
+            .filter(|(_, r)| !r.is_unused() && !r.is_extended())
         {
             if let Some(first) = at.0.checked_add(u64::from(record.start)) {
-                found.push(LogicalPartition {
-                    first: Lba(first),
-                    record: *record,
+                found.push(LogicalRecord {
+                    partition: LogicalPartition {
+                        first: Lba(first),
+                        record: *record,
+                    },
+                    record_at: at,
+                    slot,
                 });
             }
         }

@@ -74,6 +74,13 @@ impl PartitionRecord {
         bytes
     }
 
+    /// Gives it another length; `base` is the sector that its start counts from.
+    pub(crate) fn resize(&mut self, base: u64, sectors: u32) {
+        self.sectors = sectors;
+        let last = base + u64::from(self.start) + u64::from(sectors).saturating_sub(1);
+        self.last_chs = Chs::from_lba(last);
+    }
+
     /// Whether no partition is there.
     pub fn is_unused(&self) -> bool {
         self.kind == 0 || self.sectors == 0
