@@ -15,12 +15,16 @@ mod create;
 mod create_options;
 mod customize;
 mod fat;
+mod filesystem_args;
+mod format;
+mod fstrim;
 mod gate_args;
 mod guest_args;
 mod info;
 mod iso;
 mod key_args;
 mod ls;
+mod make_fs;
 mod map;
 pub(crate) mod mount;
 mod operation_args;
@@ -34,6 +38,7 @@ mod resize;
 mod seal;
 mod seed;
 mod snapshot;
+mod sparsify;
 mod sysprep;
 mod umount;
 
@@ -151,6 +156,10 @@ enum Verb {
     CopyOut(copy_out::CopyOutArgs),
     Mount(mount::MountArgs),
     Umount(umount::UmountArgs),
+    MakeFs(make_fs::MakeFsArgs),
+    Format(format::FormatArgs),
+    Sparsify(sparsify::SparsifyArgs),
+    Fstrim(fstrim::FstrimArgs),
     Seed(seed::SeedArgs),
     Iso(iso::IsoArgs),
     Fat(fat::FatArgs),
@@ -189,6 +198,10 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::CopyOut(args) => copy_out::run(args, globals),
         Verb::Mount(args) => mount::run(args, globals),
         Verb::Umount(args) => umount::run(args, globals),
+        Verb::MakeFs(args) => make_fs::run(args, globals),
+        Verb::Format(args) => format::run(args, globals),
+        Verb::Sparsify(args) => sparsify::run(args, globals),
+        Verb::Fstrim(args) => fstrim::run(args, globals),
         Verb::Seed(args) => seed::run(args, globals),
         Verb::Iso(args) => iso::run(args, globals),
         Verb::Fat(args) => fat::run(args, globals),
