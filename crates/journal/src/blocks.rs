@@ -46,7 +46,11 @@ impl<S: JournalSource> Blocks<S> {
     pub(crate) fn read(&mut self, structure: &'static str, offset: u64, len: usize) -> Result<Vec<u8>> {
         let end = offset.checked_add(len as u64).filter(|end| *end <= self.size());
         if end.is_none() {
-            return Err(damaged(structure, offset, "it reaches beyond the end of the file"));
+            return Err(damaged(
+                structure,
+                offset,
+                "it reaches beyond the end of the file",
+            ));
         }
         let mut out = Vec::with_capacity(len);
         if len >= 2 * BLOCK {
@@ -87,6 +91,10 @@ impl<S: JournalSource> Blocks<S> {
             bytes.truncate(n);
             self.kept.push((number, bytes));
         }
-        Ok(self.kept.last().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default())
+        Ok(self
+            .kept
+            .last()
+            .map(|(_, bytes)| bytes.as_slice())
+            .unwrap_or_default())
     }
 }

@@ -144,7 +144,8 @@ impl<S: JournalSource> JournalFile<S> {
             return Err(damaged(structure, offset, "no object can lie there"));
         }
         let bytes = self.blocks.read(structure, offset, HEADER)?;
-        let object = ObjectHeader::parse(&bytes).ok_or_else(|| damaged(structure, offset, "it is cut off"))?;
+        let object =
+            ObjectHeader::parse(&bytes).ok_or_else(|| damaged(structure, offset, "it is cut off"))?;
         if object.kind != kind {
             return Err(damaged(structure, offset, format!("its type is {}", object.kind)));
         }
@@ -203,7 +204,11 @@ impl<S: JournalSource> JournalFile<S> {
     fn field(&mut self, offset: u64, names: &[&[u8]]) -> Result<Option<(usize, Vec<u8>)>> {
         let longest = names.iter().map(|name| name.len()).max().unwrap_or(0) + 1;
         let start = self.payload(offset, longest)?;
-        let is = |name: &&[u8]| start.strip_prefix(*name).is_some_and(|rest| rest.first() == Some(&b'='));
+        let is = |name: &&[u8]| {
+            start
+                .strip_prefix(*name)
+                .is_some_and(|rest| rest.first() == Some(&b'='))
+        };
         let Some(at) = names.iter().position(|name| is(name)) else {
             return Ok(None);
         };
@@ -224,7 +229,12 @@ impl<S: JournalSource> JournalFile<S> {
             size.min(limit as u64).min(MAX_FIELD as u64)
         };
         let payload = self.blocks.read("data object", offset + fixed, want as usize)?;
-        decompress(object.flags, &payload, limit)
-            .map_err(|detail| damaged("data object", offset, format!("it cannot be decompressed: {detail}")))
+        decompress(object.flags, &payload, limit).map_err(|detail| {
+            damaged(
+                "data object",
+                offset,
+                format!("it cannot be decompressed: {detail}"),
+            )
+        })
     }
 }

@@ -34,7 +34,9 @@ impl Header {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let found = bytes.get(..8).unwrap_or(bytes);
         if found != SIGNATURE {
-            return Err(Error::NotAJournal { found: found.to_vec() });
+            return Err(Error::NotAJournal {
+                found: found.to_vec(),
+            });
         }
         let cut = || damaged("header", 0, "the file is shorter than a header");
         let header = Self {

@@ -82,7 +82,12 @@ impl<S: JournalSource> Journal<S> {
 
 /// Which of two entries was first, as far as the files can tell: by their numbers where both count alike, by the monotonic clock
 /// of one boot, by the time of day.
-fn order<S: JournalSource>(file: &JournalFile<S>, entry: &Entry, other: &JournalFile<S>, than: &Entry) -> Ordering {
+fn order<S: JournalSource>(
+    file: &JournalFile<S>,
+    entry: &Entry,
+    other: &JournalFile<S>,
+    than: &Entry,
+) -> Ordering {
     if entry.boot_id == than.boot_id
         && entry.monotonic == than.monotonic
         && entry.realtime == than.realtime

@@ -12,6 +12,7 @@ mod memory_fs;
 mod metadata;
 mod name;
 mod source_tree;
+mod tar;
 mod tree;
 
 pub use error::{Error, Result};
@@ -26,4 +27,5 @@ pub use name::check_name;
 pub use source_tree::{
     DataRanges, HostSource, SourceBody, SourceContents, SourceInode, SourceTree, SourceXattr,
 };
+pub use tar::{TarEntry, TarError, TarInOptions, TarKind, TarMade, TarOutOptions, TarReader};
 pub use tree::{MountId, Node, Owner, Tree, WalkEntry, WalkStep};

@@ -181,7 +181,7 @@ impl Tree {
     }
 
     /// The directory above, through mountpoints; the root's is the root.
-    fn parent(&self, mut dir: Node) -> Result<Node> {
+    pub(crate) fn parent(&self, mut dir: Node) -> Result<Node> {
         while dir.inode == self.fs(dir).root() {
             match self.mounts[dir.mount.0].covers {
                 Some(covered) => dir = covered,
@@ -193,7 +193,7 @@ impl Tree {
     }
 
     /// Whether something is mounted at this node, or it is the root of a filesystem.
-    fn is_mountpoint(&self, node: Node) -> bool {
+    pub(crate) fn is_mountpoint(&self, node: Node) -> bool {
         node.inode == self.fs(node).root() || self.covered.contains_key(&node)
     }
 
