@@ -10,6 +10,7 @@ mod new_filesystem;
 mod open;
 mod populate;
 mod probe;
+mod resize;
 mod signature;
 
 pub use capacity::capacity;
@@ -19,3 +20,4 @@ pub use kind::Kind;
 pub use new_filesystem::NewFileSystem;
 pub use open::{Clock, OpenOptions, open, open_with_clock};
 pub use probe::{Probed, probe};
+pub use resize::{Extent, extent, resize};
