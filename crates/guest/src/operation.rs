@@ -27,6 +27,8 @@ pub enum Operation {
     Chmod {
         /// Permission bits.
         permissions: u16,
+        /// The mode as it was written.
+        written: String,
         /// The file.
         path: Vec<u8>,
     },

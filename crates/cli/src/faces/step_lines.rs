@@ -70,8 +70,8 @@ fn lines(operation: &Operation) -> Vec<String> {
     let file = |path: &Path| text(OsStr::as_bytes(path.as_os_str()));
     vec![match operation {
         Operation::AppendLine { path, .. } => format!("Appending line to {}", text(path)),
-        Operation::Chmod { permissions, path } => {
-            format!("Changing permissions of {} to {permissions:04o}", text(path))
+        Operation::Chmod { written, path, .. } => {
+            format!("Changing permissions of {} to {written}", text(path))
         }
         Operation::Chown { user, group, path } => format!(
             "Changing owner of {} to {user}{}",

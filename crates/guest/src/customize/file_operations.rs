@@ -12,7 +12,9 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
     let editor = &mut session.editor;
     match operation {
         Operation::AppendLine { path, line } => append_line(session, path, line),
-        Operation::Chmod { permissions, path } => editor.set_permissions(path, *permissions),
+        Operation::Chmod {
+            permissions, path, ..
+        } => editor.set_permissions(path, *permissions),
         Operation::Chown { user, group, path } => {
             let owner = owner(session, user, group.as_deref())?;
             session.editor.chown(path, owner)

@@ -182,13 +182,13 @@ fn add(session: &mut Session<'_, '_>, title: &str, contents: &[u8], permissions:
     )
 }
 
-/// What is left of a name: `[a-z0-9_-]`, 60 characters.
+/// What is left of a name: letters, digits, `_` and `-`, 60 characters.
 fn sanitize(title: &str) -> String {
     title
         .chars()
         .map(|c| {
             if c.is_ascii_alphanumeric() || c == '_' {
-                c.to_ascii_lowercase()
+                c
             } else {
                 '-'
             }

@@ -5,6 +5,7 @@ use crate::context::CopyOwner;
 use crate::error::{Error, Result};
 use crate::report::{Action, Change};
 use disksmith_vfs::{FileType, NewNode, Node, Owner, Timestamp};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -256,7 +257,7 @@ impl Editor<'_> {
                 ));
             }
         }
-        self.copy_entry(from, &target, 0)
+        self.copy_entry(from, &target, 0, &mut HashMap::new())
     }
 
     /// The nodes of all directories above a path.
@@ -274,7 +275,14 @@ impl Editor<'_> {
         Ok(nodes)
     }
 
-    fn copy_entry(&mut self, from: &[u8], to: &[u8], depth: usize) -> Result<()> {
+    /// `copies` holds where the files that have several names were copied to.
+    fn copy_entry(
+        &mut self,
+        from: &[u8],
+        to: &[u8],
+        depth: usize,
+        copies: &mut HashMap<Node, Vec<u8>>,
+    ) -> Result<()> {
         if depth > MAX_DEPTH {
             return Err(Error::guest_path(from, "lies too deep"));
         }
@@ -294,7 +302,12 @@ impl Editor<'_> {
                     None => self.create_dir(to, new)?,
                 }
                 for entry in self.tree().read_dir(from)? {
-                    self.copy_entry(&join(from, &entry.name), &join(to, &entry.name), depth + 1)?;
+                    self.copy_entry(
+                        &join(from, &entry.name),
+                        &join(to, &entry.name),
+                        depth + 1,
+                        copies,
+                    )?;
                 }
             }
             FileType::Symlink => {
@@ -308,6 +321,13 @@ impl Editor<'_> {
             }
             FileType::Regular => {
                 self.clear_for_copy(to)?;
+                if source.links > 1 {
+                    let node = self.tree().resolve_no_follow(from)?;
+                    if let Some(copy) = copies.get(&node) {
+                        return self.another_name(&copy.clone(), to);
+                    }
+                    copies.insert(node, to.to_vec());
+                }
                 self.copy_contents(from, to, new)?;
             }
             file_type => {
@@ -332,6 +352,17 @@ impl Editor<'_> {
             self.tree()
                 .set_times(to, Some(source.accessed), Some(source.modified))?;
         }
+        Ok(())
+    }
+
+    /// A name for a file that was copied under another one already.
+    fn another_name(&mut self, copy: &[u8], to: &[u8]) -> Result<()> {
+        self.remove_if_there(to)?;
+        self.tree().hard_link(copy, to)?;
+        let metadata = self.tree().metadata(to)?;
+        let mut change = Change::new(Action::Created, to, FileType::Regular);
+        change.bytes_after = Some(metadata.size);
+        self.step.push(change);
         Ok(())
     }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 /// Bytes of a file of operations.
 const MAX_COMMANDS: u64 = 16 << 20;
 
-/// Operations from a file: a name and its argument on each line, `#` comments, a backslash at the end of a line goes on
-/// with the next. The file may name others with `commands-from-file`.
+/// Operations from a file: a name and its argument on each line, `#` comments; a line that ends in a backslash goes on with the
+/// next, and what stands between them is a line end, as virt-customize has it. The file may name others with `commands-from-file`.
 ///
 /// # Errors
 /// [`Error::Host`], and the errors of [`Operation::parse`] with file and line.
@@ -43,7 +43,8 @@ fn read_commands(path: &Path, dialect: Dialect, depth: usize, operations: &mut V
             let Some((_, next)) = lines.next() else {
                 return Err(Error::usage(place, "the last line ends in a backslash"));
             };
-            command = format!("{shorter}{next}");
+            // As there, the line end stays.
+            command = format!("{shorter}\n{next}");
         }
         let (name, argument) = match command.split_once(char::is_whitespace) {
             Some((name, argument)) => (name, argument.trim_start()),

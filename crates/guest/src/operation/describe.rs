@@ -9,7 +9,9 @@ impl Operation {
     pub fn describe(&self) -> String {
         match self {
             Self::AppendLine { path, line } => format!("--append-line {}:{}", text(path), text(line)),
-            Self::Chmod { permissions, path } => format!("--chmod {permissions:04o}:{}", text(path)),
+            Self::Chmod {
+                permissions, path, ..
+            } => format!("--chmod {permissions:04o}:{}", text(path)),
             Self::Chown {
                 user,
                 group: Some(group),

@@ -52,6 +52,7 @@ impl Operation {
                 })?;
                 Self::Chmod {
                     permissions,
+                    written: mode.to_owned(),
                     path: path(file)?,
                 }
             }

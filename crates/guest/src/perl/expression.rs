@@ -41,6 +41,12 @@ impl EditExpression {
         &self.source
     }
 
+    /// What it says; nothing where that is not known.
+    #[cfg(test)]
+    pub(super) fn statements(&self) -> &[syntax::Statement] {
+        self.program.as_deref().unwrap_or_default()
+    }
+
     /// Whether it is run by the host's perl, if at all.
     pub fn needs_perl(&self) -> bool {
         self.program.is_err()

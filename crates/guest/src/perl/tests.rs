@@ -274,7 +274,7 @@ fn refuses_what_is_no_perl() {
 fn gives_up_on_a_pattern_that_goes_astray() {
     let expression = EditExpression::parse("s/(a+)+(a+)+(a+)+b/x/").unwrap();
     let line = vec![b'a'; 4000];
-    let result = super::run::run(&expression.statements, &line, 2_000_000);
+    let result = super::run::run(expression.statements(), &line, 2_000_000);
     assert_eq!(result, Err(super::EditError::TooMuchWork));
 }
 
@@ -301,7 +301,7 @@ proptest::proptest! {
     #[test]
     fn no_input_panics(source in ".{0,40}", text in "(?s).{0,60}") {
         if let Ok(parsed) = EditExpression::parse(&source) {
-            let _ = super::run::run(&parsed.statements, text.as_bytes(), 1_000_000);
+            let _ = super::run::run(parsed.statements(), text.as_bytes(), 1_000_000);
         }
     }
 
@@ -310,7 +310,7 @@ proptest::proptest! {
         source in "[smy$_=/{}()\\[\\]|.*+?ab1 ;!\"'\\\\ifx&<>-]{0,30}", text in "[ab1 \n/]{0,60}"
     ) {
         if let Ok(parsed) = EditExpression::parse(&source) {
-            let _ = super::run::run(&parsed.statements, text.as_bytes(), 1_000_000);
+            let _ = super::run::run(parsed.statements(), text.as_bytes(), 1_000_000);
         }
     }
 }

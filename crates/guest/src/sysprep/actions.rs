@@ -18,6 +18,10 @@ pub(crate) fn run(session: &mut Session<'_, '_>, operation: &SysprepOperation) -
 
 fn act(session: &mut Session<'_, '_>, name: &str, action: &Action) -> Result<()> {
     match action {
+        // A directory that merely bears such a name (`/var/log/mail`) stays: services miss it. What is in `journal/*` goes whole.
+        Action::Logs(patterns) => patterns
+            .iter()
+            .try_for_each(|p| remove(session, p, p.ends_with("/*"))),
         Action::Remove(patterns) => patterns.iter().try_for_each(|p| remove(session, p, true)),
         Action::RemoveFiles(patterns) => patterns.iter().try_for_each(|p| remove(session, p, false)),
         Action::RemoveFilesBelow(dirs) => dirs

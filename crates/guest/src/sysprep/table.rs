@@ -19,6 +19,8 @@ pub struct SysprepOperation {
 pub(crate) enum Action {
     /// Whatever matches these patterns goes, directories with all that is in them.
     Remove(&'static [&'static str]),
+    /// What matches goes; a directory only where the pattern is all of what is in another.
+    Logs(&'static [&'static str]),
     /// What matches goes unless it is a directory.
     RemoveFiles(&'static [&'static str]),
     /// Regular files at any depth below these directories go; the directories stay.
@@ -98,6 +100,7 @@ const LOGS: &[&str] = &[
     "/var/log/*.xz",
     "/var/log/ConsoleKit/*",
     "/var/log/anaconda*",
+    "/var/log/anaconda/*",
     "/var/log/apache2/*_log",
     "/var/log/apache2/*_log-*",
     "/var/log/apt/*",
@@ -262,7 +265,7 @@ pub const OPERATIONS: &[SysprepOperation] = &[
         "Remove the host's Kerberos keys",
         &[Action::Remove(&["/etc/krb5.keytab"])],
     ),
-    on("logfiles", "Remove log files", &[Action::Remove(LOGS)]),
+    on("logfiles", "Remove log files", &[Action::Logs(LOGS)]),
     on(
         "lvm-system-devices",
         "Remove LVM's list of devices",
