@@ -24,6 +24,7 @@
 mod alignment;
 mod applications;
 mod audit;
+mod capacity;
 mod context;
 mod crypt;
 mod customize;
@@ -52,6 +53,9 @@ pub use applications::{Application, list_applications};
 pub use audit::{
     AUDIT_CHECKS, AuditCheck, AuditReport, CheckResult, Finding, Severity, audit, audit_images, check_audit_names,
 };
+pub use capacity::{
+    CapacityReport, FilesystemChange, GrowOptions, PartitionChange, Remains, ShrinkOptions, ShrinkTo, grow, shrink,
+};
 pub use context::{
     AccountChoice, Context, CopyOwner, Exec, RandomSource, ScriptRunner, SeededRandom, SystemRandom,
 };
@@ -70,7 +74,7 @@ pub use listing::{
     Checksum, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths, list_recursive,
 };
 pub use log::{LogSource, print_log};
-pub use offline::{GuestOptions, edit, edit_all, look};
+pub use offline::{GuestOptions, edit, edit_all, look, look_at_disks};
 pub use operation::{
     Dialect, GuestProgram, OPERATION_OPTIONS, Operation, OptionSpec, operations_from_file, refusal,
 };

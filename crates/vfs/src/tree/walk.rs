@@ -76,8 +76,8 @@ impl Tree {
         }
     }
 
-    /// The names in a directory, sorted, and what is seen there.
-    pub(crate) fn children(&self, dir: Node) -> Result<Vec<(Vec<u8>, Node)>> {
+    /// The names in a directory, sorted, and what is seen there: the roots of filesystems in the place of what they cover.
+    pub fn children(&self, dir: Node) -> Result<Vec<(Vec<u8>, Node)>> {
         let entries = self.node_entries(dir)?;
         let children = entries.into_iter().map(|entry| {
             let inode = entry.inode;
