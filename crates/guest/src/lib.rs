@@ -29,8 +29,10 @@ mod context;
 mod crypt;
 mod customize;
 mod disk_usage;
+mod edit_file;
 mod editor;
 mod error;
+mod every_system;
 mod files;
 mod filesystems;
 mod inspect;
@@ -62,6 +64,7 @@ pub use context::{
 pub use crypt::{Scheme, hash_password, random_password};
 pub use customize::{customize, customize_as_tool};
 pub use disk_usage::{Usage, UsageUnknown, disk_usage};
+pub use edit_file::{MAX_EDITED, read_for_edit, replace_file};
 pub use error::{Error, Result};
 pub use files::{FstabEntry, Group, User, parse_fstab, parse_group, parse_os_release, parse_passwd};
 pub use filesystems::{Item, ItemKind, WantedItems, list_items};
@@ -74,7 +77,8 @@ pub use listing::{
     Checksum, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths, list_recursive,
 };
 pub use log::{LogSource, print_log};
-pub use offline::{GuestOptions, edit, edit_all, look, look_at_disks};
+pub use every_system::edit_all;
+pub use offline::{GuestOptions, edit, look, look_at_disks};
 pub use operation::{
     Dialect, GuestProgram, OPERATION_OPTIONS, Operation, OptionSpec, operations_from_file, refusal,
 };

@@ -24,7 +24,7 @@ pub struct GuestOptions {
 }
 
 impl GuestOptions {
-    fn open(&self, disks: &[StorageRef], writable: bool) -> Result<Guest> {
+    pub(crate) fn open(&self, disks: &[StorageRef], writable: bool) -> Result<Guest> {
         let options = |writable| OpenOptions {
             writable,
             clock: self.clock,
@@ -49,7 +49,7 @@ impl GuestOptions {
         self.find(&volumes)
     }
 
-    fn find(&self, volumes: &[Volume]) -> Result<Guest> {
+    pub(crate) fn find(&self, volumes: &[Volume]) -> Result<Guest> {
         if self.mounts.is_empty() {
             Guest::inspect_root(volumes, &self.root, self.clock)
         } else {
@@ -93,53 +93,119 @@ pub fn look<T>(
     mut in_use: impl FnMut(&std::path::Path),
     work: impl FnOnce(&Guest) -> Result<T>,
 ) -> Result<T> {
-    let images = open_disks(disks, &options.keys, &options.gate, &mut in_use)?;
+    let mut images = Vec::with_capacity(disks.len());
+    for (path, format) in disks {
+        images.push(open_image(path, *format, options, &mut in_use)?);
+    }
     let storages: Vec<StorageRef> = images.iter().map(|image| image.storage().clone()).collect();
     work(&options.open(&storages, false)?)
 }
 
-/// Looks at disks without asking for a guest on them; otherwise as [`look`].
+/// Looks at disks without asking for a guest on them; of the options, keys and gate count. Otherwise as [`look`].
 ///
 /// # Errors
 /// Those of opening the images, and of `work`.
 pub fn look_at_disks<T>(
     disks: &[(PathBuf, Option<Format>)],
-    keys: &Keys,
-    gate: &Gate,
+    options: &GuestOptions,
     mut in_use: impl FnMut(&std::path::Path),
     work: impl FnOnce(&[StorageRef]) -> Result<T>,
 ) -> Result<T> {
-    let images = open_disks(disks, keys, gate, &mut in_use)?;
+    let mut images = Vec::with_capacity(disks.len());
+    for (path, format) in disks {
+        images.push(open_image(path, *format, options, &mut in_use)?);
+    }
     let storages: Vec<StorageRef> = images.iter().map(|image| image.storage().clone()).collect();
     work(&storages)
 }
 
-fn open_disks(
-    disks: &[(PathBuf, Option<Format>)],
-    keys: &Keys,
-    gate: &Gate,
+/// Opens an image to look into it, if need be while somebody writes to it.
+fn open_image(
+    path: &std::path::Path,
+    format: Option<Format>,
+    options: &GuestOptions,
     in_use: &mut dyn FnMut(&std::path::Path),
-) -> Result<Vec<Image>> {
+) -> Result<Image> {
+    let open = |lock| {
+        Image::open(
+            path,
+            &disksmith_image::OpenOptions::read()
+                .format(format)
+                .lock(lock)
+                .gate(options.gate.clone())
+                .keys(options.keys.clone()),
+        )
+    };
+    let image = match open(LockMode::Lock) {
+        Err(error) if error.kind() == ErrorKind::InUse => {
+            in_use(path);
+            open(LockMode::ForceShare)
+        }
+        other => other,
+    };
+    image.map_err(Error::below)
+}
+
+/// The same for every operating system on the disks, one after the other, in one transaction.
+///
+/// # Errors
+/// Those of [`edit`].
+pub fn edit_all<T>(
+    disks: &[DiskSpec],
+    transaction: &TransactionOptions,
+    options: &GuestOptions,
+    mut work: impl FnMut(&Guest) -> Result<T>,
+) -> Result<(Vec<T>, CommitReport)> {
+    let transaction = Transaction::begin(disks, transaction).map_err(Error::below)?;
+    let storages: Vec<StorageRef> = (0..transaction.len())
+        .filter_map(|i| transaction.storage(i))
+        .collect();
+    let mut choices = vec![options.root.clone()];
+    if options.mounts.is_empty() && options.root == RootChoice::Single {
+        let read_only = OpenOptions {
+            writable: false,
+            clock: options.clock,
+        };
+        let volumes = open_volumes(&storages, read_only)?;
+        let roots: Vec<&Volume> = volumes.iter().filter(|v| v.is_root()).collect();
+        if roots.len() > 1 {
+            choices = roots.iter().map(|root| RootChoice::Device(root.device())).collect();
+        }
+    }
+    let mut results = Vec::with_capacity(choices.len());
+    for root in choices {
+        let options = GuestOptions {
+            root,
+            ..options.clone()
+        };
+        let guest = options.open(&storages, true)?;
+        results.push(work(&guest)?);
+        guest.tree().sync()?;
+    }
+    drop(storages);
+    let report = transaction.commit().map_err(Error::below)?;
+    Ok((results, report))
+}
+
+/// As [`look`], with everything that is on the disks.
+pub(crate) fn survey<T>(
+    disks: &[(PathBuf, Option<Format>)],
+    options: &GuestOptions,
+    mut in_use: impl FnMut(&std::path::Path),
+    work: impl FnOnce(&Guest, &[Volume]) -> Result<T>,
+) -> Result<T> {
+    let mut storages: Vec<StorageRef> = Vec::with_capacity(disks.len());
     let mut images = Vec::with_capacity(disks.len());
     for (path, format) in disks {
-        let open = |lock| {
-            Image::open(
-                path,
-                &disksmith_image::OpenOptions::read()
-                    .format(*format)
-                    .lock(lock)
-                    .gate(gate.clone())
-                    .keys(keys.clone()),
-            )
-        };
-        let image = match open(LockMode::Lock) {
-            Err(error) if error.kind() == ErrorKind::InUse => {
-                in_use(path);
-                open(LockMode::ForceShare)
-            }
-            other => other,
-        };
-        images.push(image.map_err(Error::below)?);
+        let image = open_image(path, *format, options, &mut in_use)?;
+        storages.push(image.storage().clone());
+        images.push(image);
     }
-    Ok(images)
+    let read_only = OpenOptions {
+        writable: false,
+        clock: options.clock,
+    };
+    let volumes = open_volumes(&storages, read_only)?;
+    let guest = options.find(&volumes)?;
+    work(&guest, &volumes)
 }
