@@ -7,7 +7,9 @@ mod dos_time;
 mod fatlabel;
 mod getopt;
 mod guestfs_options;
+mod guestmount;
 pub(crate) mod isoinfo;
+mod mke2fs;
 mod mkfs_vfat;
 pub(crate) mod mkisofs;
 mod mtools;
@@ -50,6 +52,10 @@ const FACES: &[Face] = &[
         run: mkfs_vfat::run,
     },
     Face {
+        names: mke2fs::NAMES,
+        run: mke2fs::run,
+    },
+    Face {
         names: &["fatlabel", "dosfslabel"],
         run: fatlabel::run,
     },
@@ -72,6 +78,14 @@ const FACES: &[Face] = &[
     Face {
         names: &["xorriso"],
         run: xorriso::run,
+    },
+    Face {
+        names: &["guestmount"],
+        run: guestmount::run,
+    },
+    Face {
+        names: &["guestunmount"],
+        run: guestmount::run_guestunmount,
     },
     Face {
         names: &["virt-ls"],

@@ -22,5 +22,5 @@ mod requests;
 pub use committer::CommitPolicy;
 pub use error::{Error, Result};
 pub use guest_tree::{Changes, Source};
-pub use mount::{MountOptions, Running, Stopper, mount, unmount};
+pub use mount::{MountOptions, Running, SOURCE, Stopper, mount, unmount};
 pub use owners::Owners;

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How long files that are still open when the mount is to end keep it alive.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What the kernel shows as the source of a mount begins with this.
+pub const SOURCE: &str = "disksmith:";
 /// Threads that answer the kernel.
 const THREADS: usize = 4;
 
@@ -151,8 +153,7 @@ fn config_of(options: &MountOptions, writable: bool) -> Config {
     // A comma would begin another option.
     let name = options.name.replace([',', '\\', '\n'], "_");
     let mut list = vec![
-        MountOption::FSName(name),
-        MountOption::Subtype("disksmith".into()),
+        MountOption::FSName(format!("{SOURCE}{name}")),
         if writable {
             MountOption::RW
         } else {

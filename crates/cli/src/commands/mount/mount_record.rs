@@ -5,9 +5,6 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The kind that the kernel shows for our mounts.
-const KIND: &str = "fuse.disksmith";
-
 /// The record of one mount.
 #[derive(Debug)]
 pub(crate) struct MountRecord {
@@ -104,11 +101,11 @@ pub(crate) fn is_mounted(place: &Path) -> Option<bool> {
         if unescape(at) != place.as_os_str().as_encoded_bytes() {
             continue;
         }
-        let kind = line
+        let source = line
             .split_once(" - ")
-            .and_then(|(_, rest)| rest.split(' ').next());
+            .and_then(|(_, rest)| rest.split(' ').nth(1));
         // The last one is on top.
-        found = Some(kind == Some(KIND));
+        found = Some(source.is_some_and(|source| source.starts_with(disksmith_export::SOURCE)));
     }
     found
 }
