@@ -1,6 +1,7 @@
 //! Edits a guest's files and writes down every change.
 
 mod copy;
+mod unpack;
 
 use crate::error::{Error, Result};
 use crate::files::{Group, User, parse_group, parse_passwd, text};

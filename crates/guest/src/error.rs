@@ -86,6 +86,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// An archive of the host.
+    #[error("{}: {source}", .path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong.
+        source: disksmith_vfs::TarError,
+    },
     /// A user that the guest does not have.
     #[error("the guest has no user {user:?} (in its /etc/passwd)")]
     NoSuchUser {
@@ -263,10 +271,15 @@ impl Diagnose for Error {
                 source: EditError::Unsupported { .. },
                 ..
             } => ErrorKind::Unsupported,
+            Self::Expression {
+                source: EditError::Perl { .. },
+                ..
+            } => ErrorKind::Usage,
             Self::Host { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Operation { source, .. } => source.kind(),
             Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Files(error) => error.kind(),
+            Self::Archive { source, .. } => source.kind(),
             Self::Below(error) => error.kind(),
             _ => ErrorKind::Failed,
         }
@@ -284,7 +297,7 @@ impl Diagnose for Error {
             }
             Self::RootUnreadable { .. } => "another filesystem can be named with -m DEVICE".into(),
             Self::Expression { source: EditError::Unsupported { .. }, .. } => {
-                "use s///, tr///, m// with if and unless, $_ and $lineno; or change the file outside and --upload it".into()
+                "install perl on this host; or use s///, tr///, m// with if and unless, $_ and $lineno; or change the file outside and --upload it".into()
             }
             Self::NoSuchUser { .. } => {
                 "name a user of the guest's /etc/passwd; users that cloud-init makes exist only after the first boot".into()
@@ -299,6 +312,7 @@ impl Diagnose for Error {
             Self::Unsupported { hint, .. } => return hint.clone(),
             Self::Operation { source, .. } => return source.hint(),
             Self::Files(error) => return error.hint(),
+            Self::Archive { source, .. } => return source.hint(),
             Self::Below(error) => return error.hint(),
             _ => return None,
         })

@@ -32,7 +32,6 @@ mod disk_usage;
 mod edit_file;
 mod editor;
 mod error;
-mod every_system;
 mod files;
 mod filesystems;
 mod inspect;
@@ -46,6 +45,7 @@ mod progress;
 mod report;
 mod selector;
 mod selinux;
+mod settings;
 mod skeleton;
 mod sysprep;
 mod template;
@@ -77,8 +77,7 @@ pub use listing::{
     Checksum, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths, list_recursive,
 };
 pub use log::{LogSource, print_log};
-pub use every_system::edit_all;
-pub use offline::{GuestOptions, edit, look, look_at_disks};
+pub use offline::{GuestOptions, edit, edit_all, look, look_at_disks};
 pub use operation::{
     Dialect, GuestProgram, OPERATION_OPTIONS, Operation, OptionSpec, operations_from_file, refusal,
 };
@@ -86,6 +85,7 @@ pub use perl::{EditError, EditExpression, find_perl};
 pub use progress::{Observer, Progress};
 pub use report::{Action, Change, GeneratedPassword, Report, SelinuxOutcome, Step};
 pub use selector::{PasswordSelector, PasswordSource, SshKeySelector};
+pub use settings::{Keyboard, NetworkFile, NetworkSystem, SelinuxConfig, SelinuxMode, Settings};
 pub use skeleton::{Skeleton, lay_out_skeleton};
 pub use sysprep::{
     OPERATIONS as SYSPREP_OPERATIONS, SysprepOperation, change_selection, default_operations, select_operations, sysprep,

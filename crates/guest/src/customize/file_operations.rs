@@ -85,6 +85,15 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
             overwrite(session, path, metadata.size)?;
             session.editor.remove(path)
         }
+        Operation::TarIn { local, dir } => {
+            if !editor.is_dir(dir)? {
+                return Err(Error::guest_path(
+                    dir,
+                    "is not a directory that exists (--mkdir makes one)",
+                ));
+            }
+            editor.unpack(local, dir)
+        }
         Operation::Touch { path } => editor.touch(path),
         Operation::Truncate { path } => editor.truncate(path),
         Operation::TruncateRecursive { path } => {

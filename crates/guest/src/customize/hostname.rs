@@ -2,11 +2,11 @@
 
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::files::{lines, rename_host, text};
-use crate::inspect::{Family, Init};
+use crate::files::{lines, rename_host};
+use crate::inspect::{Family, Init, System};
 
 pub(crate) fn set(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
-    let old = current(session)?;
+    let old = session.guest.hostname();
     let distribution = session.guest.distribution().clone();
     let major = distribution.major.unwrap_or(u32::MAX);
     let old_red_hat = distribution.family == Family::RedHat
@@ -48,6 +48,12 @@ pub(crate) fn set(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
                 )?;
             }
         }
+        Family::Other if editor.is_file(UCI)? => set_uci(session, name)?,
+        Family::Other if is_bsd(session.guest.system()) => set_bsd(session, name)?,
+        // Slackware, and others of its age.
+        Family::Other if session.guest.init() != Init::Systemd && editor.is_file(b"/etc/HOSTNAME")? => {
+            editor.write_text(b"/etc/HOSTNAME", with_newline.as_bytes())?;
+        }
         Family::Other if session.guest.init() != Init::Systemd && !editor.is_file(b"/etc/hostname")? => {
             return Err(Error::Unsupported {
                 what: format!("setting the host name of {}", distribution.name),
@@ -75,28 +81,59 @@ pub(crate) fn set(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The name that the guest has so far.
-fn current(session: &Session<'_, '_>) -> Result<Option<String>> {
-    for path in [&b"/etc/hostname"[..], b"/etc/HOSTNAME"] {
-        let Some(contents) = session.editor.read_if_file(path)? else {
-            continue;
-        };
-        let name = lines(&contents)
-            .map(<[u8]>::trim_ascii)
-            .find(|l| !l.is_empty() && !l.starts_with(b"#"));
-        if let Some(name) = name {
-            return Ok(Some(text(name)));
+/// Where OpenWrt keeps the name.
+const UCI: &[u8] = b"/etc/config/system";
+
+/// `option hostname 'NAME'` in the first section of OpenWrt's system.
+fn set_uci(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
+    let contents = session.editor.read(UCI)?;
+    let mut out = Vec::with_capacity(contents.len() + name.len());
+    let mut done = false;
+    let option = format!("\toption hostname '{name}'\n");
+    for line in contents.split_inclusive(|b| *b == b'\n') {
+        let words = line.trim_ascii();
+        if words.starts_with(b"option hostname") {
+            if !done {
+                out.extend_from_slice(option.as_bytes());
+            }
+            done = true;
+        } else {
+            out.extend_from_slice(line);
         }
     }
-    let Some(contents) = session.editor.read_if_file(b"/etc/sysconfig/network")? else {
-        return Ok(None);
-    };
-    let name = lines(&contents)
-        .filter_map(|l| l.trim_ascii().strip_prefix(b"HOSTNAME="))
-        .last();
-    Ok(name
-        .map(|name| text(name).trim_matches(['"', '\'']).to_owned())
-        .filter(|name| !name.is_empty()))
+    if !done {
+        // Behind the line that opens the section.
+        let at = lines_with_ends(&out)
+            .find(|(_, line)| line.trim_ascii().starts_with(b"config system"))
+            .map(|(at, line)| at + line.len());
+        let Some(at) = at else {
+            return Err(Error::guest_path(UCI, "has no section \"system\""));
+        };
+        out.splice(at..at, option.into_bytes());
+    }
+    session.editor.write_text(UCI, &out)
+}
+
+/// Each line with its end, and where it begins.
+fn lines_with_ends(contents: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    contents.split_inclusive(|b| *b == b'\n').scan(0, |at, line| {
+        let start = *at;
+        *at += line.len();
+        Some((start, line))
+    })
+}
+
+fn is_bsd(system: System) -> bool {
+    matches!(system, System::FreeBsd | System::NetBsd | System::OpenBsd)
+}
+
+/// FreeBSD and NetBSD have it in `/etc/rc.conf`, OpenBSD in `/etc/myname`, which NetBSD takes as well.
+fn set_bsd(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
+    if session.guest.system() == System::OpenBsd || session.editor.is_file(b"/etc/myname")? {
+        let line = format!("{name}\n");
+        return session.editor.write_text(b"/etc/myname", line.as_bytes());
+    }
+    set_assignment(session, b"/etc/rc.conf", "hostname", &format!("\"{name}\""))
 }
 
 /// A name for people in `/etc/machine-info`, where the guest has one, would go on to say the old name.
