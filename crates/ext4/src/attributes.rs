@@ -100,7 +100,9 @@ impl Core {
         self.check_attributes(node)?;
         let has_room = INODE_BASE_SIZE + usize::from(node.rec.extra_isize) >= PROJECT_END;
         if !self.geometry.has_ro_compat(RoCompat::PROJECT) || !has_room {
-            return Err(Error::unsupported("a project without the feature, or in an inode without room for it"));
+            return Err(Error::unsupported(
+                "a project without the feature, or in an inode without room for it",
+            ));
         }
         if inherit && !node.rec.is_dir() {
             return refuse(node, "only directories hand their project on");
@@ -131,6 +133,7 @@ impl Core {
 
     /// Puts changed permission bits into the access control list.
     fn follow_mode(&mut self, node: &mut Node) -> Result<()> {
+        self.own_values(node)?;
         let mut all = self.attributes(node)?;
         let Some(found) = all.find(ACL_ACCESS, b"") else {
             return Ok(());
@@ -262,6 +265,7 @@ impl Core {
         if index == 1 && !node.rec.is_file() && !node.rec.is_dir() {
             return refuse(node, "only files and directories have attributes of users");
         }
+        self.own_values(node)?;
         let mut all = self.attributes(node)?;
         let there = all.find(index, &rest).is_some();
         let path = node.name();
@@ -324,6 +328,7 @@ impl Core {
     /// Removes an attribute by its full name.
     pub(crate) fn remove_attribute(&mut self, node: &mut Node, name: &[u8]) -> Result<()> {
         let (index, rest) = self.split_or_refuse(node, name)?;
+        self.own_values(node)?;
         let mut all = self.attributes(node)?;
         let Some(old) = all.remove(index, &rest) else {
             return Err(Error::File(vfs::Error::NoXattr {

@@ -134,17 +134,17 @@ impl Core {
                     continue;
                 }
                 let cursor = self.hints.cursor.get(group as usize).copied().unwrap_or(0);
+                // What lies before the cursor is left to whoever got it as room.
+                let strict = crowded && length == room;
                 let from = match step {
-                    0 if crowded => goal_cluster.max(cursor),
+                    0 if strict => goal_cluster.max(cursor),
+                    _ if strict => cursor,
                     0 => goal_cluster,
                     _ => 0,
                 };
-                if let Some(start) = self.find_run(group, from, length)? {
+                if let Some(start) = self.find_run(group, from, length, strict)? {
                     let run = self.take(group, start, want)?;
-                    if crowded
-                        && length == room
-                        && let Some(cursor) = self.hints.cursor.get_mut(group as usize)
-                    {
+                    if strict && let Some(cursor) = self.hints.cursor.get_mut(group as usize) {
                         *cursor = start + room;
                     }
                     return Ok(run);
@@ -158,13 +158,13 @@ impl Core {
             if longest == 0 {
                 break;
             }
-            if let Some(start) = self.find_run(group, 0, longest)? {
+            if let Some(start) = self.find_run(group, 0, longest, false)? {
                 return self.take(group, start, want.min(longest));
             }
             // The hint was too high; now it is exact.
             let longest = self.hints.longest.get(group as usize).copied().unwrap_or(0);
             if longest > 0
-                && let Some(start) = self.find_run(group, 0, longest)?
+                && let Some(start) = self.find_run(group, 0, longest, false)?
             {
                 return self.take(group, start, want.min(longest));
             }
@@ -187,8 +187,9 @@ impl Core {
         self.take(group, cluster, end - cluster).map(Some)
     }
 
-    /// Finds a free run of at least `length` clusters, at `from` or behind, else anywhere in the group.
-    fn find_run(&mut self, group: u32, from: u32, length: u32) -> Result<Option<u32>> {
+    /// Finds a free run of at least `length` clusters, at `from` or behind, else anywhere in the group, unless it is to be
+    /// `behind` only.
+    fn find_run(&mut self, group: u32, from: u32, length: u32, behind: bool) -> Result<Option<u32>> {
         let desc = self.group(group);
         let limit = self.geometry.group_clusters(group);
         let mut longest = 0;
@@ -220,7 +221,7 @@ impl Core {
         {
             *hint = longest.min(length.saturating_sub(1));
         }
-        Ok(found)
+        Ok(found.filter(|_| !behind))
     }
 
     /// Marks a free run as used.

@@ -171,6 +171,11 @@ impl Cache {
         self.lock().map.len() >= self.capacity
     }
 
+    /// Whether anything waits to be written.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.lock().map.values().any(|e| e.dirty)
+    }
+
     /// Writes all dirty blocks in ascending order, and drops old ones where there are too many; tells whether there were any.
     pub(crate) fn write_back(&self) -> Result<bool> {
         let mut dirty: Vec<(u64, Block)> = self

@@ -367,6 +367,7 @@ impl Core {
     /// Writes dirty metadata where too much of it has gathered. Only between operations.
     pub(crate) fn relieve(&mut self) -> Result<()> {
         if self.cache.is_crowded() {
+            self.hold_mmp()?;
             self.relieved |= self.cache.write_back()?;
         }
         Ok(())
@@ -374,6 +375,13 @@ impl Core {
 
     /// Writes all dirty metadata and descriptors; tells whether the superblock is due.
     pub(crate) fn write_out(&mut self) -> Result<bool> {
+        if self.cache.is_dirty()
+            || self.relieved
+            || self.superblock_dirty
+            || !self.dirty_descriptor_blocks.is_empty()
+        {
+            self.hold_mmp()?;
+        }
         let wrote = self.cache.write_back()?;
         let any = wrote || self.relieved || self.superblock_dirty || !self.dirty_descriptor_blocks.is_empty();
         self.relieved = false;

@@ -144,6 +144,7 @@ impl Core {
                 *slot = !matches!(self.map(node, block, 1)?.0, Mapped::Data(_));
             }
         }
+        self.hold_mmp()?;
         self.fill_holes(node, first, last + 1, false)?;
         if node.has(InodeFlags::EXTENTS) {
             let mut at = first;
@@ -216,6 +217,7 @@ impl Core {
         if let (Mapped::Data(block), _) = self.map(node, from >> shift, 1)? {
             let within = from & u64::from(self.geometry.block_size - 1);
             let zeroes = vec![0u8; (to - from) as usize];
+            self.hold_mmp()?;
             self.storage
                 .write_at(self.geometry.offset(block) + within, &zeroes)?;
         }
@@ -377,6 +379,7 @@ impl Core {
         }
         let fresh = self.fill_holes(node, first, last + 1, true)?;
         if !extents {
+            self.hold_mmp()?;
             for run in fresh {
                 let start = self.geometry.offset(run.physical);
                 self.storage

@@ -182,7 +182,6 @@ impl Ext4 {
         }
         let _entered = self.gate.enter();
         let mut core = self.exclusive();
-        self.say(core.hold_mmp())?;
         self.say(core.relieve())?;
         core.begin();
         let result = operation(&mut core).and_then(|value| core.settle_quotas().map(|()| value));

@@ -40,7 +40,9 @@ impl Core {
     pub(crate) fn may_be_inline(&self, node: &Node) -> bool {
         self.geometry.has_incompat(Incompat::INLINE_DATA)
             && !node.has(InodeFlags::ENCRYPT)
-            && self.inline_room(node).is_ok_and(|_| self.has_inline_entry_room(node))
+            && self
+                .inline_room(node)
+                .is_ok_and(|_| self.has_inline_entry_room(node))
     }
 
     fn has_inline_entry_room(&self, node: &Node) -> bool {

@@ -230,9 +230,9 @@ impl Core {
         let mut flags = dir.rec.flags().intersection(inherited);
         match node.rec.file_type() {
             Some(FileType::Directory) => {}
-            Some(FileType::Regular) => flags.remove(
-                InodeFlags::DIRSYNC | InodeFlags::PROJINHERIT | InodeFlags::CASEFOLD,
-            ),
+            Some(FileType::Regular) => {
+                flags.remove(InodeFlags::DIRSYNC | InodeFlags::PROJINHERIT | InodeFlags::CASEFOLD)
+            }
             _ => flags = flags.intersection(InodeFlags::NODUMP | InodeFlags::NOATIME),
         }
         node.rec.set_flag(flags, true);

@@ -24,7 +24,12 @@ fn bad_entry(dir: &Node, (at, field, value, reason): EntryFault) -> Error {
 }
 
 /// Puts an entry where there is room for it among those from `start` on.
-fn insert(area: &mut [u8], start: usize, typed: bool, new: &NewEntry) -> std::result::Result<bool, EntryFault> {
+fn insert(
+    area: &mut [u8],
+    start: usize,
+    typed: bool,
+    new: &NewEntry,
+) -> std::result::Result<bool, EntryFault> {
     let (inode, kind, name) = new;
     let need = entry_size(name.len());
     let mut room = None;
@@ -158,13 +163,7 @@ impl Core {
     }
 
     /// Puts an entry into an inline directory; `false` where there is no room. The inode is stored by the caller.
-    pub(super) fn add_inline(
-        &mut self,
-        dir: &mut Node,
-        name: &[u8],
-        inode: u32,
-        kind: u8,
-    ) -> Result<bool> {
+    pub(super) fn add_inline(&mut self, dir: &mut Node, name: &[u8], inode: u32, kind: u8) -> Result<bool> {
         let new = (inode, kind, name.to_vec());
         let typed = self.has_file_type();
         let mut first = dir.rec.block;

@@ -24,6 +24,16 @@ pub(crate) enum Value {
     Inode { ino: u32, size: u32, hash: u32 },
 }
 
+impl Value {
+    /// The inode that holds the value, where it is in one.
+    pub(crate) fn holder(&self) -> Option<u32> {
+        match self {
+            Self::Here(_) => None,
+            Self::Inode { ino, .. } => Some(*ino),
+        }
+    }
+}
+
 /// An attribute: number of the name's prefix, the rest of the name, the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attribute {
@@ -82,7 +92,10 @@ pub(crate) fn linked_hash(name: &[u8], crc: u32) -> u32 {
 
 /// Bytes that a list takes, the end mark included.
 pub(crate) fn area_size<'a>(list: impl IntoIterator<Item = &'a Attribute>) -> usize {
-    4 + list.into_iter().map(|a| a.entry_len() + a.value_len()).sum::<usize>()
+    4 + list
+        .into_iter()
+        .map(|a| a.entry_len() + a.value_len())
+        .sum::<usize>()
 }
 
 /// Decodes the entries from `start` on; offsets of values count from `base`.

@@ -53,7 +53,7 @@ impl Core {
         .then_some(start)
     }
 
-    fn xattr_block_bytes(&self, node: &Node) -> Result<Arc<Vec<u8>>> {
+    pub(super) fn xattr_block_bytes(&self, node: &Node) -> Result<Arc<Vec<u8>>> {
         let number = node.rec.xattr_block();
         if !self.geometry.holds(number, 1) {
             return Err(node.corrupt("i_file_acl", number, "outside of the filesystem"));

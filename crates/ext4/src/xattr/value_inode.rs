@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::features::Incompat;
 use crate::inode::InodeFlags;
 use crate::inode_table::Node;
+use crate::record::le32;
 
 /// How many values are remembered for sharing.
 const MAX_KNOWN: usize = 4096;
@@ -62,7 +63,6 @@ impl Core {
         Ok(bytes)
     }
 
-
     /// Charges an inode for a value that is elsewhere: every user is charged its blocks and one inode.
     pub(super) fn charge_value(&mut self, node: &mut Node, value: &Value, sign: i64) -> Result<()> {
         let Value::Inode { size, .. } = value else {
@@ -91,6 +91,33 @@ impl Core {
             hash: linked_hash(&attribute.name, crc),
         };
         self.charge_value(node, &attribute.value, 1)
+    }
+
+    /// Gives an inode a block of attributes of its own where it shares one that leads to values elsewhere: the block alone
+    /// counts as their user, and each copy of it has to.
+    pub(crate) fn own_values(&mut self, node: &mut Node) -> Result<()> {
+        if node.rec.xattr_block() == 0
+            || !self.geometry.has_incompat(Incompat::EA_INODE)
+            || le32(&self.xattr_block_bytes(node)?, 4) <= 1
+        {
+            return Ok(());
+        }
+        let all = self.attributes(node)?;
+        let values: Vec<u32> = all.block.iter().filter_map(|a| a.value.holder()).collect();
+        if values.is_empty() {
+            return Ok(());
+        }
+        self.release_xattr_block(node)?;
+        for ino in values {
+            let mut holder = self.load_any(ino)?;
+            if !holder.has(InodeFlags::EA_INODE) {
+                return Err(holder.corrupt("i_flags", holder.rec.flags, "holds no value of an attribute"));
+            }
+            let users = users_of(&holder).saturating_add(1);
+            set_users(&mut holder, users);
+            self.store(&mut holder)?;
+        }
+        self.store_attributes(node, &all)
     }
 
     /// An inode that holds these bytes already, as far as is remembered: it gets one more user.

@@ -76,7 +76,10 @@ const TABLE: &[(u64, &str)] = &[
     ),
     (32 * MIB, "-t ext4 -b 1024 -O quota,^extents,^64bit"),
     (64 * MIB, "-t ext4 -O quota,bigalloc -C 16384"),
-    (32 * MIB, "-t ext4 -O quota,project,ea_inode,inline_data,orphan_file -I 512"),
+    (
+        32 * MIB,
+        "-t ext4 -O quota,project,ea_inode,inline_data,orphan_file -I 512",
+    ),
     (32 * MIB, "-t ext2 -O quota"),
     (32 * MIB, "-t ext4 -O ea_inode,^metadata_csum,^uninit_bg -b 1024"),
     (32 * MIB, "-t ext4 -O inline_data,^dir_index,^metadata_csum"),

@@ -3,9 +3,7 @@
 use super::judges::{assert_clean, copy_sparse, debugfs, have, keep, long, mke2fs, run, run_ok};
 use super::kernel::{Mount, can_mount};
 use super::snapshot::{self, Compare, differences};
-use disksmith_ext4::{
-    Log, LogRun, RecoveredView, Recovery, RecoveryLimits, Superblock,
-};
+use disksmith_ext4::{Log, LogRun, RecoveredView, Recovery, RecoveryLimits, Superblock};
 use disksmith_storage::{HostFile, LockMode, OpenMode, Storage, StorageRef, read_vec};
 use disksmith_vfs::FileSystem;
 use std::fs::{self, File};
@@ -407,7 +405,10 @@ fn fast_commits_are_replayed_as_by_the_kernel() {
     let at = |name: &str| dir.path().join(name);
     let mut replayed = 0;
     for seed in 0..if long() { 40 } else { 3 } {
-        let options = ["-t ext4 -O fast_commit", "-t ext4 -b 1024 -O fast_commit,inline_data"][seed as usize % 2];
+        let options = [
+            "-t ext4 -O fast_commit",
+            "-t ext4 -b 1024 -O fast_commit,inline_data",
+        ][seed as usize % 2];
         mke2fs(&at("dirty.img"), 64 * MIB, options);
         let map = journal_map(&at("dirty.img"));
         let mount = Mount::new(&at("dirty.img"), "rw");
@@ -434,7 +435,10 @@ fn fast_commits_are_replayed_as_by_the_kernel() {
         };
         let again = snapshot::of(&super::random::open(&at("ours.img"), OpenMode::Read));
         let different = differences(&seen, &again, all);
-        assert!(different.is_empty(), "{when}: for reading, for writing:\n{different}");
+        assert!(
+            different.is_empty(),
+            "{when}: for reading, for writing:\n{different}"
+        );
         drop(Mount::new(&at("theirs.img"), "rw"));
         let theirs = snapshot::of_mounted(Mount::new(&at("theirs.img"), "ro").path());
         // Where the kernel replays a name, it takes that for a change of the present.

@@ -8,6 +8,7 @@ mod answers;
 mod cases;
 mod economy;
 mod edit;
+mod features;
 mod fill;
 mod format;
 mod journal;
