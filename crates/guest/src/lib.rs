@@ -28,6 +28,7 @@ mod capacity;
 mod context;
 mod crypt;
 mod customize;
+mod diff;
 mod disk_usage;
 mod edit_file;
 mod editor;
@@ -48,6 +49,8 @@ mod selinux;
 mod settings;
 mod skeleton;
 mod sysprep;
+mod tail;
+mod take_in;
 mod template;
 
 pub use alignment::{Alignment, partition_alignments};
@@ -63,6 +66,7 @@ pub use context::{
 };
 pub use crypt::{Scheme, hash_password, random_password};
 pub use customize::{customize, customize_as_tool};
+pub use diff::{Attribute, Compared, DiffOptions, Difference, FileState, write_text_diff};
 pub use disk_usage::{Usage, UsageUnknown, disk_usage};
 pub use edit_file::{MAX_EDITED, read_for_edit, replace_file};
 pub use error::{Error, Result};
@@ -91,4 +95,6 @@ pub use sysprep::{
     OPERATIONS as SYSPREP_OPERATIONS, SysprepOperation, change_selection, default_operations, select_operations, sysprep,
     sysprep_as_tool, tool_default_operations,
 };
+pub use tail::{Tail, last_lines};
+pub use take_in::{TakeInOptions, TakenIn, copy_in, tar_error, tar_in};
 pub use template::{Template, make_template};
