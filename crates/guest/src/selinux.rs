@@ -1,14 +1,18 @@
 //! SELinux labels of new files.
 //!
-//! A file that is changed in place keeps its label. A new file takes the label that its siblings of the same kind
-//! all bear; where they differ, or there are none, the label is a guess (the kernel's own: that of the directory) and the guest
-//! is told to relabel itself.
+//! A file that is changed in place keeps its label. A new file whose name the policy has a type for takes that; another takes the
+//! label that its siblings of the same kind all bear; where they differ, or there are none, the label is a guess (the kernel's own:
+//! that of the directory) and the guest is told to relabel itself.
+
+mod named;
 
 use crate::error::Result;
-use crate::files::lines;
+use crate::settings::{SelinuxMode, selinux_of};
 use disksmith_vfs::{FileType, Node, Tree, XattrMode};
 
 const LABEL: &[u8] = b"security.selinux";
+/// Largest list of the policy's that is read.
+const MAX_CONTEXTS: u64 = 16 << 20;
 /// How many siblings are looked at.
 const MAX_SIBLINGS: usize = 200;
 
@@ -19,19 +23,25 @@ pub(crate) struct Labels {
     pub(crate) in_use: bool,
     /// Files whose label is a guess.
     pub(crate) guesses: u64,
+    /// The policy's own list of paths and types; empty where the guest has none.
+    contexts: Vec<u8>,
 }
 
 impl Labels {
-    /// Looks whether the guest uses SELinux.
+    /// Looks whether the guest uses SELinux: it is configured and not off. A permissive one keeps its labels as well.
     pub(crate) fn of(tree: &Tree) -> Self {
-        let in_use = tree.read(b"/etc/selinux/config").is_ok_and(|config| {
-            let mode = lines(&config)
-                .filter_map(|line| line.trim_ascii().strip_prefix(b"SELINUX="))
-                .last()
-                .map(|mode| mode.trim_ascii().to_ascii_lowercase());
-            mode.is_none_or(|mode| mode != b"disabled")
+        let config = selinux_of(tree).filter(|config| config.mode != SelinuxMode::Disabled);
+        let contexts = config.as_ref().and_then(|config| {
+            let policy = &config.policy;
+            let plain = !policy.is_empty() && !policy.contains('/') && !policy.starts_with('.');
+            let path = format!("/etc/selinux/{policy}/contexts/files/file_contexts");
+            tree.read_limited(path, MAX_CONTEXTS).ok().filter(|_| plain)
         });
-        Self { in_use, guesses: 0 }
+        Self {
+            in_use: config.is_some(),
+            guesses: 0,
+            contexts: contexts.unwrap_or_default(),
+        }
     }
 
     /// Labels a file that was just made in `dir`. Returns the label.
@@ -44,6 +54,10 @@ impl Labels {
         name: &[u8],
     ) -> Result<Option<String>> {
         if !self.in_use {
+            return Ok(None);
+        }
+        if matches!(tree.open_node(dir).0.kind(), "vfat" | "exfat" | "iso9660") {
+            // All files there have the one label that the mount gives them.
             return Ok(None);
         }
         let (label, certain) = self.choose(tree, dir, new, file_type, name)?;
@@ -79,6 +93,12 @@ impl Labels {
                 return Ok((parent, true));
             }
         }
+        if let Some(label) = &parent
+            && let Some(new_type) = named::type_of(type_field(label), name)
+            && self.knows(new_type)
+        {
+            return Ok((Some(with_type(label, new_type)), true));
+        }
         let mut siblings = Vec::new();
         fs.read_dir(dir_inode, 0, &mut |entry| {
             if entry.file_type == file_type
@@ -104,6 +124,19 @@ impl Labels {
             _ => Ok((parent, false)),
         }
     }
+}
+
+impl Labels {
+    /// Whether the guest's policy has a type.
+    fn knows(&self, type_name: &[u8]) -> bool {
+        let field = [b":", type_name, b":"].concat();
+        contains(&self.contexts, &field)
+    }
+}
+
+/// The third field of a label.
+fn type_field(label: &[u8]) -> &[u8] {
+    label.split(|b| *b == b':').nth(2).unwrap_or_default()
 }
 
 fn contains(label: &[u8], part: &[u8]) -> bool {
