@@ -65,7 +65,7 @@ write_files:
     content: "user-data was applied\n"
 runcmd:
   - |
-    for i in $(seq 60); do grep -q FIRST-BOOT /var/log/first-boot-proof 2>/dev/null && break; sleep 2; done
+    for i in $(seq 60); do grep -q three /var/log/order 2>/dev/null && break; sleep 2; done
     {
       echo "PROOF hostname $(hostname)"
       echo "PROOF timezone $(readlink -f /etc/localtime)"
@@ -78,6 +78,9 @@ runcmd:
       echo "PROOF app $(/usr/local/bin/run)"
       echo "PROOF permit $(grep -c '^PermitRootLogin no' /etc/ssh/sshd_config)"
       echo "PROOF sshd $(systemctl is-active ssh)"
+      echo "PROOF password $(printf 's3cret\0' | unix_chkpwd root nullok; echo $?) wrong $(printf 'other\0' | unix_chkpwd root nullok; echo $?)"
+      echo "PROOF ssh $(ssh -i /root/key -o BatchMode=yes -o StrictHostKeyChecking=no debian@127.0.0.1 id -un)"
+      echo "PROOF order $(tr '\n' ' ' < /var/log/order)left $(ls /usr/lib/virt-sysprep/scripts | wc -l)"
       echo "PROOF failed $(systemctl --failed --no-legend | grep -v foo | wc -l)"
       echo "PROOF end"
     } > /dev/ttyS0
@@ -93,7 +96,13 @@ ethernets:
 
 #[test]
 fn a_customised_clone_boots_with_its_seed() {
-    if !judges(&["qemu-img", "mmdebstrap", "e2fsck", "qemu-system-x86_64"]) || !may_mount() {
+    if !judges(&[
+        "qemu-img",
+        "mmdebstrap",
+        "e2fsck",
+        "qemu-system-x86_64",
+        "ssh-keygen",
+    ]) || !may_mount() {
         return;
     }
     let guest = debian_guest();
@@ -101,7 +110,7 @@ fn a_customised_clone_boots_with_its_seed() {
     host_files(&lab);
     lab.write(
         "setup.sh",
-        "#!/bin/sh\necho FIRST-BOOT $(date +%s) >> /var/log/first-boot-proof\n",
+        "#!/bin/sh\necho one >> /var/log/order\necho FIRST-BOOT $(date +%s) >> /var/log/first-boot-proof\n",
     );
     lab.write("user-data", USER_DATA);
     lab.write("meta-data", "instance-id: web1-1\n");
@@ -112,6 +121,25 @@ fn a_customised_clone_boots_with_its_seed() {
     lab.disksmith("clone template.qcow2 vm1.qcow2").ok();
     let template = lab.read("template.qcow2");
     lab.disksmith_args(&everything("vm1.qcow2")).ok();
+    lab.tool_args(&["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "pair"])
+        .ok();
+    lab.write("third.sh", "#!/bin/sh\necho three >> /var/log/order\n");
+    lab.disksmith_args(&[
+        "customize",
+        "-a",
+        "vm1.qcow2",
+        "--ssh-inject",
+        "debian:file:pair.pub",
+        "--upload",
+        "pair:/root/key",
+        "--chmod",
+        "0600:/root/key",
+        "--firstboot-command",
+        "echo two >> /var/log/order",
+        "--firstboot",
+        "third.sh",
+    ])
+    .ok();
     assert!(lab.read("template.qcow2") == template, "the template changed");
     drop(template);
     lab.disksmith(
@@ -163,6 +191,9 @@ fn a_customised_clone_boots_with_its_seed() {
         "PROOF permit 1",
         "PROOF sshd active",
         "PROOF failed 0",
+        "PROOF password 0 wrong 7",
+        "PROOF ssh debian",
+        "PROOF order one two three left 0",
     ] {
         assert!(
             console.lines().any(|line| line.contains(proof)),
