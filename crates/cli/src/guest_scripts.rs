@@ -1,32 +1,150 @@
-//! Scripts of the host that work on a guest's files, as the operation `script` of sysprep has them.
+//! Scripts of the host that work on a guest's files, as the operation `script` of sysprep has them: the guest appears as a
+//! directory of the host while they run, and what they change is part of the same edit.
 
 use crate::failure::{Failure, Outcome};
-use disksmith_guest::{Guest, Result, ScriptRunner};
-use disksmith_storage::ErrorKind;
+use disksmith_export::{MountOptions, mount_tree, unmount};
+use disksmith_guest::{Error, Guest, Result, ScriptRunner};
+use disksmith_storage::{Diagnose, ErrorKind};
+use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// The scripts, in order.
 #[derive(Debug)]
 pub(crate) struct GuestScripts {
-    _scripts: Vec<PathBuf>,
+    scripts: Vec<OsString>,
+    dir: Option<PathBuf>,
 }
 
 impl GuestScripts {
-    /// The scripts that were named; `None` where none was.
-    pub(crate) fn new(scripts: &[PathBuf], _dir: Option<&Path>) -> Outcome<Option<Self>> {
+    /// The scripts that were named: programs of the host, or lines for its shell. `None` where none was.
+    pub(crate) fn new(scripts: &[PathBuf], dir: Option<&Path>) -> Outcome<Option<Self>> {
         if scripts.is_empty() {
-            return Ok(None);
+            return match dir {
+                None => Ok(None),
+                Some(_) => Err(Failure::usage("--scriptdir is of no use without --script")),
+            };
         }
-        Err(Failure::new(
-            ErrorKind::Unsupported,
-            "--script is not supported: the guest is not made a directory of this host",
-        )
-        .or_hint("leave it to the guest with --firstboot SCRIPT"))
+        let scripts = scripts.iter().map(|script| {
+            // The guest will be the working directory: what is named from here is meant.
+            match script.is_file() && script.components().count() > 1 {
+                true => std::path::absolute(script).unwrap_or_else(|_| script.clone()),
+                false => script.clone(),
+            }
+            .into_os_string()
+        });
+        Ok(Some(Self {
+            scripts: scripts.collect(),
+            dir: dir.map(Path::to_owned),
+        }))
+    }
+
+    fn run_in(&self, place: &Path) -> std::result::Result<(), ScriptFailure> {
+        for script in &self.scripts {
+            let failed = |reason: String| ScriptFailure {
+                script: script.to_string_lossy().into_owned(),
+                reason,
+            };
+            let mut command = if Path::new(script).is_file() {
+                Command::new(script)
+            } else {
+                let mut shell = Command::new("/bin/sh");
+                shell.arg("-ec").arg(script);
+                shell
+            };
+            let status = command
+                .current_dir(place)
+                .stdin(Stdio::null())
+                .status()
+                .map_err(|e| failed(format!("it cannot be run: {e}")))?;
+            if !status.success() {
+                return Err(failed(format!("it ended with {status}")));
+            }
+        }
+        Ok(())
     }
 }
 
 impl ScriptRunner for GuestScripts {
-    fn run(&mut self, _guest: &Guest) -> Result<()> {
-        Ok(())
+    fn run(&mut self, guest: &Guest) -> Result<()> {
+        let own = match &self.dir {
+            Some(_) => None,
+            None => Some(TemporaryDirectory::new()?),
+        };
+        let place = match (&self.dir, &own) {
+            (Some(dir), _) => dir.as_path(),
+            (None, Some(own)) => own.path.as_path(),
+            (None, None) => return Ok(()),
+        };
+        let options = MountOptions {
+            name: "sysprep".into(),
+            ..MountOptions::default()
+        };
+        let running = mount_tree(guest.tree(), place, &options).map_err(Error::below)?;
+        let result = self.run_in(running.place());
+        // While somebody uses it the edit is not whole.
+        let unmounted = match unmount(running.place(), false) {
+            Ok(()) => running.wait(),
+            Err(error) => {
+                running.stopper().stop();
+                let _ = running.wait();
+                Err(error)
+            }
+        };
+        result.map_err(Error::below)?;
+        unmounted.map_err(Error::below)
+    }
+}
+
+/// A script that failed, or could not be run.
+#[derive(Debug)]
+struct ScriptFailure {
+    script: String,
+    reason: String,
+}
+
+impl fmt::Display for ScriptFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the script {}: {}", self.script, self.reason)
+    }
+}
+
+impl std::error::Error for ScriptFailure {}
+
+impl Diagnose for ScriptFailure {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
+
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A directory that is removed at the end.
+#[derive(Debug)]
+struct TemporaryDirectory {
+    path: PathBuf,
+}
+
+impl TemporaryDirectory {
+    fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("disksmith-sysprep.{}", std::process::id()));
+        match std::fs::create_dir(&path) {
+            Ok(()) => Ok(Self { path }),
+            Err(source) => Err(Error::Host {
+                operation: "make a directory at",
+                path,
+                source,
+            }),
+        }
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        // Never what is in it: it may be mounted still.
+        let _ = std::fs::remove_dir(&self.path);
     }
 }

@@ -5,6 +5,7 @@
 //! end; a commit never holds half of an operation. Whatever ends the mount, the images hold the last commit.
 
 mod attributes;
+mod caller;
 mod committer;
 mod contents;
 mod error;
@@ -22,5 +23,5 @@ mod requests;
 pub use committer::CommitPolicy;
 pub use error::{Error, Result};
 pub use guest_tree::{Changes, Source};
-pub use mount::{MountOptions, Running, SOURCE, Stopper, mount, unmount};
+pub use mount::{MountOptions, Running, SOURCE, Stopper, mount, mount_tree, unmount};
 pub use owners::Owners;

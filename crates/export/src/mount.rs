@@ -2,12 +2,14 @@
 
 use crate::committer::{CommitPolicy, Committer};
 use crate::error::{Error, Result};
-use crate::guest_tree::{Changes, Source, reopen};
+use crate::guest_tree::{Changes, Opened, Source, reopen};
+use crate::joined::Joined;
 use crate::listings::Listings;
 use crate::lookups::Lookups;
 use crate::mounted::Mounted;
 use crate::owners::Owners;
 use disksmith_image::Image;
+use disksmith_vfs::Tree;
 use fuser::{BackgroundSession, Config, MountOption, SessionACL};
 use rustix::mount::UnmountFlags;
 use std::mem::ManuallyDrop;
@@ -86,12 +88,31 @@ pub fn mount(source: &Source, place: &Path, options: &MountOptions) -> Result<Ru
     let place = check_place(place)?;
     let mut opened = source.open()?;
     let keeps = !matches!(source.changes, Changes::Refused | Changes::Discarded);
-    let writable = opened.joined.is_writable();
-    if source.changes != Changes::Refused && !writable {
+    if source.changes != Changes::Refused && !opened.joined.is_writable() {
         opened
             .warnings
             .push("none of the filesystems can be written: the mount is read-only".into());
     }
+    start(opened, keeps, place, options)
+}
+
+/// Mounts a tree that its owner goes on to hold: what is changed is in its filesystems once the mount has ended, and nothing of
+/// it is committed here.
+///
+/// # Errors
+/// [`Error::Place`] and [`Error::Mount`].
+pub fn mount_tree(tree: &Tree, place: &Path, options: &MountOptions) -> Result<Running> {
+    let opened = Opened {
+        joined: Joined::new(tree, |_| None),
+        transaction: None,
+        images: Vec::new(),
+        warnings: Vec::new(),
+    };
+    start(opened, false, check_place(place)?, options)
+}
+
+fn start(opened: Opened, keeps: bool, place: PathBuf, options: &MountOptions) -> Result<Running> {
+    let writable = opened.joined.is_writable();
     let joined = Arc::new(opened.joined);
     let committer = Arc::new(Committer::new(
         Arc::clone(&joined),
