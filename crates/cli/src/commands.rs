@@ -3,6 +3,7 @@
 mod amend;
 mod audit;
 mod bitmap;
+mod capacity;
 mod cat;
 mod check;
 mod clone;
@@ -15,16 +16,17 @@ mod create;
 mod create_options;
 mod customize;
 mod fat;
-mod filesystem_args;
+pub(crate) mod filesystem_args;
 mod format;
 mod fstrim;
 mod gate_args;
+mod grow;
 mod guest_args;
 mod info;
 mod iso;
 mod key_args;
 mod ls;
-mod make_fs;
+pub(crate) mod make_fs;
 mod map;
 pub(crate) mod mount;
 mod operation_args;
@@ -37,6 +39,7 @@ mod report;
 mod resize;
 mod seal;
 mod seed;
+mod shrink;
 mod snapshot;
 mod sparsify;
 mod sysprep;
@@ -138,6 +141,8 @@ enum Verb {
     Compare(compare::CompareArgs),
     Map(map::MapArgs),
     Resize(resize::ResizeArgs),
+    Grow(grow::GrowArgs),
+    Shrink(shrink::ShrinkArgs),
     Snapshot(snapshot::SnapshotArgs),
     Commit(commit::CommitArgs),
     Rebase(rebase::RebaseArgs),
@@ -182,6 +187,8 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Compare(args) => compare::run(args, globals),
         Verb::Map(args) => map::run(args),
         Verb::Resize(args) => resize::run(args, globals),
+        Verb::Grow(args) => grow::run(args, globals),
+        Verb::Shrink(args) => shrink::run(args, globals),
         Verb::Snapshot(args) => snapshot::run(args, globals),
         Verb::Commit(args) => commit::run(args, globals),
         Verb::Rebase(args) => rebase::run(args, globals),

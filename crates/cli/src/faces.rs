@@ -14,6 +14,7 @@ mod mkfs_vfat;
 pub(crate) mod mkisofs;
 mod mtools;
 pub(crate) mod qemu_img;
+mod resize2fs;
 mod step_lines;
 mod virt_cat;
 mod virt_customize;
@@ -94,6 +95,10 @@ const FACES: &[Face] = &[
     Face {
         names: &["virt-cat"],
         run: virt_cat::run,
+    },
+    Face {
+        names: &["resize2fs"],
+        run: resize2fs::run,
     },
 ];
 

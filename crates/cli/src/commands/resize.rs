@@ -1,26 +1,31 @@
 //! `disksmith resize`.
 
+use super::capacity::{CapacityArgs, fixed_clock};
 use super::gate_args::GateArgs;
 use super::key_args::KeyArgs;
 use super::{Globals, ImageFormat, image_unchanged, parse_size};
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print_json};
 use clap::{Args, ValueEnum};
-use disksmith_image::{NewSize, ResizeOptions, human_size, resize};
+use disksmith_guest::{GrowOptions, ShrinkOptions, ShrinkTo};
+use disksmith_image::{Image, NewSize, OpenOptions, ResizeOptions, human_size, resize};
 use disksmith_qcow2::Preallocation;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Give the disk in an image another size
 ///
-/// Partitions and filesystems in it stay as they are.
+/// Partitions and filesystems in it stay as they are, unless --fs is given.
 #[derive(Debug, Args)]
 pub(crate) struct ResizeArgs {
     /// The image
     image: PathBuf,
     /// The new size (20G), or the difference (+5G, -5G)
-    #[arg(allow_hyphen_values = true, value_parser = new_size)]
-    size: NewSize,
+    #[arg(allow_hyphen_values = true, value_parser = new_size, required_unless_present = "fs")]
+    size: Option<NewSize>,
+    /// Resize the last partition and the filesystem in it too, as `grow` and `shrink` do; without a size they fill the disk
+    #[arg(long, conflicts_with = "preallocation")]
+    fs: bool,
     /// Its format, instead of detecting it
     #[arg(short = 'f', long = "format", value_name = "FORMAT")]
     format: Option<ImageFormat>,
@@ -68,7 +73,8 @@ impl From<PreallocationMode> for Preallocation {
     }
 }
 
-fn new_size(text: &str) -> Result<NewSize, String> {
+/// Reads a size, or a difference.
+pub(super) fn new_size(text: &str) -> Result<NewSize, String> {
     Ok(match (text.strip_prefix('+'), text.strip_prefix('-')) {
         (Some(more), _) => NewSize::Grow(parse_size(more)?),
         (_, Some(less)) => NewSize::Shrink(parse_size(less)?),
@@ -76,7 +82,57 @@ fn new_size(text: &str) -> Result<NewSize, String> {
     })
 }
 
+/// Resizes what is in the image too.
+fn run_with_contents(args: &ResizeArgs, globals: &Globals) -> Outcome {
+    let edit = CapacityArgs {
+        format: args.format,
+        dry_run: false,
+        force: args.force,
+        log_dir: args.log_dir.clone(),
+        output: args.output,
+        gate: args.gate.clone(),
+        keys: args.keys.clone(),
+    };
+    let clock = fixed_clock()?;
+    let disk = edit.disk(&args.image);
+    let transaction = edit.transaction()?;
+    let unchanged = image_unchanged(std::slice::from_ref(&args.image));
+    let open = OpenOptions::read()
+        .format(disk.format)
+        .gate(args.gate.gate())
+        .keys(args.keys.keys()?);
+    let old = Image::open(&args.image, &open).map_err(|e| unchanged(Failure::from(e)))?.size();
+    let becomes_smaller = match args.size {
+        Some(NewSize::Shrink(_)) => true,
+        Some(NewSize::To(bytes)) => bytes < old,
+        _ => false,
+    };
+    let report = match args.size {
+        Some(size) if becomes_smaller => {
+            let to = ShrinkTo::Size(size);
+            disksmith_guest::shrink(&disk, &transaction, &ShrinkOptions { to, clock })
+        }
+        size => {
+            let options = GrowOptions {
+                size,
+                partition: None,
+                keep_filesystem: false,
+                clock,
+            };
+            disksmith_guest::grow(&disk, &transaction, &options)
+        }
+    };
+    let report = report.map_err(|e| unchanged(Failure::from(e)))?;
+    edit.print(&report, globals)
+}
+
 pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
+    if args.fs {
+        return run_with_contents(args, globals);
+    }
+    let size = args
+        .size
+        .ok_or_else(|| Failure::usage("no size is given"))?;
     let options = ResizeOptions {
         format: args.format.map(Into::into),
         shrink: args.shrink,
@@ -87,7 +143,7 @@ pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
         keys: args.keys.keys()?,
     };
     let unchanged = image_unchanged(std::slice::from_ref(&args.image));
-    let size = resize(&args.image, args.size, &options).map_err(|e| unchanged(Failure::from(e)))?;
+    let size = resize(&args.image, size, &options).map_err(|e| unchanged(Failure::from(e)))?;
     if args.output == OutputFormat::Json {
         print_json(&serde_json::json!({
             "image": args.image.display().to_string(),
