@@ -8,6 +8,7 @@ mod filesystem;
 mod gate;
 mod glob_pattern;
 mod host_copy;
+mod made_file;
 mod memory_fs;
 mod metadata;
 mod name;
@@ -21,11 +22,12 @@ pub use filesystem::{
 };
 pub use gate::OperationGate;
 pub use host_copy::{CopyInOptions, CopyOutOptions, CopyReport, OwnerPolicy, Skipped};
+pub use made_file::{MadeFile, MadeFile as TarMade};
 pub use memory_fs::MemoryFs;
 pub use metadata::{FileType, InodeNo, Metadata, MetadataChange, StatFs, Timestamp};
 pub use name::check_name;
 pub use source_tree::{
     DataRanges, HostSource, SourceBody, SourceContents, SourceInode, SourceTree, SourceXattr,
 };
-pub use tar::{TarEntry, TarError, TarInOptions, TarKind, TarMade, TarOutOptions, TarReader};
+pub use tar::{TarEntry, TarError, TarInOptions, TarKind, TarOutOptions, TarReader};
 pub use tree::{MountId, Node, Owner, Tree, WalkEntry, WalkStep};

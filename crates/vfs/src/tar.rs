@@ -20,7 +20,7 @@ pub use entry::{TarEntry, TarKind};
 pub use error::TarError;
 pub use pack::TarOutOptions;
 pub use reader::TarReader;
-pub use unpack::{TarInOptions, TarMade};
+pub use unpack::TarInOptions;
 
 /// Bytes of a header, and what contents are filled up to.
 const BLOCK: usize = 512;

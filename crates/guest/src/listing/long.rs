@@ -30,7 +30,8 @@ struct Row {
     mark: u8,
 }
 
-/// One line for each file of a directory, with `.` and `..`, behind a line with the sum of their blocks.
+/// One line for each file of a directory, with `.` and `..`, behind a line with the sum of their blocks. Anything but a directory has
+/// one line.
 ///
 /// # Errors
 /// Those of reading and of writing.
@@ -66,6 +67,12 @@ pub fn list_long(
         });
         Ok(())
     };
+    if !tree.metadata(dir)?.is_dir() {
+        add(dir.to_vec(), tree.resolve_no_follow(dir)?)?;
+        let names = Names::of(tree, options.guest_names);
+        let widths = Widths::of(&rows, &names);
+        return rows.iter().try_for_each(|row| sink.put(&widths.line(row, &names, options)));
+    }
     let entries = tree.read_dir(dir)?;
     add(b".".to_vec(), tree.resolve(dir)?)?;
     add(b"..".to_vec(), tree.resolve([dir, b"/.."].concat())?)?;

@@ -3,7 +3,7 @@
 use super::checksum::Checksum;
 use super::{ListSink, walk_reachable};
 use crate::error::Result;
-use disksmith_vfs::{FileType, Timestamp, Tree};
+use disksmith_vfs::{FileType, Metadata, Node, Timestamp, Tree};
 use jiff::tz::TimeZone;
 use std::io::Write;
 
@@ -27,8 +27,9 @@ pub struct ListOptions {
     pub uids: bool,
     /// Times of last access, modification and change.
     pub times: Option<TimeStyle>,
-    /// Device, inode, number of links, device number, blocks of 512 bytes.
-    pub extra_stats: bool,
+    /// Device, inode, number of links, device number, blocks of 512 bytes. The devices (major and minor number) are those of the tree's
+    /// filesystems, in the order of mounting.
+    pub extra_stats: Option<Vec<(u32, u32)>>,
     /// Checksums of regular files.
     pub checksum: Option<Checksum>,
     /// Sizes with a unit: 1.5K.
@@ -37,62 +38,83 @@ pub struct ListOptions {
     pub csv: bool,
 }
 
-/// One line for each file at and below a directory.
+/// One line for each file at and below a directory; a symbolic link to one is shown itself in the first line.
 ///
 /// # Errors
-/// Those of reading and of writing.
+/// Those of reading and of writing. What is no directory is shown before the error tells so.
 pub fn list_recursive(
     tree: &Tree,
     dir: impl AsRef<[u8]>,
     options: &ListOptions,
     sink: &mut ListSink<'_>,
 ) -> Result<()> {
+    let dir = dir.as_ref();
     let mut line = Line {
         bytes: Vec::with_capacity(256),
         csv: options.csv,
     };
-    walk_reachable(tree, dir.as_ref(), |path, node, metadata| {
-        let (fs, inode) = tree.open_node(node);
-        line.bytes.clear();
-        line.bytes.push(type_letter(metadata.file_type));
-        line.field(format_args!("{:04o}", metadata.permissions));
-        if options.human_readable {
-            line.padded(10, format_args!("{}", human_size(metadata.size)));
-        } else {
-            line.padded(10, format_args!("{}", metadata.size));
+    let top = tree.resolve_no_follow(dir)?;
+    let metadata = tree.node_metadata(top)?;
+    put_row(&mut line, tree, options, dir, top, &metadata)?;
+    sink.put(&line.bytes)?;
+    let mut is_top = true;
+    walk_reachable(tree, dir, |path, node, metadata| {
+        if std::mem::take(&mut is_top) {
+            return Ok(());
         }
-        if options.uids {
-            line.padded(4, format_args!("{}", metadata.uid));
-            line.padded(4, format_args!("{}", metadata.gid));
-        }
-        if let Some(style) = &options.times {
-            for time in [metadata.accessed, metadata.modified, metadata.changed] {
-                line.time(time, style);
-            }
-        }
-        if options.extra_stats {
-            let (major, minor) = metadata.device;
-            // the disks are not numbered here as the kernel would: the first filesystem is 8:1
-            line.field(format_args!("8:{}", node.mount.index() + 1));
-            line.field(format_args!("{}", metadata.inode));
-            line.field(format_args!("{}", metadata.links));
-            line.field(format_args!("{major}:{minor}"));
-            line.field(format_args!("{}", metadata.blocks));
-        }
-        if let (Some(checksum), FileType::Regular) = (options.checksum, metadata.file_type) {
-            let sum = checksum
-                .of_file(fs.as_ref(), inode, metadata.size)
-                .map_err(|e| e.at_path(path))?;
-            line.field(format_args!("{sum}"));
-        }
-        line.name(path, b" ");
-        if metadata.is_symlink() {
-            let target = fs.read_link(inode).map_err(|e| e.at_path(path))?;
-            line.name(&target, b" -> ");
-        }
-        line.bytes.push(b'\n');
+        put_row(&mut line, tree, options, path, node, metadata)?;
         sink.put(&line.bytes)
     })
+}
+
+/// Puts the line of one file together.
+fn put_row(
+    line: &mut Line,
+    tree: &Tree,
+    options: &ListOptions,
+    path: &[u8],
+    node: Node,
+    metadata: &Metadata,
+) -> Result<()> {
+    let (fs, inode) = tree.open_node(node);
+    line.bytes.clear();
+    line.bytes.push(type_letter(metadata.file_type));
+    line.field(format_args!("{:04o}", metadata.permissions));
+    if options.human_readable {
+        line.padded(10, format_args!("{}", human_size(metadata.size)));
+    } else {
+        line.padded(10, format_args!("{}", metadata.size));
+    }
+    if options.uids {
+        line.padded(4, format_args!("{}", metadata.uid));
+        line.padded(4, format_args!("{}", metadata.gid));
+    }
+    if let Some(style) = &options.times {
+        for time in [metadata.accessed, metadata.modified, metadata.changed] {
+            line.time(time, style);
+        }
+    }
+    if let Some(devices) = &options.extra_stats {
+        let own = devices.get(node.mount.index()).copied().unwrap_or((0, 0));
+        line.field(format_args!("{}:{}", own.0, own.1));
+        line.field(format_args!("{}", metadata.inode));
+        line.field(format_args!("{}", metadata.links));
+        line.field(format_args!("{}:{}", metadata.device.0, metadata.device.1));
+        line.field(format_args!("{}", metadata.blocks));
+    }
+    if let (Some(checksum), FileType::Regular) = (options.checksum, metadata.file_type) {
+        let sum = checksum
+            .of_file(fs.as_ref(), inode, metadata.size)
+            .map_err(|e| e.at_path(path))?;
+        line.field(format_args!("{sum}"));
+    }
+    line.name(path, b" ");
+    if metadata.is_symlink() {
+        let target = fs.read_link(inode).map_err(|e| e.at_path(path))?;
+        line.name(&target, b" -> ");
+    }
+    line.bytes.push(b'\n');
+    Ok(())
 }
 
 /// A line that is being put together.

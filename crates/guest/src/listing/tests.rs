@@ -73,7 +73,7 @@ fn records_have_the_fields_that_are_asked_for() {
         human_readable: true,
         csv: true,
         checksum: Some(Checksum::Crc),
-        extra_stats: false,
+        extra_stats: None,
     };
     let csv = lines(|out| list_recursive(&tree, "/etc/d", &all, out));
     assert_eq!(

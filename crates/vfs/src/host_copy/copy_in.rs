@@ -4,6 +4,7 @@ use super::report::CopyReport;
 use super::{host_error, host_file};
 use crate::error::{Error, Result};
 use crate::filesystem::{NewNode, XattrMode};
+use crate::made_file::MadeFile;
 use crate::metadata::{FileType, MetadataChange};
 use crate::tree::{Entry, LastLink, Node, Owner, Tree, join};
 use rustix::fs::Stat;
@@ -29,7 +30,7 @@ pub enum OwnerPolicy {
 pub struct CopyInOptions {
     /// Who owns the copies.
     pub owner: OwnerPolicy,
-    /// Whether extended attributes are copied too, the host's SELinux labels among them.
+    /// Whether extended attributes are copied too, but SELinux labels: those of the host mean something else elsewhere.
     pub xattrs: bool,
 }
 
@@ -48,8 +49,9 @@ enum Task {
     },
 }
 
-struct CopyIn<'a> {
+struct CopyIn<'a, 'w> {
     tree: &'a Tree,
+    watch: &'w mut dyn FnMut(MadeFile<'_>) -> Result<()>,
     options: CopyInOptions,
     report: CopyReport,
     /// Files with several names, by device and inode on the host.
@@ -66,6 +68,20 @@ impl Tree {
     /// # Errors
     /// [`Error::IsADirectory`] and [`Error::NotADirectory`] where a file would replace a directory, or the other way round.
     pub fn copy_in(&self, host: &Path, dir: impl AsRef<[u8]>, options: CopyInOptions) -> Result<CopyReport> {
+        self.copy_in_watched(host, dir, options, &mut |_| Ok(()))
+    }
+
+    /// As [`copy_in`](Self::copy_in); `watch` is told of each file that was made.
+    ///
+    /// # Errors
+    /// Those of [`copy_in`](Self::copy_in), and those of `watch`.
+    pub fn copy_in_watched(
+        &self,
+        host: &Path,
+        dir: impl AsRef<[u8]>,
+        options: CopyInOptions,
+        watch: &mut dyn FnMut(MadeFile<'_>) -> Result<()>,
+    ) -> Result<CopyReport> {
         let dir = dir.as_ref();
         let named = match host.file_name() {
             Some(name) => name.to_owned(),
@@ -84,6 +100,7 @@ impl Tree {
             named.as_bytes().to_vec(),
             join(dir, named.as_bytes()),
             options,
+            watch,
         )
     }
 
@@ -97,7 +114,7 @@ impl Tree {
     ) -> Result<CopyReport> {
         let path = path.as_ref();
         let Entry { dir, name, .. } = self.entry(path)?;
-        self.copy_in_entry(host, dir, name, path.to_vec(), options)
+        self.copy_in_entry(host, dir, name, path.to_vec(), options, &mut |_| Ok(()))
     }
 
     fn copy_in_entry(
@@ -107,9 +124,11 @@ impl Tree {
         name: Vec<u8>,
         path: Vec<u8>,
         options: CopyInOptions,
+        watch: &mut dyn FnMut(MadeFile<'_>) -> Result<()>,
     ) -> Result<CopyReport> {
         let mut copy = CopyIn {
             tree: self,
+            watch,
             options,
             report: CopyReport::default(),
             linked: HashMap::new(),
@@ -140,7 +159,7 @@ impl Tree {
     }
 }
 
-impl CopyIn<'_> {
+impl CopyIn<'_, '_> {
     fn copy(&mut self, host: &Path, dir: Node, name: &[u8], path: &[u8]) -> Result<()> {
         let stat = host_file::stat(host)?;
         let kind = host_file::file_type(&stat);
@@ -195,6 +214,12 @@ impl CopyIn<'_> {
             None => self.report.others += 1,
         }
         self.copy_xattrs(host, node)?;
+        (self.watch)(MadeFile {
+            dir,
+            name,
+            node,
+            file_type: kind,
+        })?;
         self.set_times(node, &stat)?;
         if stat.st_nlink > 1 {
             self.linked.insert(identity, node);
@@ -225,6 +250,12 @@ impl CopyIn<'_> {
                     .tree
                     .make(dir, name, &self.new_node(FileType::Directory, stat, b""))?;
                 self.copy_xattrs(host, node)?;
+                (self.watch)(MadeFile {
+                    dir,
+                    name,
+                    node,
+                    file_type: FileType::Directory,
+                })?;
                 self.report.directories += 1;
                 self.tasks.push(Task::Finish {
                     node,
@@ -267,6 +298,9 @@ impl CopyIn<'_> {
         if self.options.xattrs {
             let (fs, inode) = self.tree.open_node(node);
             for (name, value) in host_file::xattrs(host)? {
+                if name == b"security.selinux" {
+                    continue;
+                }
                 fs.set_xattr(inode, &name, &value, XattrMode::Set)?;
             }
         }

@@ -6,6 +6,7 @@ use super::reader::TarReader;
 use crate::error::{Error, Result};
 use crate::filesystem::{NewNode, XattrMode};
 use crate::host_copy::CopyReport;
+use crate::made_file::MadeFile;
 use crate::metadata::{FileType, MetadataChange};
 use crate::tree::{Node, Tree};
 use std::collections::HashSet;
@@ -28,24 +29,11 @@ pub struct TarInOptions {
     pub acls: bool,
 }
 
-/// A file that was made, for whoever labels files.
-#[derive(Debug, Clone, Copy)]
-pub struct TarMade<'a> {
-    /// The directory that it was made in.
-    pub dir: Node,
-    /// Its name there.
-    pub name: &'a [u8],
-    /// The file.
-    pub node: Node,
-    /// What it is.
-    pub file_type: FileType,
-}
-
 struct Unpack<'t, 'w> {
     tree: &'t Tree,
     destination: Node,
     options: TarInOptions,
-    watch: &'w mut dyn FnMut(TarMade<'_>) -> Result<()>,
+    watch: &'w mut dyn FnMut(MadeFile<'_>) -> Result<()>,
     report: CopyReport,
     /// Symbolic links that the archive made: they are not to be trusted with the way of its other members.
     links: HashSet<Node>,
@@ -72,7 +60,7 @@ impl Tree {
         input: R,
         dir: impl AsRef<[u8]>,
         options: TarInOptions,
-        watch: &mut dyn FnMut(TarMade<'_>) -> Result<()>,
+        watch: &mut dyn FnMut(MadeFile<'_>) -> Result<()>,
     ) -> std::result::Result<CopyReport, TarError> {
         let destination = self.resolve_dir(dir.as_ref())?;
         let mut reader = TarReader::new(input);
@@ -322,7 +310,7 @@ impl Unpack<'_, '_> {
     fn made(&mut self, entry: &TarEntry, dir: Node, name: &[u8], node: Node) -> Result<()> {
         if !self.attributes(node, entry)? {
             let file_type = self.new_node(entry).file_type;
-            (self.watch)(TarMade {
+            (self.watch)(MadeFile {
                 dir,
                 name,
                 node,
@@ -375,7 +363,7 @@ impl Unpack<'_, '_> {
                         .new_node(FileType::Directory, crate::tree::Owner::ROOT, 0o755, b"");
                     let node = self.tree.make(dir, part, &node).map_err(at)?;
                     self.report.directories += 1;
-                    (self.watch)(TarMade {
+                    (self.watch)(MadeFile {
                         dir,
                         name: part,
                         node,
