@@ -11,10 +11,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Told how a commit ended; the error is an `errno`.
-pub(crate) type Waiting = Box<dyn FnOnce(std::result::Result<(), i32>) + Send>;
+pub(crate) type Answer = Box<dyn FnOnce(std::result::Result<(), i32>) + Send>;
+
+/// Somebody waits for a commit.
+struct Waiting {
+    /// Which thread.
+    who: u32,
+    answer: Answer,
+}
+
+/// How long a commit waits at most for others to share it.
+const GATHERING: Duration = Duration::from_millis(4);
 
 /// Opens a filesystem again, for reading.
 pub(crate) type Reopen = Box<dyn Fn(&StorageRef) -> Option<FileSystemRef> + Send + Sync>;
@@ -115,7 +125,10 @@ impl Committer {
     pub(crate) fn note_written(&self, bytes: u64) {
         let before = self.written.fetch_add(bytes, Ordering::Relaxed);
         if before < self.policy.volume && before.saturating_add(bytes) >= self.policy.volume {
-            self.request(Box::new(|_| ()));
+            self.request(Waiting {
+                who: 0,
+                answer: Box::new(|_| ()),
+            });
         }
     }
 
@@ -126,18 +139,18 @@ impl Committer {
         };
         if let Err(waiting) = sent {
             // There is no thread: it has ended, or was never started.
-            waiting(self.commit().map_err(|e| errno_of_commit(&e)));
+            (waiting.answer)(self.commit().map_err(|e| errno_of_commit(&e)));
         }
     }
 
-    /// Tells `waiting` when everything changed so far is durable.
-    pub(crate) fn sync(&self, waiting: Waiting) {
+    /// Tells `answer` when everything changed so far is durable. `who` is the thread that asks.
+    pub(crate) fn sync(&self, who: u32, answer: Answer) {
         if self.is_lost.load(Ordering::Relaxed) {
-            waiting(Err(5));
+            answer(Err(5));
         } else if !self.keeps || !self.is_behind() {
-            waiting(Ok(()));
+            answer(Ok(()));
         } else {
-            self.request(waiting);
+            self.request(Waiting { who, answer });
         }
     }
 
@@ -156,6 +169,8 @@ impl Committer {
     }
 
     fn run(&self, requests: &Receiver<Waiting>) {
+        let mut last = 0;
+        let mut took = Duration::ZERO;
         loop {
             let mut waiting = match requests.recv_timeout(self.policy.interval) {
                 Ok(first) => vec![first],
@@ -163,15 +178,27 @@ impl Committer {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             waiting.extend(requests.try_iter());
-            if waiting.is_empty() && (!self.keeps || !self.is_behind()) {
+            if let Some(first) = waiting.first() {
+                // Where several threads sync in turn, those that come a moment later share this commit.
+                let others = first.who != last || waiting.len() > 1;
+                last = first.who;
+                let until = Instant::now() + (took / 4).min(GATHERING);
+                while others
+                    && let Ok(next) = requests.recv_timeout(until.saturating_duration_since(Instant::now()))
+                {
+                    waiting.push(next);
+                }
+            } else if !self.keeps || !self.is_behind() {
                 continue;
             }
+            let started = Instant::now();
             let result = self.commit();
+            took = started.elapsed();
             if let Err(error) = &result {
                 log::error!("{error}");
             }
             for waiting in waiting {
-                waiting(result.as_ref().map(|_| ()).map_err(errno_of_commit));
+                (waiting.answer)(result.as_ref().map(|_| ()).map_err(errno_of_commit));
             }
         }
     }

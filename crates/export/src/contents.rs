@@ -1,8 +1,9 @@
 //! Requests about the contents of files.
 
+use crate::caller::Caller;
 use crate::joined::File;
 use crate::mounted::{Answer, EINVAL, ENXIO, EOPNOTSUPP, Mounted, errno};
-use disksmith_vfs::{Error, FileSystem, Metadata, MetadataChange};
+use disksmith_vfs::{Error, FileSystem, MetadataChange};
 use std::cell::RefCell;
 
 /// `FALLOC_FL_KEEP_SIZE`.
@@ -36,12 +37,6 @@ fn with_buffer<T>(len: usize, work: impl FnOnce(&mut [u8]) -> T) -> T {
     })
 }
 
-/// What is left of the permissions when somebody who may not keep them changes a file or its owner.
-pub(crate) fn without_privileges(permissions: u16) -> u16 {
-    let group_too = permissions & 0o010 != 0;
-    permissions & !(0o4000 | if group_too { 0o2000 } else { 0 })
-}
-
 impl Mounted {
     /// Reads, and gives what was read to `reply`.
     pub(crate) fn read(&self, number: u64, offset: u64, size: u32, reply: impl FnOnce(Answer<&[u8]>)) {
@@ -53,30 +48,22 @@ impl Mounted {
         });
     }
 
-    /// Writes; `kill`: without powers that whoever writes cannot keep. Tells whether permissions changed.
-    pub(crate) fn write(&self, number: u64, offset: u64, data: &[u8], kill: bool) -> Answer<bool> {
+    /// Writes; with `kill` the file loses powers that whoever writes cannot keep.
+    pub(crate) fn write(&self, number: u64, offset: u64, data: &[u8], kill: Option<Caller>) -> Answer<()> {
         self.change(number, |fs, file| {
             fs.write(file.inode, offset, data).map_err(errno)?;
-            if !kill {
-                return Ok(false);
-            }
+            let Some(caller) = kill else { return Ok(()) };
             let metadata = fs.metadata(file.inode).map_err(errno)?;
-            self.strip(fs, file, &metadata)
+            let left = caller.without_privileges(&metadata);
+            if left == metadata.permissions {
+                return Ok(());
+            }
+            let change = MetadataChange {
+                permissions: Some(left),
+                ..MetadataChange::default()
+            };
+            fs.set_metadata(file.inode, &change).map_err(errno)
         })
-    }
-
-    /// Takes set-uid and its like from a file that was changed.
-    pub(crate) fn strip(&self, fs: &dyn FileSystem, file: File, metadata: &Metadata) -> Answer<bool> {
-        let permissions = without_privileges(metadata.permissions);
-        if permissions == metadata.permissions || metadata.is_dir() {
-            return Ok(false);
-        }
-        let change = MetadataChange {
-            permissions: Some(permissions),
-            ..MetadataChange::default()
-        };
-        fs.set_metadata(file.inode, &change).map_err(errno)?;
-        Ok(true)
     }
 
     /// Takes a program's own powers away, where it has some.

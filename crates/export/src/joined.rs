@@ -27,6 +27,7 @@ struct Mount {
     root: InodeNo,
     writable: bool,
     block_size: u32,
+    max_name: usize,
 }
 
 /// The filesystems of a guest.
@@ -44,13 +45,19 @@ impl Joined {
         let mut mounts = Vec::new();
         let mut covered = HashMap::new();
         for (index, (covers, fs)) in tree.mount_places().enumerate() {
+            let sizes = fs.stat_fs().unwrap_or_default();
             mounts.push(Mount {
                 slice: slice_of(fs),
                 root: fs.root(),
                 writable: fs.is_writable(),
-                block_size: fs
-                    .stat_fs()
-                    .map_or(4096, |s| s.block_size.clamp(512, 1 << 16) as u32),
+                block_size: match sizes.block_size {
+                    0 => 4096,
+                    size => size.clamp(512, 1 << 16) as u32,
+                },
+                max_name: match sizes.max_name_len {
+                    0 => 255,
+                    len => len as usize,
+                },
                 fs: RwLock::new(fs.clone()),
             });
             if let Some(covers) = covers {
@@ -94,6 +101,11 @@ impl Joined {
     /// Block size, for `stat`.
     pub(crate) fn block_size(&self, mount: usize) -> u32 {
         self.mounts.get(mount).map_or(4096, |m| m.block_size)
+    }
+
+    /// Longest name in bytes.
+    pub(crate) fn max_name(&self, mount: usize) -> usize {
+        self.mounts.get(mount).map_or(255, |m| m.max_name)
     }
 
     /// The number of a file towards the kernel; none for numbers so large that no filesystem has them.

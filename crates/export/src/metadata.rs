@@ -1,8 +1,8 @@
 //! Requests that change metadata, and those about extended attributes.
 
 use crate::attributes::requested_time;
-use crate::contents::without_privileges;
-use crate::mounted::{Answer, ENODATA, EPERM, ERANGE, Mounted, errno};
+use crate::caller::Caller;
+use crate::mounted::{Answer, EINVAL, ENODATA, EPERM, ERANGE, Mounted, errno};
 use disksmith_vfs::{Error, MetadataChange, XattrMode};
 use fuser::{FileAttr, TimeOrNow};
 
@@ -20,7 +20,19 @@ pub(crate) struct Wanted {
     pub(crate) modified: Option<TimeOrNow>,
     pub(crate) changed: Option<std::time::SystemTime>,
     /// Who asks.
-    pub(crate) by: u32,
+    pub(crate) by: Caller,
+}
+
+impl Wanted {
+    fn changes_nothing(&self) -> bool {
+        self.mode.is_none()
+            && self.uid.is_none()
+            && self.gid.is_none()
+            && self.size.is_none()
+            && self.accessed.is_none()
+            && self.modified.is_none()
+            && self.changed.is_none()
+    }
 }
 
 impl Mounted {
@@ -34,16 +46,22 @@ impl Mounted {
                 if self.owners.are_checked() {
                     self.strip_capabilities(fs, file)?;
                     // Only root keeps them when it changes a file.
-                    if wanted.by != 0 && permissions.is_none() {
-                        permissions = Some(without_privileges(before.permissions));
+                    if wanted.by.uid != 0 && permissions.is_none() {
+                        permissions = Some(wanted.by.without_privileges(&before));
                     }
                 }
             }
-            let owner = wanted.uid.is_some() || wanted.gid.is_some();
+            // `chown` to nobody at all comes as a change of nothing.
+            let owner = wanted.uid.is_some() || wanted.gid.is_some() || wanted.changes_nothing();
             if owner && !before.is_dir() {
                 self.strip_capabilities(fs, file)?;
                 if permissions.is_none() {
-                    permissions = Some(without_privileges(before.permissions));
+                    let left = wanted.by.without_privileges(&before);
+                    let may = wanted.by.uid == 0 || wanted.by.uid == before.uid || !self.owners.are_checked();
+                    if left != before.permissions && !may {
+                        return Err(EPERM);
+                    }
+                    permissions = Some(left);
                 }
             }
             let change = MetadataChange {
@@ -102,6 +120,9 @@ impl Mounted {
         value: &[u8],
         mode: XattrMode,
     ) -> Answer<()> {
+        if matches!(name, b"user." | b"trusted." | b"security.") {
+            return Err(EINVAL);
+        }
         self.change(number, |fs, file| {
             fs.set_xattr(file.inode, name, value, mode).map_err(errno)
         })

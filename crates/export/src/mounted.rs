@@ -23,6 +23,7 @@ pub(crate) const EXDEV: i32 = 18;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const EROFS: i32 = 30;
 pub(crate) const ERANGE: i32 = 34;
+pub(crate) const ENAMETOOLONG: i32 = 36;
 pub(crate) const ENODATA: i32 = 61;
 pub(crate) const EOVERFLOW: i32 = 75;
 pub(crate) const EOPNOTSUPP: i32 = 95;

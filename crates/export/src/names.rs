@@ -2,7 +2,7 @@
 
 use crate::attributes::{file_type_of, now, unpack_device};
 use crate::joined::File;
-use crate::mounted::{Answer, EBUSY, EINVAL, EXDEV, Mounted, errno};
+use crate::mounted::{Answer, EBUSY, EINVAL, ENAMETOOLONG, EXDEV, Mounted, errno};
 use disksmith_vfs::{Error, FileSystem, FileType, NewNode, RenameMode};
 use fuser::{FileAttr, RenameFlags, Request};
 
@@ -22,6 +22,9 @@ impl Mounted {
     /// Finds a name; none where there is no such file.
     pub(crate) fn look_up(&self, dir: u64, name: &[u8]) -> Answer<Option<FileAttr>> {
         let (fs, parent) = self.file(dir)?;
+        if name.len() > self.joined.max_name(parent.mount) {
+            return Err(ENAMETOOLONG);
+        }
         match fs.lookup(parent.inode, name) {
             Ok(inode) => self.introduce(File { inode, ..parent }).map(Some),
             Err(Error::NotFound { .. }) => Ok(None),

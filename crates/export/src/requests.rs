@@ -1,6 +1,7 @@
 //! The kernel's requests: each is taken apart, done, and answered.
 
 use crate::attributes::kind_of;
+use crate::caller::Caller;
 use crate::joined::File;
 use crate::metadata::Wanted;
 use crate::mount::Event;
@@ -194,7 +195,7 @@ impl Filesystem for Mounted {
             accessed: atime,
             modified: mtime,
             changed: ctime,
-            by: request.uid(),
+            by: Caller::of(request),
         };
         attributes(self.change_metadata(ino.0, wanted), reply);
     }
@@ -316,7 +317,7 @@ impl Filesystem for Mounted {
 
     fn write(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -326,9 +327,11 @@ impl Filesystem for Mounted {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let kill = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        let kill = write_flags
+            .contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID)
+            .then(|| Caller::of(request));
         match Mounted::write(self, ino.0, offset, data, kill) {
-            Ok(_) => {
+            Ok(()) => {
                 reply.written(data.len() as u32);
                 self.committer.note_written(data.len() as u64);
             }
@@ -348,11 +351,12 @@ impl Filesystem for Mounted {
         reply.error(Errno::ENOSYS);
     }
 
-    fn fsync(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        self.committer.sync(Box::new(|done| empty(done, reply)));
+    fn fsync(&self, request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        self.committer
+            .sync(request.pid(), Box::new(|done| empty(done, reply)));
     }
 
-    fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         reply.error(Errno::ENOSYS);
     }
 
@@ -410,13 +414,14 @@ impl Filesystem for Mounted {
 
     fn fsyncdir(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino: INodeNo,
         _fh: FileHandle,
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.committer.sync(Box::new(|done| empty(done, reply)));
+        self.committer
+            .sync(request.pid(), Box::new(|done| empty(done, reply)));
     }
 
     fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {

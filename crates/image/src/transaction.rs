@@ -198,7 +198,7 @@ impl Transaction {
             give_up(prepared);
             return Err(error);
         }
-        self.switch_all(prepared)?;
+        self.switch_all(prepared, false)?;
         for disk in &mut self.disks {
             if let Some(output) = disk.output.take() {
                 output.put_in_place()?;
@@ -246,10 +246,18 @@ impl Transaction {
         Ok(())
     }
 
-    fn switch_all(&self, prepared: Vec<(PathBuf, Box<dyn Prepared>)>) -> Result<()> {
+    /// Switches all changes in. `goes_on`: others follow at once.
+    fn switch_all(&self, prepared: Vec<(PathBuf, Box<dyn Prepared>)>, goes_on: bool) -> Result<()> {
+        let switch = |change: Box<dyn Prepared>| {
+            if goes_on {
+                change.switch_for_now()
+            } else {
+                change.switch()
+            }
+        };
         if prepared.len() <= 1 {
             for (_, change) in prepared {
-                change.switch()?;
+                switch(change)?;
             }
             return Ok(());
         }
@@ -274,7 +282,7 @@ impl Transaction {
         let mut failure = None;
         for (_, change) in prepared {
             // From here on the change counts: the others are switched even when one cannot be.
-            if let Err(error) = change.switch() {
+            if let Err(error) = switch(change) {
                 failure.get_or_insert(error);
             }
         }

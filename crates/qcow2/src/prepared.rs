@@ -75,7 +75,22 @@ impl Prepared for PreparedImage {
         FORMAT
     }
 
-    fn switch(mut self: Box<Self>) -> storage::Result<()> {
+    fn switch(self: Box<Self>) -> storage::Result<()> {
+        self.switch_in(true)
+    }
+
+    fn switch_for_now(self: Box<Self>) -> storage::Result<()> {
+        self.switch_in(false)
+    }
+
+    fn abandon(mut self: Box<Self>) -> storage::Result<()> {
+        Ok(self.claim.cut()?)
+    }
+}
+
+impl PreparedImage {
+    /// The switch; afterwards the host gets back what only the old state used, if it shall.
+    fn switch_in(mut self: Box<Self>, gives_back: bool) -> storage::Result<()> {
         let file = Arc::clone(&self.state.core.file);
         let mut now = [0u8; SECTOR];
         read_padded(&*file, 0, &mut now).map_err(Error::from)?;
@@ -110,12 +125,14 @@ impl Prepared for PreparedImage {
         if let Err(error) = self.state.verify() {
             log::warn!("{error}");
         }
-        if let Err(error) = give_back(
-            &*file,
-            &self.state.core.geometry,
-            &old_table,
-            &self.state.refcount_table,
-        ) {
+        if gives_back
+            && let Err(error) = give_back(
+                &*file,
+                &self.state.core.geometry,
+                &old_table,
+                &self.state.refcount_table,
+            )
+        {
             log::warn!("{error}");
         }
         let image = Arc::clone(&self.claim.image);
@@ -130,9 +147,5 @@ impl Prepared for PreparedImage {
         // Dropping the claim opens the image for changes again.
         drop(claim);
         Ok(())
-    }
-
-    fn abandon(mut self: Box<Self>) -> storage::Result<()> {
-        Ok(self.claim.cut()?)
     }
 }

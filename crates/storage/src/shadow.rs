@@ -25,6 +25,12 @@ pub trait Prepared: Send + Debug {
     /// and the error says so.
     fn switch(self: Box<Self>) -> Result<()>;
 
+    /// As [`switch`](Self::switch), where another change set follows at once: the old state's space is not given back to the
+    /// host, because the next one will use it.
+    fn switch_for_now(self: Box<Self>) -> Result<()> {
+        self.switch()
+    }
+
     /// Gives the change set up and frees what it took.
     fn abandon(self: Box<Self>) -> Result<()>;
 }

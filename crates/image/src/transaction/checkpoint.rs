@@ -57,7 +57,7 @@ impl Transaction {
             }
         }
         let result = match result {
-            Ok(()) => self.switch_all(prepared),
+            Ok(()) => self.switch_all(prepared, true),
             Err(error) => {
                 give_up(prepared);
                 Err(error)
