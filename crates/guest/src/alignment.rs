@@ -24,7 +24,7 @@ impl Alignment {
     }
 }
 
-/// The alignment of every partition of some disks, in order. Partitions that only hold others are left out.
+/// The alignment of every partition of some disks, in the order in which they lie there.
 ///
 /// # Errors
 /// A partition table that is damaged.
@@ -32,7 +32,9 @@ pub fn partition_alignments(disks: &[StorageRef]) -> Result<Vec<Alignment>> {
     let mut found = Vec::new();
     for (index, storage) in disks.iter().enumerate() {
         let disk = Disk::probe(storage.clone()).map_err(Error::below)?;
-        for partition in disk.partitions().iter().filter(|p| p.number > 0) {
+        let mut partitions: Vec<_> = disk.partitions().iter().filter(|p| p.number > 0).collect();
+        partitions.sort_by_key(|partition| partition.start);
+        for partition in partitions {
             found.push(Alignment {
                 name: canonical_device_name(index, Some(partition.number)),
                 start: partition.start,

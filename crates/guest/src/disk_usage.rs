@@ -1,6 +1,7 @@
 //! How full the filesystems of a guest are.
 
 use crate::error::Result;
+use crate::filesystems::in_order;
 use crate::inspect::{VolumeContent, open_volumes};
 use disksmith_fs::OpenOptions;
 use disksmith_storage::StorageRef;
@@ -38,7 +39,8 @@ pub fn disk_usage(disks: &[StorageRef]) -> Result<(Vec<Usage>, Vec<UsageUnknown>
         clock: Timestamp::default(),
     };
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for volume in open_volumes(disks, options)? {
+    let volumes = open_volumes(disks, options)?;
+    for volume in in_order(&volumes) {
         let (device, vfs) = (volume.device(), volume.kind().to_owned());
         match &volume.content {
             VolumeContent::FileSystem(fs) => match fs.stat_fs() {

@@ -1,7 +1,7 @@
 //! Everything that lies on a guest's disks: filesystems, partitions, the disks themselves, physical volumes of LVM.
 
 use crate::error::{Error, Result};
-use crate::inspect::{Volume, VolumeContent, canonical_device_name, open_volumes};
+use crate::inspect::{Volume, VolumeContent, canonical_device_name, find_lvm, open_volumes};
 use disksmith_fs::OpenOptions;
 use disksmith_storage::StorageRef;
 use disksmith_vfs::Timestamp;
@@ -105,8 +105,10 @@ pub fn list_items(disks: &[StorageRef], wanted: WantedItems) -> Result<Vec<Item>
     };
     let mut items = Vec::new();
     let mut on_disks = Vec::new();
-    if wanted.filesystems || wanted.extra || wanted.lvs || wanted.pvs {
-        for volume in open_volumes(disks, options)? {
+    if wanted.filesystems || wanted.extra || wanted.lvs || wanted.vgs || wanted.pvs {
+        let volumes = open_volumes(disks, options)?;
+        add_logical(&volumes, &mut items);
+        for volume in in_order(&volumes) {
             let size = volume.slice.as_ref().map_or(0, |slice| slice.size());
             let plain = |kind| Item {
                 name: volume.device(),
@@ -118,18 +120,7 @@ pub fn list_items(disks: &[StorageRef], wanted: WantedItems) -> Result<Vec<Item>
                 parents: Vec::new(),
                 uuid: None,
             };
-            if let Some(logical) = volume.logical.as_ref().filter(|_| wanted.lvs) {
-                items.push(Item {
-                    parents: vec![format!("/dev/{}", logical.group)],
-                    uuid: logical.uuid.clone(),
-                    ..plain(ItemKind::Lv)
-                });
-            }
             match volume.kind() {
-                "LVM2_member" if wanted.pvs => items.push(Item {
-                    uuid: volume.uuid().map(|id| id.replace('-', "")),
-                    ..plain(ItemKind::Pv)
-                }),
                 kind if is_container(kind) => {}
                 kind => {
                     let is_extra = matches!(kind, "swap" | "unknown" | "jbd");
@@ -137,7 +128,7 @@ pub fn list_items(disks: &[StorageRef], wanted: WantedItems) -> Result<Vec<Item>
                         items.push(Item {
                             vfs: Some(kind.to_owned()),
                             label: volume.label().filter(|label| !label.is_empty()),
-                            size: usable_size(&volume).unwrap_or(size),
+                            size: usable_size(volume).unwrap_or(size),
                             uuid: volume.uuid().filter(|uuid| !uuid.is_empty()),
                             ..plain(ItemKind::FileSystem)
                         });
@@ -184,8 +175,80 @@ pub fn list_items(disks: &[StorageRef], wanted: WantedItems) -> Result<Vec<Item>
     if wanted.devices {
         items.extend(on_disks);
     }
+    items.retain(|item| match item.kind {
+        ItemKind::Lv => wanted.lvs,
+        ItemKind::Vg => wanted.vgs,
+        ItemKind::Pv => wanted.pvs,
+        _ => true,
+    });
     items.sort_by_key(|item| item.kind);
     Ok(items)
+}
+
+/// The order in which libguestfs lists what holds files: whole disks, partitions, logical volumes.
+pub(crate) fn in_order(volumes: &[Volume]) -> Vec<&Volume> {
+    let mut ordered: Vec<&Volume> = volumes.iter().collect();
+    ordered.sort_by_key(|volume| (volume.logical.is_some(), volume.partition.is_some()));
+    ordered
+}
+
+/// Where the extents of a physical volume begin, unless its maker chose otherwise.
+const LVM_DATA_START: u64 = 1 << 20;
+
+/// Adds logical volumes, volume groups and physical volumes of LVM.
+fn add_logical(volumes: &[Volume], items: &mut Vec<Item>) {
+    let lvm = find_lvm(volumes);
+    let device = |index: &usize| volumes.get(*index).map(Volume::device);
+    let item = |name, kind, size| Item {
+        name,
+        kind,
+        vfs: None,
+        label: None,
+        mbr_id: None,
+        size,
+        parents: Vec::new(),
+        uuid: None,
+    };
+    for logical in &lvm.logical {
+        items.push(Item {
+            parents: vec![format!("/dev/{}", logical.group)],
+            uuid: Some(logical.uuid.clone()),
+            ..item(
+                format!("/dev/{}/{}", logical.group, logical.name),
+                ItemKind::Lv,
+                logical.size,
+            )
+        });
+    }
+    for group in &lvm.groups {
+        items.push(Item {
+            parents: group.members.iter().filter_map(device).collect(),
+            uuid: Some(group.uuid.replace('-', "")),
+            ..item(
+                format!("/dev/{}", group.name),
+                ItemKind::Vg,
+                group.extents.saturating_mul(group.extent_size),
+            )
+        });
+    }
+    for physical in &lvm.physical {
+        let Some(name) = device(&physical.index) else {
+            continue;
+        };
+        // What the group can use of it: whole extents.
+        let group = lvm
+            .groups
+            .iter()
+            .find(|g| Some(&g.name) == physical.group.as_ref());
+        let size = group.filter(|g| g.extent_size > 0).map(|g| {
+            let room = physical.size.saturating_sub(LVM_DATA_START);
+            room / g.extent_size * g.extent_size
+        });
+        items.push(Item {
+            uuid: Some(physical.uuid.replace('-', "")),
+            ..item(name, ItemKind::Pv, size.unwrap_or(physical.size))
+        });
+    }
 }
 
 /// Whether something holds other slices rather than files.
