@@ -23,7 +23,12 @@ pub fn read_for_edit(tree: &Tree, path: impl AsRef<[u8]>) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// Those of reading and writing; after one the tree must not be committed.
-pub fn replace_file(tree: &Tree, path: impl AsRef<[u8]>, contents: &[u8], backup: Option<&[u8]>) -> Result<()> {
+pub fn replace_file(
+    tree: &Tree,
+    path: impl AsRef<[u8]>,
+    contents: &[u8],
+    backup: Option<&[u8]>,
+) -> Result<()> {
     let path = real_path(tree, path.as_ref())?;
     if let Some(extension) = backup {
         if extension.is_empty() || extension.contains(&b'/') {
@@ -32,7 +37,10 @@ pub fn replace_file(tree: &Tree, path: impl AsRef<[u8]>, contents: &[u8], backup
         let saved = [&path, extension].concat();
         match tree.symlink_metadata(&saved) {
             Ok(metadata) if metadata.is_dir() => {
-                return Err(Error::guest_path(&saved, "is a directory, where the backup would be"));
+                return Err(Error::guest_path(
+                    &saved,
+                    "is a directory, where the backup would be",
+                ));
             }
             Ok(_) => tree.remove_file(&saved)?,
             Err(FileError::NotFound { .. }) => {}

@@ -56,10 +56,12 @@ mod template;
 pub use alignment::{Alignment, partition_alignments};
 pub use applications::{Application, list_applications};
 pub use audit::{
-    AUDIT_CHECKS, AuditCheck, AuditReport, CheckResult, Finding, Severity, audit, audit_images, check_audit_names,
+    AUDIT_CHECKS, AuditCheck, AuditReport, CheckResult, Finding, Severity, audit, audit_images,
+    check_audit_names,
 };
 pub use capacity::{
-    CapacityReport, FilesystemChange, GrowOptions, PartitionChange, Remains, ShrinkOptions, ShrinkTo, grow, shrink,
+    CapacityReport, FilesystemChange, GrowOptions, PartitionChange, Remains, ShrinkOptions, ShrinkTo, grow,
+    shrink,
 };
 pub use context::{
     AccountChoice, Context, CopyOwner, Exec, RandomSource, ScriptRunner, SeededRandom, SystemRandom,
@@ -78,7 +80,8 @@ pub use inspect::{
 };
 pub use kernel::{Kernel, newest_kernel, unversioned_name};
 pub use listing::{
-    Checksum, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths, list_recursive,
+    Checksum, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths,
+    list_recursive,
 };
 pub use log::{LogSource, print_log};
 pub use offline::{GuestOptions, edit, edit_all, look, look_at_disks};
@@ -92,8 +95,8 @@ pub use selector::{PasswordSelector, PasswordSource, SshKeySelector};
 pub use settings::{Keyboard, NetworkFile, NetworkSystem, SelinuxConfig, SelinuxMode, Settings};
 pub use skeleton::{Skeleton, lay_out_skeleton};
 pub use sysprep::{
-    OPERATIONS as SYSPREP_OPERATIONS, SysprepOperation, change_selection, default_operations, select_operations, sysprep,
-    sysprep_as_tool, tool_default_operations,
+    OPERATIONS as SYSPREP_OPERATIONS, SysprepOperation, change_selection, default_operations,
+    select_operations, sysprep, sysprep_as_tool, tool_default_operations,
 };
 pub use tail::{Tail, last_lines};
 pub use take_in::{TakeInOptions, TakenIn, copy_in, tar_error, tar_in};

@@ -19,7 +19,9 @@ const MAX_FILES: usize = 4096;
 const FIELDS: &[&[u8]] = &[b"SYSLOG_IDENTIFIER", b"_COMM", b"_PID", b"PRIORITY", b"MESSAGE"];
 
 /// Names of syslog's priorities (RFC 5424, 6.2.1).
-const PRIORITIES: &[&str] = &["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+const PRIORITIES: &[&str] = &[
+    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
+];
 
 /// The priority of what has none.
 const INFO: usize = 6;
@@ -195,7 +197,10 @@ mod tests {
         };
         let all = text([Some("sshd"), Some("comm"), Some("7"), Some("3"), Some("m")]);
         assert_eq!(all, "Nov 21 03:15:18 sshd[7] err: m\n");
-        assert_eq!(text([None, Some("comm"), None, Some("9"), None]), "Nov 21 03:15:18 comm info:\n");
+        assert_eq!(
+            text([None, Some("comm"), None, Some("9"), None]),
+            "Nov 21 03:15:18 comm info:\n"
+        );
         assert_eq!(text([None; 5]), "Nov 21 03:15:18 info:\n");
     }
 }

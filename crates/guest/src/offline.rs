@@ -169,7 +169,10 @@ pub fn edit_all<T>(
         let volumes = open_volumes(&storages, read_only)?;
         let roots: Vec<&Volume> = volumes.iter().filter(|v| v.is_root()).collect();
         if roots.len() > 1 {
-            choices = roots.iter().map(|root| RootChoice::Device(root.device())).collect();
+            choices = roots
+                .iter()
+                .map(|root| RootChoice::Device(root.device()))
+                .collect();
         }
     }
     let mut results = Vec::with_capacity(choices.len());

@@ -27,7 +27,13 @@ impl Tail {
     ///
     /// # Errors
     /// Those of reading and of writing; a file that is not there is none.
-    pub fn look(&mut self, tree: &Tree, paths: &[&[u8]], out: &mut dyn Write, out_name: &str) -> Result<usize> {
+    pub fn look(
+        &mut self,
+        tree: &Tree,
+        paths: &[&[u8]],
+        out: &mut dyn Write,
+        out_name: &str,
+    ) -> Result<usize> {
         let mut found = 0;
         for path in paths {
             let size = match tree.metadata(path) {

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::report::SelinuxOutcome;
 use crate::selinux::Labels;
 use disksmith_vfs::{
-    CopyInOptions, CopyReport, FileType, MadeFile, Node, Owner, OwnerPolicy, TarError, TarInOptions, Tree, XattrMode,
+    CopyInOptions, CopyReport, FileType, MadeFile, Node, Owner, OwnerPolicy, TarError, TarInOptions, Tree,
+    XattrMode,
 };
 use std::collections::HashMap;
 use std::io::Read;
@@ -70,7 +71,13 @@ pub fn copy_in(tree: &Tree, sources: &[PathBuf], dir: &[u8], options: TakeInOpti
 ///
 /// # Errors
 /// Those of the archive, and of writing; after one the guest must not be committed.
-pub fn tar_in(tree: &Tree, archive: impl Read, dir: &[u8], tar: TarInOptions, label: bool) -> Result<TakenIn> {
+pub fn tar_in(
+    tree: &Tree,
+    archive: impl Read,
+    dir: &[u8],
+    tar: TarInOptions,
+    label: bool,
+) -> Result<TakenIn> {
     let mut labels = NewLabels::of(tree, label);
     let report = tree
         .tar_in(archive, dir, tar, &mut |made| labels.label(tree, made))

@@ -88,7 +88,10 @@ pub(super) fn user_passwords(look: &mut Look<'_>) -> Result<()> {
         if let Some(scheme) = broken {
             look.found(
                 secret.file,
-                format!("the password of {} is hashed with {scheme}, which is broken", secret.user),
+                format!(
+                    "the password of {} is hashed with {scheme}, which is broken",
+                    secret.user
+                ),
             );
         }
     }

@@ -307,12 +307,7 @@ pub const AUDIT_CHECKS: &[AuditCheck] = &[
         "Filesystems or partitions with the same identifier",
         "",
     ),
-    disk_check(
-        "swap-contents",
-        Warning,
-        "Swap that holds pages of memory",
-        "",
-    ),
+    disk_check("swap-contents", Warning, "Swap that holds pages of memory", ""),
     disk_check(
         "shared-master-key",
         Warning,
@@ -325,12 +320,7 @@ pub const AUDIT_CHECKS: &[AuditCheck] = &[
         "Parts of the guest that could not be looked into",
         "",
     ),
-    disk_check(
-        "in-use",
-        Error,
-        "Images that a running machine writes to",
-        "",
-    ),
+    disk_check("in-use", Error, "Images that a running machine writes to", ""),
     disk_check(
         "backing-file",
         Error,

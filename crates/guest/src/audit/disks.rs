@@ -20,7 +20,11 @@ pub(super) fn findings(volumes: &[Volume], guest: Option<&Guest>) -> Vec<Finding
             }
         }
         if volume.kind() == "crypto_LUKS" {
-            all.push(found("shared-master-key", &device, "is encrypted with a key that clones share"));
+            all.push(found(
+                "shared-master-key",
+                &device,
+                "is encrypted with a key that clones share",
+            ));
         }
         if let VolumeContent::Known { kind, reason, .. } = &volume.content {
             if kind != "swap" {
@@ -31,13 +35,18 @@ pub(super) fn findings(volumes: &[Volume], guest: Option<&Guest>) -> Vec<Finding
     }
     for mount in guest.map(Guest::mounts).unwrap_or_default() {
         if let Some(reason) = &mount.unreachable {
-            let message = format!("what is mounted there ({}) was not looked into: {reason}", mount.device);
+            let message = format!(
+                "what is mounted there ({}) was not looked into: {reason}",
+                mount.device
+            );
             all.push(found("unreachable", &mount.path, message));
         }
     }
     let filesystems = volumes.iter().filter_map(|v| Some((v.uuid()?, v.device())));
     all.extend(repeated(filesystems, "filesystem"));
-    let partitions = volumes.iter().filter_map(|v| Some((v.part_uuid.clone()?, v.device())));
+    let partitions = volumes
+        .iter()
+        .filter_map(|v| Some((v.part_uuid.clone()?, v.device())));
     all.extend(repeated(partitions, "partition"));
     all
 }

@@ -34,7 +34,10 @@ pub(super) fn host_keys_return(look: &mut Look<'_>) -> Result<()> {
         .any(|path| tree.is_file(path));
     let gone = look.files("/etc/ssh/*_host_*key")?.is_empty();
     if installed && gone && host_keys_return_by(look.guest)?.is_none() {
-        look.found(b"/etc/ssh", "has no host keys, and nothing in the guest makes them");
+        look.found(
+            b"/etc/ssh",
+            "has no host keys, and nothing in the guest makes them",
+        );
     }
     Ok(())
 }
@@ -69,15 +72,30 @@ pub(super) fn host_identity(look: &mut Look<'_>) -> Result<()> {
         ("/var/lib/yum/uuid", "holds an id"),
         ("/var/lib/dnf/*.uuid", "holds an id"),
         ("/etc/ipa/default.conf", "is a membership in an IPA domain"),
-        ("/var/lib/samba/private/secrets.tdb", "is a membership in a domain"),
+        (
+            "/var/lib/samba/private/secrets.tdb",
+            "is a membership in a domain",
+        ),
         ("/var/lib/sss/db/*.ldb", "holds cached accounts"),
         ("/etc/salt/minion_id", "names a Salt minion"),
         ("/etc/salt/pki/minion/minion.pem", "is the key of a Salt minion"),
-        ("/etc/puppetlabs/puppet/ssl/private_keys/*.pem", "is the key of a Puppet agent"),
-        ("/var/lib/puppet/ssl/private_keys/*.pem", "is the key of a Puppet agent"),
+        (
+            "/etc/puppetlabs/puppet/ssl/private_keys/*.pem",
+            "is the key of a Puppet agent",
+        ),
+        (
+            "/var/lib/puppet/ssl/private_keys/*.pem",
+            "is the key of a Puppet agent",
+        ),
         ("/etc/chef/client.pem", "is the key of a Chef client"),
-        ("/var/lib/zerotier-one/identity.secret", "is an identity in a ZeroTier network"),
-        ("/var/lib/tailscale/tailscaled.state", "is an identity in a Tailscale network"),
+        (
+            "/var/lib/zerotier-one/identity.secret",
+            "is an identity in a ZeroTier network",
+        ),
+        (
+            "/var/lib/tailscale/tailscaled.state",
+            "is an identity in a Tailscale network",
+        ),
     ] {
         for path in look.files(pattern)? {
             look.found(&path, what);
@@ -156,7 +174,11 @@ pub(super) fn cloud_init(look: &mut Look<'_>) -> Result<()> {
         "/etc/systemd/network/10-cloud-init-*.network",
     ] {
         for path in look.files(pattern)? {
-            look.found_as(Severity::Warning, &path, "was written by cloud-init for the template");
+            look.found_as(
+                Severity::Warning,
+                &path,
+                "was written by cloud-init for the template",
+            );
         }
     }
     Ok(())

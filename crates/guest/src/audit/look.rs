@@ -125,7 +125,10 @@ impl<'g> Look<'g> {
     pub(super) fn files(&self, pattern: &str) -> Result<Vec<Vec<u8>>> {
         let mut files = Vec::new();
         for path in self.glob(pattern)? {
-            if self.link_metadata(&path)?.is_some_and(|m| m.is_file() && m.size > 0) {
+            if self
+                .link_metadata(&path)?
+                .is_some_and(|m| m.is_file() && m.size > 0)
+            {
                 files.push(path);
             }
         }

@@ -13,7 +13,9 @@ pub(super) fn private_keys(look: &mut Look<'_>) -> Result<()> {
         }
         for entry in look.guest.tree().read_dir(&dir)? {
             let path = join(&dir, &entry.name);
-            let Some(contents) = look.read(&path)? else { continue };
+            let Some(contents) = look.read(&path)? else {
+                continue;
+            };
             if contains(&contents, "PRIVATE KEY-----") {
                 look.found(&path, "is a private key");
             }
@@ -167,9 +169,7 @@ pub(super) fn wireless(look: &mut Look<'_>) -> Result<()> {
 
 pub(super) fn first_boot(look: &mut Look<'_>) -> Result<()> {
     for path in look.files("/usr/lib/virt-sysprep/scripts/*")? {
-        let private = look
-            .metadata(&path)?
-            .is_some_and(|m| m.permissions & 0o077 == 0);
+        let private = look.metadata(&path)?.is_some_and(|m| m.permissions & 0o077 == 0);
         if private {
             let name = String::from_utf8_lossy(split(&path).1).into_owned();
             look.found(&path, format!("{name} may be read by root only"));

@@ -11,12 +11,18 @@ pub(super) fn sshd(look: &mut Look<'_>) -> Result<()> {
     files.extend(look.files("/etc/ssh/sshd_config")?);
     for (keyword, bad, message) in [
         ("permitrootlogin", "yes", "lets root in by password"),
-        ("permitemptypasswords", "yes", "lets in accounts without a password"),
+        (
+            "permitemptypasswords",
+            "yes",
+            "lets in accounts without a password",
+        ),
     ] {
         for path in &files {
             let contents = look.read(path)?.unwrap_or_default();
             let set = lines(&contents).map(text).find_map(|line| {
-                let mut words = line.split(|c: char| c.is_whitespace() || c == '=').filter(|w| !w.is_empty());
+                let mut words = line
+                    .split(|c: char| c.is_whitespace() || c == '=')
+                    .filter(|w| !w.is_empty());
                 words
                     .next()
                     .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
@@ -58,12 +64,18 @@ pub(super) fn fstab(look: &mut Look<'_>) -> Result<()> {
     for entry in parse_fstab(&contents).0 {
         let disk = ["/dev/sd", "/dev/vd", "/dev/xvd", "/dev/hd", "/dev/nvme"];
         if disk.iter().any(|prefix| entry.spec.starts_with(prefix)) {
-            look.found(path, format!("line {}: {} is a name of a disk", entry.line, entry.spec));
+            look.found(
+                path,
+                format!("line {}: {} is a name of a disk", entry.line, entry.spec),
+            );
         }
         if entry.spec.contains("/dev/disk/by-id") || entry.spec.contains("/dev/disk/by-path") {
             look.found(
                 path,
-                format!("line {}: {} is the name of this machine's disk", entry.line, entry.spec),
+                format!(
+                    "line {}: {} is the name of this machine's disk",
+                    entry.line, entry.spec
+                ),
             );
         }
     }

@@ -48,7 +48,11 @@ pub(super) fn logs(look: &mut Look<'_>) -> Result<()> {
         let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
         name.starts_with(b"README") || name == b".keep" || name == b".gitignore"
     })?;
-    for path in ["/root/anaconda-ks.cfg", "/root/original-ks.cfg", "/root/install.log"] {
+    for path in [
+        "/root/anaconda-ks.cfg",
+        "/root/original-ks.cfg",
+        "/root/install.log",
+    ] {
         for path in look.files(path)? {
             look.found(&path, "is left of the installation");
         }
@@ -57,7 +61,12 @@ pub(super) fn logs(look: &mut Look<'_>) -> Result<()> {
 }
 
 pub(super) fn crashes(look: &mut Look<'_>) -> Result<()> {
-    for dir in ["/var/crash", "/var/spool/abrt", "/var/lib/systemd/coredump", "/var/log/dump"] {
+    for dir in [
+        "/var/crash",
+        "/var/spool/abrt",
+        "/var/lib/systemd/coredump",
+        "/var/log/dump",
+    ] {
         weigh(look, dir, "file", |_| false)?;
     }
     Ok(())
@@ -66,7 +75,11 @@ pub(super) fn crashes(look: &mut Look<'_>) -> Result<()> {
 pub(super) fn mail(look: &mut Look<'_>) -> Result<()> {
     weigh(look, "/var/spool/mail", "file", |_| false)?;
     let link = look.link_metadata(b"/var/mail")?.is_some_and(|m| m.is_symlink());
-    if link { Ok(()) } else { weigh(look, "/var/mail", "file", |_| false) }
+    if link {
+        Ok(())
+    } else {
+        weigh(look, "/var/mail", "file", |_| false)
+    }
 }
 
 pub(super) fn jobs(look: &mut Look<'_>) -> Result<()> {
@@ -100,7 +113,14 @@ pub(super) fn package_cache(look: &mut Look<'_>) -> Result<()> {
 }
 
 pub(super) fn backups(look: &mut Look<'_>) -> Result<()> {
-    for pattern in ["/etc/*~", "/etc/*.bak", "/etc/*/*~", "/etc/*/*.bak", "/root/*~", "/root/*.bak"] {
+    for pattern in [
+        "/etc/*~",
+        "/etc/*.bak",
+        "/etc/*/*~",
+        "/etc/*/*.bak",
+        "/root/*~",
+        "/root/*.bak",
+    ] {
         for path in look.files(pattern)? {
             look.found(&path, "is a backup");
         }

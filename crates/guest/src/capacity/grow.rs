@@ -37,7 +37,11 @@ impl std::fmt::Debug for GrowOptions {
 /// # Errors
 /// Where the disk would become smaller, or the partition has another one right behind it; those of the transaction. The
 /// image is as it was then.
-pub fn grow(spec: &DiskSpec, transaction: &TransactionOptions, options: &GrowOptions) -> Result<CapacityReport> {
+pub fn grow(
+    spec: &DiskSpec,
+    transaction: &TransactionOptions,
+    options: &GrowOptions,
+) -> Result<CapacityReport> {
     let (edit, storage) = begin(spec, transaction)?;
     let old_size = storage.size();
     let new_size = match options.size {
@@ -100,7 +104,9 @@ pub fn grow(spec: &DiskSpec, transaction: &TransactionOptions, options: &GrowOpt
                 .as_ref()
                 .map_or(new_size > old_size, |p| p.new_len > p.old_len);
             if grew {
-                report.remains.push(to_be_grown(other.map(|o| o.kind), &where_it_is));
+                report
+                    .remains
+                    .push(to_be_grown(other.map(|o| o.kind), &where_it_is));
             }
         }
     }
@@ -124,7 +130,8 @@ fn grow_partition(
     if let Some(other) = room.blocked_by.filter(|_| !gains) {
         return Err(blocked(disk, spec, partition, other, options).into());
     }
-    if options.partition.is_none() && gains && is_swap(disk, partition)? && report.new_size > report.old_size {
+    if options.partition.is_none() && gains && is_swap(disk, partition)? && report.new_size > report.old_size
+    {
         return Err(swap_is_last(disk, spec, partition).into());
     }
     let change = TableChange {
@@ -168,7 +175,13 @@ fn advice(spec: &DiskSpec, partition: u32) -> String {
 }
 
 /// Nothing can be moved out of the way in place.
-fn blocked(disk: &Disk, spec: &DiskSpec, partition: &Partition, other: u32, options: &GrowOptions) -> Refusal {
+fn blocked(
+    disk: &Disk,
+    spec: &DiskSpec,
+    partition: &Partition,
+    other: u32,
+    options: &GrowOptions,
+) -> Refusal {
     let last = disk
         .partitions()
         .iter()
@@ -199,7 +212,10 @@ fn swap_is_last(disk: &Disk, spec: &DiskSpec, swap: &Partition) -> Refusal {
         spec.path.display(),
         swap.number
     );
-    let mut hint = format!("to give the room to the swap space all the same, say --partition {}", swap.number);
+    let mut hint = format!(
+        "to give the room to the swap space all the same, say --partition {}",
+        swap.number
+    );
     if let Some(before) = before {
         hint = format!("{}; {hint}", advice(spec, before.number));
     }

@@ -43,7 +43,11 @@ impl std::fmt::Debug for ShrinkOptions {
 ///
 /// # Errors
 /// Where it would not become smaller, or what lies last cannot be cut; those of the transaction. The image is as it was then.
-pub fn shrink(spec: &DiskSpec, transaction: &TransactionOptions, options: &ShrinkOptions) -> Result<CapacityReport> {
+pub fn shrink(
+    spec: &DiskSpec,
+    transaction: &TransactionOptions,
+    options: &ShrinkOptions,
+) -> Result<CapacityReport> {
     let report_only = options.to == ShrinkTo::Report;
     let transaction = TransactionOptions {
         dry_run: transaction.dry_run || report_only,
@@ -89,7 +93,16 @@ pub fn shrink(spec: &DiskSpec, transaction: &TransactionOptions, options: &Shrin
         None => new_size,
     };
     report.new_size = new_size;
-    shrink_contents(spec, &slice, partition.as_ref(), found.as_ref(), new_len, minimum, options, &mut report)?;
+    shrink_contents(
+        spec,
+        &slice,
+        partition.as_ref(),
+        found.as_ref(),
+        new_len,
+        minimum,
+        options,
+        &mut report,
+    )?;
     if let Some(partition) = &partition {
         if new_size != old_size {
             let change = TableChange {
@@ -124,8 +137,14 @@ fn smallest(disk: &Disk, partition: Option<&Partition>, found: Option<&Extent>, 
         return least.map_or(old_size, |bytes| bytes.next_multiple_of(512).min(old_size));
     };
     let len = least.map_or(partition.len, |bytes| bytes.min(partition.len));
-    let grain = if partition.start.is_multiple_of(GRAIN) { GRAIN } else { 4096 };
-    let end = (partition.start + len).next_multiple_of(grain).min(partition.end());
+    let grain = if partition.start.is_multiple_of(GRAIN) {
+        GRAIN
+    } else {
+        4096
+    };
+    let end = (partition.start + len)
+        .next_multiple_of(grain)
+        .min(partition.end());
     // What lies before it may reach further only where partitions overlap.
     let end = disk
         .partitions()
@@ -138,7 +157,13 @@ fn smallest(disk: &Disk, partition: Option<&Partition>, found: Option<&Extent>, 
 }
 
 /// The length of the last partition on a disk of the new size.
-fn new_length(disk: &Disk, spec: &DiskSpec, partition: &Partition, old_size: u64, new_size: u64) -> Result<u64> {
+fn new_length(
+    disk: &Disk,
+    spec: &DiskSpec,
+    partition: &Partition,
+    old_size: u64,
+    new_size: u64,
+) -> Result<u64> {
     if new_size == old_size {
         return Ok(partition.len);
     }
@@ -152,7 +177,10 @@ fn new_length(disk: &Disk, spec: &DiskSpec, partition: &Partition, old_size: u64
         .into_iter()
         .find(|grain| partition.start.is_multiple_of(*grain))
         .unwrap_or(sector);
-    match (limit / grain * grain).checked_sub(partition.start).filter(|len| *len > 0) {
+    match (limit / grain * grain)
+        .checked_sub(partition.start)
+        .filter(|len| *len > 0)
+    {
         Some(len) => Ok(len),
         None => {
             let text = format!(

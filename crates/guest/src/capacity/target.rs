@@ -95,7 +95,10 @@ pub(super) fn choose(disk: &Disk, path: &Path, number: Option<u32>) -> Result<Op
     let list: Vec<&Partition> = disk.partitions().iter().filter(|p| !p.is_extended()).collect();
     if disk.table() == Table::None {
         if let Some(number) = number {
-            let text = format!("{}: there is no partition {number}: the disk has no partition table", path.display());
+            let text = format!(
+                "{}: there is no partition {number}: the disk has no partition table",
+                path.display()
+            );
             return Err(Refusal::new(ErrorKind::Usage, text).into());
         }
         return Ok(None);
@@ -112,7 +115,11 @@ pub(super) fn choose(disk: &Disk, path: &Path, number: Option<u32>) -> Result<Op
                 Some(number) => format!(
                     "{}: there is no partition {number}; it has {}",
                     path.display(),
-                    if known.is_empty() { "none".into() } else { known.join(", ") }
+                    if known.is_empty() {
+                        "none".into()
+                    } else {
+                        known.join(", ")
+                    }
                 ),
                 None => format!("{}: its partition table lists no partition", path.display()),
             };
@@ -135,16 +142,22 @@ pub(super) fn place(partition: Option<&Partition>) -> String {
 pub(super) fn to_be_grown(kind: Option<Kind>, place: &str) -> Remains {
     let advice = match kind {
         Some(Kind::Xfs) => "run `xfs_growfs /` in the guest, with the path where it is mounted",
-        Some(Kind::Btrfs) => "run `btrfs filesystem resize max /` in the guest, with the path where it is mounted",
+        Some(Kind::Btrfs) => {
+            "run `btrfs filesystem resize max /` in the guest, with the path where it is mounted"
+        }
         Some(Kind::F2fs) => "run `resize.f2fs` on it while it is not mounted",
         Some(Kind::Lvm2Member) => {
             "run `pvresize` on it in the guest, then `lvextend --resizefs -l +100%FREE` on the logical volume"
         }
         Some(Kind::Luks) => "run `cryptsetup resize` in the guest, then grow what is in it",
-        Some(Kind::LinuxRaidMember) => "run `mdadm --grow --size=max` in the guest, then grow what is on the array",
+        Some(Kind::LinuxRaidMember) => {
+            "run `mdadm --grow --size=max` in the guest, then grow what is on the array"
+        }
         Some(Kind::Ntfs) => "run `ntfsresize` on it, or extend the volume in Windows' disk management",
         Some(Kind::Swap) => "run `swapoff`, `mkswap -U` with its UUID, and `swapon` in the guest",
-        Some(Kind::Vfat | Kind::Exfat) => "copy its files to a new one: filesystems of this kind cannot be grown",
+        Some(Kind::Vfat | Kind::Exfat) => {
+            "copy its files to a new one: filesystems of this kind cannot be grown"
+        }
         Some(_) => "grow it from within the guest",
         None => "nothing that is known lies there; grow it with its own tools",
     };

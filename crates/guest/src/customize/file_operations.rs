@@ -34,10 +34,12 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
             let old = editor.read(path)?;
             let perl = session.context.perl.clone();
             let editor = &mut session.editor;
-            let new = expression.apply_with(perl.as_deref(), &old).map_err(|source| Error::Expression {
-                expression: expression.source().to_owned(),
-                source,
-            })?;
+            let new = expression
+                .apply_with(perl.as_deref(), &old)
+                .map_err(|source| Error::Expression {
+                    expression: expression.source().to_owned(),
+                    source,
+                })?;
             if new == old {
                 editor.note("the expression changes no line");
             }

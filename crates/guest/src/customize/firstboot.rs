@@ -126,7 +126,12 @@ pub(crate) fn add_private_script(session: &mut Session<'_, '_>, title: &str, con
 
 /// Adds a shell command.
 pub(crate) fn add_firstboot_command(session: &mut Session<'_, '_>, command: &str) -> Result<()> {
-    add(session, command, format!("#!/bin/sh\n{command}\n").as_bytes(), 0o755)
+    add(
+        session,
+        command,
+        format!("#!/bin/sh\n{command}\n").as_bytes(),
+        0o755,
+    )
 }
 
 /// Reads a script of the host. One whose first line ends in CR would not start in the guest.

@@ -123,9 +123,7 @@ impl PackageManager {
             Self::Urpmi => "urpmi.update -a\nurpmi --auto --auto-select",
             Self::Xbps => "xbps-install -Suy xbps\nxbps-install -Suy",
             Self::Yum => "yum -y update",
-            Self::Zypper => {
-                "zypper --non-interactive --no-gpg-checks update --auto-agree-with-licenses"
-            }
+            Self::Zypper => "zypper --non-interactive --no-gpg-checks update --auto-agree-with-licenses",
         }
     }
 }

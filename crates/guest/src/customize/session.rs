@@ -59,7 +59,10 @@ impl<'s, 'c> Session<'s, 'c> {
     }
 
     /// Does operations that were [checked](check): in order, passwords last.
-    pub(crate) fn customize<'o>(&mut self, operations: impl Iterator<Item = &'o Operation> + Clone) -> Result<()> {
+    pub(crate) fn customize<'o>(
+        &mut self,
+        operations: impl Iterator<Item = &'o Operation> + Clone,
+    ) -> Result<()> {
         let is_password = |o: &&Operation| matches!(o, Operation::Password { .. });
         for operation in operations.clone().filter(|o| !is_password(o)) {
             self.tell(Progress::Operation(operation));
@@ -158,9 +161,10 @@ pub(crate) fn check(operations: &[Operation], context: &Context<'_>) -> Result<(
                 credentials = true;
                 check_password_file(password)
             }
-            Operation::GuestProgram(GuestProgram::SubscriptionRegister) if !credentials => Err(
-                Error::usage("--sm-register", "it needs --sm-credentials before it"),
-            ),
+            Operation::GuestProgram(GuestProgram::SubscriptionRegister) if !credentials => Err(Error::usage(
+                "--sm-register",
+                "it needs --sm-credentials before it",
+            )),
             Operation::Edit { expression, .. } => {
                 expression
                     .prepare(context.perl.as_deref())

@@ -21,7 +21,11 @@ const SEED_BYTES: std::ops::RangeInclusive<u64> = 512..=8192;
 pub(crate) fn new_random_seed(session: &mut Session<'_, '_>) -> Result<()> {
     let mut found: Vec<(&str, usize)> = Vec::new();
     for path in SEEDS {
-        if let Some(metadata) = session.editor.link_metadata(path.as_bytes())?.filter(|m| m.is_file()) {
+        if let Some(metadata) = session
+            .editor
+            .link_metadata(path.as_bytes())?
+            .filter(|m| m.is_file())
+        {
             let size = metadata.size.clamp(*SEED_BYTES.start(), *SEED_BYTES.end());
             found.push((path, usize::try_from(size).unwrap_or(512)));
         }

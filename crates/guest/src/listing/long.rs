@@ -71,7 +71,9 @@ pub fn list_long(
         add(dir.to_vec(), tree.resolve_no_follow(dir)?)?;
         let names = Names::of(tree, options.guest_names);
         let widths = Widths::of(&rows, &names);
-        return rows.iter().try_for_each(|row| sink.put(&widths.line(row, &names, options)));
+        return rows
+            .iter()
+            .try_for_each(|row| sink.put(&widths.line(row, &names, options)));
     }
     let entries = tree.read_dir(dir)?;
     add(b".".to_vec(), tree.resolve(dir)?)?;
@@ -118,11 +120,15 @@ impl Names {
     }
 
     fn user_width(&self, id: u32) -> usize {
-        self.users.get(&id).map_or_else(|| digits(id), |name| name.chars().count())
+        self.users
+            .get(&id)
+            .map_or_else(|| digits(id), |name| name.chars().count())
     }
 
     fn group_width(&self, id: u32) -> usize {
-        self.groups.get(&id).map_or_else(|| digits(id), |name| name.chars().count())
+        self.groups
+            .get(&id)
+            .map_or_else(|| digits(id), |name| name.chars().count())
     }
 }
 

@@ -138,7 +138,8 @@ impl Line {
         }
         let start = self.bytes.iter().rposition(|b| *b == b' ').map_or(0, |at| at + 1);
         let missing = width.saturating_sub(self.bytes.len() - start);
-        self.bytes.splice(start..start, std::iter::repeat_n(b' ', missing));
+        self.bytes
+            .splice(start..start, std::iter::repeat_n(b' ', missing));
     }
 
     fn time(&mut self, time: Timestamp, style: &TimeStyle) {

@@ -48,7 +48,10 @@ fn lines(list: impl FnOnce(&mut ListSink<'_>) -> Result<()>) -> Vec<String> {
 #[test]
 fn names_and_paths_are_sorted() {
     let tree = tree();
-    assert_eq!(lines(|out| list_names(&tree, "/etc", out)), ["d", "group", "passwd"]);
+    assert_eq!(
+        lines(|out| list_names(&tree, "/etc", out)),
+        ["d", "group", "passwd"]
+    );
     assert_eq!(
         lines(|out| list_paths(&tree, "/etc", false, out)),
         ["d", "d/a,b", "d/link", "d/x", "group", "passwd"]
@@ -84,11 +87,17 @@ fn records_have_the_fields_that_are_asked_for() {
         (TimeStyle::Date(TimeZone::UTC), "2025-06-15 15:06:40"),
         (TimeStyle::Seconds, "1750000000"),
         (
-            TimeStyle::Relative(Timestamp { seconds: 1_750_000_009, ..CLOCK }),
+            TimeStyle::Relative(Timestamp {
+                seconds: 1_750_000_009,
+                ..CLOCK
+            }),
             "       9",
         ),
         (
-            TimeStyle::Days(Timestamp { seconds: 1_750_086_400, ..CLOCK }),
+            TimeStyle::Days(Timestamp {
+                seconds: 1_750_086_400,
+                ..CLOCK
+            }),
             "  1",
         ),
     ] {
@@ -97,7 +106,10 @@ fn records_have_the_fields_that_are_asked_for() {
             ..ListOptions::default()
         };
         let list = lines(|out| list_recursive(&tree, "/etc/d", &options, out));
-        assert_eq!(list[1], format!("- 4750       1536 {text} {text} {text} /etc/d/a,b"));
+        assert_eq!(
+            list[1],
+            format!("- 4750       1536 {text} {text} {text} /etc/d/a,b")
+        );
     }
     let mut out = Vec::new();
     let mut sink = ListSink::new(&mut out, "a list");

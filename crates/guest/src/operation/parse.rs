@@ -135,9 +135,9 @@ impl Operation {
                 },
                 argument: words(argument)?.into(),
             },
-            "install" => Self::GuestProgram(GuestProgram::Install(
-                packages(words(argument)?).map_err(wrong)?,
-            )),
+            "install" => {
+                Self::GuestProgram(GuestProgram::Install(packages(words(argument)?).map_err(wrong)?))
+            }
             "link" => {
                 let (target, links) = pair("TARGET:LINK[:LINK..]")?;
                 if target.is_empty() {
@@ -182,15 +182,13 @@ impl Operation {
             "scrub" => Self::Scrub {
                 path: path(argument)?,
             },
-            "sm-attach" => {
-                Self::GuestProgram(GuestProgram::SubscriptionAttach(match words(argument)? {
-                    "auto" => None,
-                    other => match other.strip_prefix("file:").filter(|file| !file.is_empty()) {
-                        Some(file) => Some(file.into()),
-                        None => return Err(wrong("the selector is none of auto, file:FILE".into())),
-                    },
-                }))
-            }
+            "sm-attach" => Self::GuestProgram(GuestProgram::SubscriptionAttach(match words(argument)? {
+                "auto" => None,
+                other => match other.strip_prefix("file:").filter(|file| !file.is_empty()) {
+                    Some(file) => Some(file.into()),
+                    None => return Err(wrong("the selector is none of auto, file:FILE".into())),
+                },
+            })),
             "sm-credentials" => {
                 let argument = words(argument)?;
                 let (user, password) = match argument.splitn(3, ':').collect::<Vec<_>>().as_slice() {

@@ -1,7 +1,7 @@
 //! Does what the table says.
 
-use super::{accounts, certificates, host_keys};
 use super::table::{Action, SysprepOperation};
+use super::{accounts, certificates, host_keys};
 use crate::customize::Session;
 use crate::editor::{NewFile, join, split};
 use crate::error::{Error, Result};

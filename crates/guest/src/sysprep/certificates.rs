@@ -26,7 +26,10 @@ const IPA_ANCHORS: &[&str] = &[
 /// Programs that make the store of trusted certificates anew, and how they are called.
 const STORE_MAKERS: &[(&str, &str)] = &[
     ("/usr/bin/update-ca-trust", "update-ca-trust extract"),
-    ("/usr/sbin/update-ca-certificates", "update-ca-certificates --fresh"),
+    (
+        "/usr/sbin/update-ca-certificates",
+        "update-ca-certificates --fresh",
+    ),
 ];
 
 /// Removes the guest's own certificates and keys; bundles of the distribution stay.
@@ -62,9 +65,9 @@ fn remake_store(session: &mut Session<'_, '_>) -> Result<()> {
     match maker {
         Some((_, command)) if session.guest.init() != Init::Unknown => {
             add_firstboot_command(session, command)?;
-            session
-                .editor
-                .note(format!("the first boot makes the store of certificates anew ({command})"));
+            session.editor.note(format!(
+                "the first boot makes the store of certificates anew ({command})"
+            ));
         }
         _ => session.editor.note(
             "the guest must run update-ca-trust (or update-ca-certificates) to forget what was removed",

@@ -7,8 +7,8 @@ mod host_keys;
 mod selection;
 mod table;
 
-pub use selection::{change_selection, default_operations, select_operations, tool_default_operations};
 pub(crate) use host_keys::host_keys_return_by;
+pub use selection::{change_selection, default_operations, select_operations, tool_default_operations};
 pub use table::{OPERATIONS, SysprepOperation};
 
 use crate::context::Context;

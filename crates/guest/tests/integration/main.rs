@@ -9,8 +9,10 @@
 mod customize;
 mod distributions;
 mod firstboot;
+mod guest_programs;
 mod hostile;
 mod judge;
 mod operations;
 mod real_guest;
+mod releases;
 mod sysprep;

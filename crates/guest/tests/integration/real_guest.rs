@@ -3,7 +3,7 @@
 use crate::judge::{CLOCK, operations, run};
 use disksmith_guest::{
     Context, Error, Guest, GuestOptions, MountSpec, Report, RootChoice, SeededRandom, Skeleton, customize,
-    default_operations, edit, lay_out_skeleton, list_paths, look, sysprep,
+    default_operations, edit, lay_out_skeleton, list_paths, ListSink, look, sysprep,
 };
 use disksmith_image::{DiskSpec, TransactionOptions};
 use std::fs;
@@ -290,7 +290,9 @@ fn a_real_guest_is_edited() {
                 (distribution.id.as_str(), distribution.major),
                 ("debian", Some(12))
             );
-            list_paths(guest.tree(), "/usr")
+            let mut out = Vec::new();
+            list_paths(guest.tree(), "/usr", false, &mut ListSink::new(&mut out, "memory"))?;
+            Ok(out)
         },
     )
     .unwrap();
@@ -305,7 +307,7 @@ fn a_real_guest_is_edited() {
             .unwrap();
         let mut wanted: Vec<&[u8]> = find.stdout.split(|b| *b == 0).filter(|p| !p.is_empty()).collect();
         wanted.sort_unstable();
-        let mut found: Vec<&[u8]> = listed.iter().map(Vec::as_slice).collect();
+        let mut found: Vec<&[u8]> = listed.split(|b| *b == b'\n').filter(|p| !p.is_empty()).collect();
         found.sort_unstable();
         assert_eq!(found, wanted);
         // What was copied within the guest is what it was copied from.

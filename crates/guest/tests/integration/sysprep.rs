@@ -27,8 +27,7 @@ fn the_table_has_the_names_and_defaults_of_virt_sysprep() {
         .filter(|o| !o.extension)
         .map(|o| o.name)
         .collect();
-    // Its 45 without customize and script, which are done by other means.
-    assert_eq!(own.len(), 43);
+    assert_eq!(own.len(), 45);
     let off: Vec<&str> = SYSPREP_OPERATIONS
         .iter()
         .filter(|o| !o.default)
