@@ -10,11 +10,14 @@ mod clone;
 mod commit;
 mod compare;
 mod completions;
+mod compression_args;
 mod convert;
+mod copy_in;
 mod copy_out;
 mod create;
 mod create_options;
 mod customize;
+mod edit;
 mod fat;
 pub(crate) mod filesystem_args;
 mod format;
@@ -25,6 +28,7 @@ mod guest_args;
 mod info;
 mod iso;
 mod key_args;
+mod log;
 mod ls;
 pub(crate) mod make_fs;
 mod map;
@@ -43,9 +47,18 @@ mod shrink;
 mod snapshot;
 mod sparsify;
 mod sysprep;
+mod tail;
+mod tar_in;
+mod tar_out;
 mod umount;
 
+pub(crate) use compression_args::Compression;
+pub(crate) use edit::Editing;
 pub(crate) use info::local_date;
+pub(crate) use ls::device_numbers;
+pub(crate) use tail::follow;
+pub(crate) use tar_in::open as open_archive;
+pub(crate) use tar_out::{old_compression, old_option, tar_out};
 
 use crate::failure::{Failure, Outcome};
 use crate::progress::{self, ProgressMode};
@@ -158,7 +171,13 @@ enum Verb {
     #[command(disable_help_flag = true)]
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
+    Edit(edit::EditFileArgs),
+    Log(log::LogArgs),
+    Tail(tail::TailArgs),
+    CopyIn(copy_in::CopyInArgs),
     CopyOut(copy_out::CopyOutArgs),
+    TarIn(tar_in::TarInArgs),
+    TarOut(tar_out::TarOutArgs),
     Mount(mount::MountArgs),
     Umount(umount::UmountArgs),
     MakeFs(make_fs::MakeFsArgs),
@@ -202,7 +221,13 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Seal(args) => seal::run(args, globals),
         Verb::Ls(args) => ls::run(args, globals),
         Verb::Cat(args) => cat::run(args, globals),
+        Verb::Edit(args) => edit::run(args, globals),
+        Verb::Log(args) => log::run(args, globals),
+        Verb::Tail(args) => tail::run(args, globals),
+        Verb::CopyIn(args) => copy_in::run(args, globals),
         Verb::CopyOut(args) => copy_out::run(args, globals),
+        Verb::TarIn(args) => tar_in::run(args, globals),
+        Verb::TarOut(args) => tar_out::run(args, globals),
         Verb::Mount(args) => mount::run(args, globals),
         Verb::Umount(args) => umount::run(args, globals),
         Verb::MakeFs(args) => make_fs::run(args, globals),

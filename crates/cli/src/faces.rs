@@ -17,9 +17,13 @@ pub(crate) mod qemu_img;
 mod resize2fs;
 mod step_lines;
 mod virt_cat;
+mod virt_copy;
 mod virt_customize;
+mod virt_edit;
+mod virt_log;
 mod virt_ls;
 mod virt_sysprep;
+mod virt_tail;
 pub(crate) mod xorriso;
 
 use std::ffi::{OsStr, OsString};
@@ -95,6 +99,28 @@ const FACES: &[Face] = &[
     Face {
         names: &["virt-cat"],
         run: virt_cat::run,
+    },
+    Face {
+        names: &["virt-log"],
+        run: virt_log::run,
+    },
+    Face {
+        names: &["virt-tail"],
+        run: virt_tail::run,
+    },
+    Face {
+        names: &["virt-edit"],
+        run: virt_edit::run,
+    },
+    Face {
+        names: &[
+            "virt-copy-in",
+            "virt-copy-out",
+            "virt-tar-in",
+            "virt-tar-out",
+            "virt-tar",
+        ],
+        run: virt_copy::run,
     },
     Face {
         names: &["resize2fs"],

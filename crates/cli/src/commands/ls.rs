@@ -8,7 +8,7 @@ use crate::output::{Gathered, OutputFormat, finish, print_json};
 use clap::{Args, ValueEnum};
 use disksmith_guest::{
     Checksum, Guest, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths,
-    list_recursive,
+    list_recursive, parse_device_name,
 };
 use disksmith_vfs::{FileType, Metadata, WalkStep};
 use jiff::tz::TimeZone;
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &LsArgs, globals: &Globals) -> Outcome {
         zone: TimeZone::system(),
         guest_names: true,
     };
-    let record = ListOptions {
+    let mut record = ListOptions {
         uids: args.uids,
         times: args.times.map(|style| match style {
             Times::Date => TimeStyle::Date(TimeZone::system()),
@@ -96,7 +96,7 @@ pub(crate) fn run(args: &LsArgs, globals: &Globals) -> Outcome {
             Times::Relative => TimeStyle::Relative(now),
             Times::Days => TimeStyle::Days(now),
         }),
-        extra_stats: args.extra_stats,
+        extra_stats: None,
         checksum: args.checksum,
         human_readable: args.human_readable,
         csv: args.csv,
@@ -104,6 +104,7 @@ pub(crate) fn run(args: &LsArgs, globals: &Globals) -> Outcome {
     let mut out = Gathered::new();
     args.guest.look(globals, |guest| {
         let tree = guest.tree();
+        record.extra_stats = args.extra_stats.then(|| device_numbers(guest));
         let mut sink = ListSink::new(&mut out, "standard output");
         for path in &args.paths {
             let path = path.as_os_str().as_bytes();
@@ -161,4 +162,22 @@ fn row(path: &[u8], metadata: &Metadata) -> Value {
         "changed": metadata.changed.seconds,
         "accessed": metadata.accessed.seconds,
     })
+}
+
+/// The numbers of the devices that a guest's filesystems lie on, in the order of mounting, as Linux numbers disks of SCSI.
+pub(crate) fn device_numbers(guest: &Guest) -> Vec<(u32, u32)> {
+    let number = |path: &[u8]| {
+        let mounted = guest.mounts().iter().find(|m| m.path.as_bytes() == path)?;
+        let (disk, partition) = parse_device_name(&mounted.device)?;
+        let minor = u32::try_from(disk)
+            .ok()?
+            .checked_mul(16)?
+            .checked_add(partition.unwrap_or(0))?;
+        Some((8 + minor / 256 * 57, minor % 256))
+    };
+    guest
+        .tree()
+        .mounts()
+        .map(|(path, _)| number(path).unwrap_or((0, 0)))
+        .collect()
 }

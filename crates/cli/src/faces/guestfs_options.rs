@@ -53,15 +53,36 @@ pub(super) const MACHINE_READABLE: Spec = optional("machine-readable");
 /// What `--help` says of the options that tools share.
 const SHARED_HELP: &[(&str, &str)] = &[
     ("add", "  -a|--add FILE        A disk image of the guest"),
-    ("blocksize", "  --blocksize[=512|4096]  Sector size of the disks that follow"),
+    (
+        "blocksize",
+        "  --blocksize[=512|4096]  Sector size of the disks that follow",
+    ),
     ("connect", "  -c|--connect URI     Accepted; libvirt is not asked"),
-    ("domain", "  -d|--domain GUEST    Refused: name the disk images with -a"),
-    ("echo-keys", "  --echo-keys          Show passphrases as they are typed"),
-    ("format", "  --format[=raw|qcow2|luks]  Format of the disks that follow"),
+    (
+        "domain",
+        "  -d|--domain GUEST    Refused: name the disk images with -a",
+    ),
+    (
+        "echo-keys",
+        "  --echo-keys          Show passphrases as they are typed",
+    ),
+    (
+        "format",
+        "  --format[=raw|qcow2|luks]  Format of the disks that follow",
+    ),
     ("help", "  --help               Show this help"),
-    ("key", "  --key SELECTOR       A passphrase: ID:key:TEXT or ID:file:FILE"),
-    ("keys-from-stdin", "  --keys-from-stdin    Read passphrases from standard input"),
-    ("mount", "  -m|--mount DEV[:PATH[:OPTIONS[:TYPE]]]  Mount this by hand instead of looking for a system"),
+    (
+        "key",
+        "  --key SELECTOR       A passphrase: ID:key:TEXT or ID:file:FILE",
+    ),
+    (
+        "keys-from-stdin",
+        "  --keys-from-stdin    Read passphrases from standard input",
+    ),
+    (
+        "mount",
+        "  -m|--mount DEV[:PATH[:OPTIONS[:TYPE]]]  Mount this by hand instead of looking for a system",
+    ),
     ("quiet", "  -q|--quiet           No progress messages"),
     ("verbose", "  -v|--verbose         Say more on standard error"),
     ("version", "  -V|--version         Show the version"),
@@ -236,7 +257,9 @@ impl Tool {
         let name = self.name;
         if self.ocaml {
             eprintln!("{name}: error: {message}\n");
-            eprintln!("If reporting bugs, run {name} with debugging enabled and include the complete output:\n");
+            eprintln!(
+                "If reporting bugs, run {name} with debugging enabled and include the complete output:\n"
+            );
             eprintln!("  {name} -v -x [...]");
         } else {
             eprintln!("{name}: {message}");

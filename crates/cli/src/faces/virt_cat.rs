@@ -1,8 +1,8 @@
 //! The face of `virt-cat`: prints files of a guest.
 
 use super::guestfs_options::{
-    ADD, BLOCKSIZE, CONNECT, DISPLAY_VERSION, DOMAIN, ECHO_KEYS, FORMAT, HELP, KEY, KEYS_FROM_STDIN, MOUNT, TRACE,
-    Tool, VERBOSE, api_error,
+    ADD, BLOCKSIZE, CONNECT, DISPLAY_VERSION, DOMAIN, ECHO_KEYS, FORMAT, HELP, KEY, KEYS_FROM_STDIN, MOUNT,
+    TRACE, Tool, VERBOSE, api_error,
 };
 use crate::output::{Gathered, finish};
 use disksmith_vfs::Error;
@@ -57,14 +57,16 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
                 match guest.tree().copy_to(path, &mut out, "standard output") {
                     Ok(_) => continue,
                     Err(error @ Error::Storage(_)) => return Err(error.into()),
+                    Err(Error::IsADirectory { .. }) => {
+                        format!("libguestfs: error: download: {}: is a directory", file.display())
+                    }
                     Err(error) => api_error("download", path, &error),
                 }
             } else {
-                format!(
-                    "libguestfs: error: download: {}: path must start with a / character",
-                    file.display()
-                )
+                "libguestfs: error: download: download_stub: path must start with a / character".to_owned()
             };
+            // what was printed before comes before; a failure shows again when the rest is written
+            let _ = out.flush();
             eprintln!("{error}");
             good = false;
         }

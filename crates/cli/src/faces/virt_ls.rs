@@ -2,10 +2,11 @@
 
 use super::getopt::{Spec, also, flag, optional};
 use super::guestfs_options::{
-    ADD, BLOCKSIZE, CONNECT, DISPLAY_VERSION, DOMAIN, ECHO_KEYS, FORMAT, HELP, Invocation, KEY, KEYS_FROM_STDIN,
-    MOUNT, TRACE, Tool, VERBOSE, api_error,
+    ADD, BLOCKSIZE, CONNECT, DISPLAY_VERSION, DOMAIN, ECHO_KEYS, FORMAT, HELP, Invocation, KEY,
+    KEYS_FROM_STDIN, MOUNT, TRACE, Tool, VERBOSE, api_error,
 };
 use crate::clock;
+use crate::commands::device_numbers;
 use crate::failure::Outcome;
 use crate::output::{Gathered, finish};
 use disksmith_guest::{
@@ -109,6 +110,9 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
         eprintln!("For more information, read the virt-ls(1) man page.");
         return ExitCode::FAILURE;
     }
+    if call.has("csv") && call.has("human-readable") {
+        return TOOL.fail("you cannot use -h and --csv options together.");
+    }
     if let Err(status) = call.take_old_style(1) {
         return status;
     }
@@ -126,7 +130,7 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
 fn list(call: &Invocation, long: bool, recursive: bool) -> Outcome<bool> {
     let now = clock::now()?;
     let zone = TimeZone::system();
-    let mode = match (long, recursive) {
+    let mut mode = match (long, recursive) {
         (false, false) => Mode::Names,
         (true, false) => Mode::Long(LongOptions {
             now,
@@ -157,7 +161,7 @@ fn list(call: &Invocation, long: bool, recursive: bool) -> Outcome<bool> {
             Mode::Records(ListOptions {
                 uids: call.has("uids"),
                 times: style.or_else(|| call.has("times").then_some(TimeStyle::Date(zone))),
-                extra_stats: call.has("extra-stats"),
+                extra_stats: None,
                 checksum,
                 human_readable: call.has("human-readable"),
                 csv: call.has("csv"),
@@ -167,16 +171,23 @@ fn list(call: &Invocation, long: bool, recursive: bool) -> Outcome<bool> {
     let mut out = Gathered::new();
     let good = call.look(|guest| {
         let mut good = true;
+        if let (Mode::Records(options), true) = (&mut mode, call.has("extra-stats")) {
+            options.extra_stats = Some(device_numbers(guest));
+        }
         for directory in call.operands() {
             let path = directory.as_bytes();
             let mut sink = ListSink::new(&mut out, "standard output");
             match list_one(guest.tree(), path, &mode, &mut sink) {
                 Err(Error::Files(error)) if !matches!(error, disksmith_vfs::Error::Storage(_)) => {
+                    // what was printed before comes before
+                    finish_quietly(&mut out);
+                    let missing = matches!(error, disksmith_vfs::Error::NotFound { .. });
                     let call = match mode {
-                        Mode::Names => "ls",
+                        Mode::Names => "ls0: opendir",
                         Mode::Long(_) => "ll",
                         Mode::Paths => "find0",
-                        Mode::Records(_) => "lstatns",
+                        Mode::Records(_) if missing => "lstatns",
+                        Mode::Records(_) => "ls0: opendir",
                     };
                     eprintln!("{}", api_error(call, path, &error));
                     good = false;
@@ -190,12 +201,12 @@ fn list(call: &Invocation, long: bool, recursive: bool) -> Outcome<bool> {
     Ok(good)
 }
 
-fn list_one(
-    tree: &Tree,
-    path: &[u8],
-    mode: &Mode,
-    sink: &mut ListSink<'_>,
-) -> disksmith_guest::Result<()> {
+fn finish_quietly(out: &mut Gathered) {
+    // a failure shows again when the rest is written
+    let _ = out.flush();
+}
+
+fn list_one(tree: &Tree, path: &[u8], mode: &Mode, sink: &mut ListSink<'_>) -> disksmith_guest::Result<()> {
     match mode {
         Mode::Names => list_names(tree, path, sink),
         Mode::Long(options) => list_long(tree, path, options, sink),

@@ -80,10 +80,11 @@ fn put_row(
     line.bytes.clear();
     line.bytes.push(type_letter(metadata.file_type));
     line.field(format_args!("{:04o}", metadata.permissions));
+    let width = if options.csv { 0 } else { 10 };
     if options.human_readable {
-        line.padded(10, format_args!("{}", human_size(metadata.size)));
+        line.padded(width, format_args!("{}", human_size(metadata.size)));
     } else {
-        line.padded(10, format_args!("{}", metadata.size));
+        line.padded(width, format_args!("{}", metadata.size));
     }
     if options.uids {
         line.padded(4, format_args!("{}", metadata.uid));
@@ -102,11 +103,16 @@ fn put_row(
         line.field(format_args!("{}:{}", metadata.device.0, metadata.device.1));
         line.field(format_args!("{}", metadata.blocks));
     }
-    if let (Some(checksum), FileType::Regular) = (options.checksum, metadata.file_type) {
-        let sum = checksum
-            .of_file(fs.as_ref(), inode, metadata.size)
-            .map_err(|e| e.at_path(path))?;
-        line.field(format_args!("{sum}"));
+    match options.checksum {
+        Some(checksum) if metadata.is_file() => {
+            let sum = checksum
+                .of_file(fs.as_ref(), inode, metadata.size)
+                .map_err(|e| e.at_path(path))?;
+            line.field(format_args!("{sum}"));
+        }
+        // an empty field between commas, none between spaces
+        Some(_) if options.csv => line.field(format_args!("")),
+        _ => {}
     }
     line.name(path, b" ");
     if metadata.is_symlink() {
@@ -130,13 +136,10 @@ impl Line {
         let _ = self.bytes.write_fmt(text);
     }
 
-    /// A field that is filled up on the left, but between commas.
+    /// A field that is filled up on the left.
     fn padded(&mut self, width: usize, text: std::fmt::Arguments<'_>) {
+        let start = self.bytes.len() + 1;
         self.field(text);
-        if self.csv {
-            return;
-        }
-        let start = self.bytes.iter().rposition(|b| *b == b' ').map_or(0, |at| at + 1);
         let missing = width.saturating_sub(self.bytes.len() - start);
         self.bytes
             .splice(start..start, std::iter::repeat_n(b' ', missing));
@@ -157,9 +160,6 @@ impl Line {
                         clock.minute(),
                         clock.second()
                     ));
-                    if self.csv {
-                        self.requote(19);
-                    }
                 }
                 Err(_) => self.field(format_args!("{}", time.seconds)),
             },
@@ -173,13 +173,6 @@ impl Line {
                 self.padded(3, format_args!("{before}"));
             }
         }
-    }
-
-    /// Puts quotes around the last bytes, which hold a space.
-    fn requote(&mut self, len: usize) {
-        let at = self.bytes.len().saturating_sub(len);
-        self.bytes.insert(at, b'"');
-        self.bytes.push(b'"');
     }
 
     fn name(&mut self, name: &[u8], before: &[u8]) {

@@ -81,7 +81,7 @@ fn records_have_the_fields_that_are_asked_for() {
     let csv = lines(|out| list_recursive(&tree, "/etc/d", &all, out));
     assert_eq!(
         csv[1],
-        "-,4750,1.5K,1000,7,1750000000,1750000000,1750000000,3849957965,\"/etc/d/a,b\""
+        "-,4750,1.5K,1000,   7,1750000000,1750000000,1750000000,3849957965,\"/etc/d/a,b\""
     );
     for (style, text) in [
         (TimeStyle::Date(TimeZone::UTC), "2025-06-15 15:06:40"),
