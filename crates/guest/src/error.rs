@@ -299,6 +299,9 @@ impl Diagnose for Error {
             Self::Expression { source: EditError::Unsupported { .. }, .. } => {
                 "install perl on this host; or use s///, tr///, m// with if and unless, $_ and $lineno; or change the file outside and --upload it".into()
             }
+            Self::Expression { source: EditError::Syntax { .. }, .. } => {
+                "Perl beyond s///, tr/// and conditions is run by the perl of this host, which is not there: install it".into()
+            }
             Self::NoSuchUser { .. } => {
                 "name a user of the guest's /etc/passwd; users that cloud-init makes exist only after the first boot".into()
             }

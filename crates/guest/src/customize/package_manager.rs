@@ -45,6 +45,8 @@ impl PackageManager {
         let older_than = |major: u32| distribution.major.is_some_and(|m| m < major);
         let has = |path: &str| tree.exists(path);
         Some(match (distribution.family, distribution.id.as_str()) {
+            (_, "mageia" | "mandriva" | "openmandriva") if has("/usr/sbin/urpmi") => Self::Urpmi,
+            (_, "pardus" | "pisi") if has("/usr/bin/pisi") => Self::Pisi,
             (Family::Debian, _) => Self::Apt,
             (Family::RedHat, "fedora") if older_than(22) => Self::Yum,
             (Family::RedHat, "amzn") if older_than(2022) => Self::Yum,

@@ -85,7 +85,7 @@ fn scripts_run_once_in_order_and_are_logged() {
     assert_eq!(fs::read_to_string(&out).unwrap(), wanted);
     let logged = fs::read_to_string(&log).unwrap();
     assert!(
-        logged.contains("logged\n") && logged.contains("my-setup-sh ended with status 3"),
+        logged.contains("logged\n") && logged.contains("My-Setup-sh ended with status 3"),
         "{logged}"
     );
     run("start");

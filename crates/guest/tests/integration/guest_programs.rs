@@ -125,7 +125,10 @@ fn every_package_manager_has_its_words() {
             "dnf -y --best upgrade",
         ),
         (
-            &[("/etc/os-release", "ID=centos\nVERSION_ID=7\n")],
+            &[
+                ("/etc/os-release", "ID=centos\nVERSION_ID=7\n"),
+                ("/etc/centos-release", "CentOS Linux release 7.9.2009 (Core)\n"),
+            ],
             "yum -y install",
             "yum -y remove",
             "yum -y update",
@@ -244,7 +247,7 @@ fn perl_beyond_ours_is_run_by_the_host() {
     );
     // without a perl, and where perl itself does not understand it: before any change
     for (perl, expression, kind) in [
-        (None, expression, ErrorKind::Unsupported),
+        (None, expression, ErrorKind::Usage),
         (Some(&*perl), "my %h = (", ErrorKind::Usage),
     ] {
         let (done, motd) = run(expression, perl);

@@ -152,11 +152,13 @@ fn links_directories_modes_owners_times() {
         ("chmod", "0644:/none", "no such file"),
         ("truncate", "/none", "no such file"),
         ("mkdir", "/etc/motd/x", "not a directory"),
-        ("link", "/x:/etc", "is a directory"),
     ] {
         let error = apply(&guest, &[(option, argument)]).unwrap_err();
         assert!(error.to_string().contains(part), "{option} {argument}: {error}");
     }
+    // as ln -sf: into a directory
+    apply(&guest, &[("link", "/x/target:/etc")]).unwrap();
+    assert_eq!(tree.read_link("/etc/target").unwrap(), b"/x/target");
 }
 
 #[test]
