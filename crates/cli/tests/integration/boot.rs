@@ -102,7 +102,8 @@ fn a_customised_clone_boots_with_its_seed() {
         "e2fsck",
         "qemu-system-x86_64",
         "ssh-keygen",
-    ]) || !may_mount() {
+    ]) || !may_mount()
+    {
         return;
     }
     let guest = debian_guest();

@@ -15,4 +15,5 @@ mod judge;
 mod operations;
 mod real_guest;
 mod releases;
+mod selinux;
 mod sysprep;
