@@ -24,6 +24,8 @@ const FEATURES: &[&str] = &[
     "^metadata_csum,^extent,^64bit",
     "^metadata_csum,uninit_bg,^flex_bg,^has_journal",
     "^metadata_csum,orphan_file",
+    "^metadata_csum,ea_inode,inline_data,large_dir,^has_journal",
+    "^metadata_csum,^dir_index,^has_journal",
     "",
 ];
 
@@ -61,6 +63,7 @@ fn image(features: &str) -> Vec<u8> {
                 fs.write(file, hole * 9000, &[i as u8; 1500]).unwrap();
             }
             fs.set_xattr(file, b"user.x", &[3; 200], XattrMode::Set).unwrap();
+            let _ = fs.set_xattr(file, b"user.large", &[i as u8; 6000], XattrMode::Set);
         }
     }
     fs.create(fs.root(), b"link", &node(FileType::Symlink, &[b'x'; 300])).unwrap();

@@ -414,6 +414,117 @@ fn without(runs: &Runs, taken: &Runs) -> Runs {
 mod tests {
     use super::*;
 
+    /// Records that nobody ever committed, on a real filesystem: an error, or a tree that can be read; never a panic.
+    #[test]
+    fn hostile_records() {
+        use crate::{Ext4, FormatOptions, OpenOptions};
+        use disksmith_storage::testing::Random;
+        use disksmith_storage::{Memory, StorageRef};
+        use disksmith_vfs::{FileSystem, NewNode, Timestamp};
+        use std::sync::Arc;
+        let clock: crate::Clock = Arc::new(Timestamp::default);
+        let memory = Memory::new(4 << 20);
+        crate::format(&memory, &FormatOptions::new([1; 16], [2; 16], 1_700_000_000)).unwrap();
+        let bytes = {
+            let memory: StorageRef = Arc::new(memory.duplicate());
+            let fs = Ext4::open(memory.clone(), OpenOptions::new(clock.clone()).writable(true)).unwrap();
+            for i in 0..20u8 {
+                let node = NewNode {
+                    file_type: if i % 4 == 0 {
+                        FileType::Directory
+                    } else {
+                        FileType::Regular
+                    },
+                    permissions: 0o644,
+                    uid: 0,
+                    gid: 0,
+                    time: Timestamp::default(),
+                    target: b"",
+                    device: (0, 0),
+                };
+                let ino = fs.create(fs.root(), &[b'a' + i], &node).unwrap();
+                if i % 4 == 1 {
+                    fs.write(ino, 0, &[i; 9000]).unwrap();
+                }
+            }
+            fs.sync().unwrap();
+            disksmith_storage::read_vec(&*memory, 0, 4 << 20).unwrap()
+        };
+        let mut random = Random::new(3);
+        let (mut good, mut bad) = (0, 0);
+        for _ in 0..if std::env::var_os("DISKSMITH_LONG").is_some() {
+            5000
+        } else {
+            100
+        } {
+            let storage: StorageRef = Arc::new(Memory::from_bytes(&bytes));
+            let mut core = Core::open(storage, 1 << 20, clock.clone(), true).unwrap();
+            let mut records = Vec::new();
+            for _ in 0..random.below(12) {
+                let inode = 10 + random.below(30) as u32;
+                let name = FastCommitName {
+                    parent: if random.one_in(2) {
+                        2
+                    } else {
+                        10 + random.below(30) as u32
+                    },
+                    inode,
+                    name: vec![b'a' + random.below(25) as u8; 1 + random.below(3) as usize],
+                };
+                let mut raw = vec![0u8; 160];
+                random.fill(&mut raw);
+                let mode = [0x41edu16, 0x81a4, 0xa1ff, 0x21a4][random.below(4) as usize];
+                crate::record::put16(&mut raw, 0, mode);
+                crate::record::put16(&mut raw, 0x1a, random.below(3) as u16);
+                let flags = [0x8_0000u32, 0, 0x1000_0000, 0x8_1000][random.below(4) as usize];
+                crate::record::put32(&mut raw, 0x20, flags);
+                crate::record::put16(&mut raw, 0x80, 32);
+                let mut extent = [0u8; 12];
+                let leaf = ExtentLeaf {
+                    logical: random.below(200) as u32,
+                    len: 1 + random.below(20) as u32,
+                    physical: random.below(4096),
+                    unwritten: random.one_in(3),
+                };
+                leaf.encode_into(&mut extent);
+                records.push(match random.below(6) {
+                    0 => FastCommitRecord::Create(name),
+                    1 => FastCommitRecord::Link(name),
+                    2 => FastCommitRecord::Unlink(name),
+                    3 => FastCommitRecord::AddRange { inode, extent },
+                    4 => FastCommitRecord::DeleteRange {
+                        inode,
+                        first: random.below(100) as u32,
+                        len: random.number() as u32,
+                    },
+                    _ => FastCommitRecord::Inode { inode, raw },
+                });
+            }
+            core.begin();
+            match core.replay_fast_commits(&records) {
+                Ok(()) => {
+                    core.keep();
+                    good += 1;
+                    core.sync().unwrap();
+                    for ino in 1..core.geometry.inodes_count {
+                        if let Ok(node) = core.load(ino) {
+                            let _ = core.read_file(&node, 0, &mut [0; 5000]);
+                            if node.rec.is_dir() {
+                                let _ = core.list_entries(&node, 0, &mut |_| true);
+                            }
+                        }
+                    }
+                }
+                Err(_) => {
+                    core.kept_back = None;
+                    core.give_up();
+                    bad += 1;
+                }
+            }
+        }
+        assert!(good > 5 && bad > 5, "{good} replayed, {bad} refused");
+    }
+
     #[test]
     fn runs_without_others() {
         let runs = joined(vec![(30, 40), (10, 20), (20, 25)]);

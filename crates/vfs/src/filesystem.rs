@@ -23,7 +23,9 @@ pub struct DirEntry {
     pub inode: InodeNo,
     /// The kind of that inode.
     pub file_type: FileType,
-    /// Where to go on reading after this entry: pass it to [`FileSystem::read_dir`]. Opaque, never 0.
+    /// Where to go on reading after this entry: pass it to [`FileSystem::read_dir`]. Opaque, never 0. It holds while names are
+    /// added and removed in between: those that are there all the time are listed once, whichever others come and
+    /// go (the one that the cookie came with may be gone too).
     pub cookie: u64,
 }
 
@@ -32,7 +34,9 @@ pub struct DirEntry {
 pub struct NewNode<'a> {
     /// Kind of file.
     pub file_type: FileType,
-    /// Permission bits, 0o7777 at most; no umask is applied. A set-gid parent directory is honoured as in the kernel only
+    /// Permission bits, 0o7777 at most; no umask is applied. Where the directory has a default access control list
+    /// (`system.posix_acl_default`), the new inode inherits it and its permissions are those that the list allows, as in the
+    /// kernel; who applies a umask leaves it out then. A set-gid parent directory is honoured as in the kernel only
     /// if the caller asks for it by giving its gid here.
     pub permissions: u16,
     /// Owner's user id.

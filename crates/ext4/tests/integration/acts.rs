@@ -120,7 +120,17 @@ pub fn apply(fs: &dyn FileSystem, act: &Act, now: Timestamp) -> Result<(), Errno
                 target: target.as_bytes(),
                 device: *device,
             };
-            fs.create(dir, &name, &node).map(drop).map_err(errno)
+            let inode = fs.create(dir, &name, &node).map_err(errno)?;
+            if *kind == FileType::Symlink {
+                return Ok(());
+            }
+            // As done by the kernel: a default access control list takes bits away.
+            let change = MetadataChange {
+                permissions: Some(*permissions),
+                changed: Some(now),
+                ..MetadataChange::default()
+            };
+            fs.set_metadata(inode, &change).map_err(errno)
         }
         Act::Write { path, offset, data } => fs.write(find(fs, path)?, *offset, data).map_err(errno),
         Act::SetSize { path, size } => fs.set_size(find(fs, path)?, *size).map_err(errno),
@@ -351,6 +361,34 @@ impl Dice {
 #[derive(Debug, Default, Clone)]
 pub struct Names {
     kinds: BTreeMap<String, FileType>,
+    /// Access control lists are among the attributes; a model does not know what they do.
+    pub access_lists: bool,
+    /// Values of attributes may be larger than a block.
+    pub large_values: bool,
+}
+
+/// A valid access control list as `setxattr` takes it.
+fn access_list(dice: &mut Dice) -> Vec<u8> {
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    let named = dice.below(4) as u32;
+    let mut add = |tag: u16, id: u32, permissions: u64| {
+        bytes.extend_from_slice(&tag.to_le_bytes());
+        bytes.extend_from_slice(&(permissions as u16).to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
+    };
+    add(1, u32::MAX, dice.below(8));
+    for i in 0..named {
+        add(2, 1000 + i, dice.below(8));
+    }
+    add(4, u32::MAX, dice.below(8));
+    if named == 3 {
+        add(8, 70_000, dice.below(8));
+    }
+    if named > 0 || dice.one_in(2) {
+        add(16, u32::MAX, dice.below(8));
+    }
+    add(32, u32::MAX, dice.below(8));
+    bytes
 }
 
 /// Names of extended attributes that all kinds of files can have, then one for files and directories only.
@@ -537,6 +575,25 @@ impl Names {
                     0 => XattrMode::Create,
                     1 => XattrMode::Replace,
                     _ => XattrMode::Set,
+                };
+                if any && self.access_lists && dice.one_in(3) {
+                    let is_dir = self.kinds.get(&path) == Some(&FileType::Directory);
+                    let name = if is_dir && dice.one_in(2) {
+                        "system.posix_acl_default"
+                    } else {
+                        "system.posix_acl_access"
+                    };
+                    return Act::SetXattr {
+                        path,
+                        name: name.into(),
+                        value: access_list(dice),
+                        mode: XattrMode::Set,
+                    };
+                }
+                let len = if self.large_values && dice.one_in(4) {
+                    dice.below(20_000)
+                } else {
+                    len
                 };
                 let count = if any { XATTRS.len() } else { 3 };
                 Act::SetXattr {

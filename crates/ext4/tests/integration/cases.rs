@@ -686,7 +686,12 @@ fn use_damaged(storage: StorageRef) {
                 1 => fs.set_size(entry.inode, 100),
                 2 => fs.write(entry.inode, 7000, &[1; 9000]),
                 3 => fs.punch_hole(entry.inode, 1000, 50_000),
-                4 => fs.set_xattr(entry.inode, b"user.q", &[1; 200], XattrMode::Set),
+                4 => fs.set_xattr(
+                    entry.inode,
+                    b"user.q",
+                    &vec![1; 200 * (entry.inode.0 as usize / 8 % 9)],
+                    XattrMode::Set,
+                ),
                 5 => fs.rename(dir, &entry.name, fs.root(), b"moved", RenameMode::Replace),
                 6 => fs.remove_dir(dir, &entry.name),
                 _ => fs
@@ -706,11 +711,13 @@ fn damage_never_panics() {
     if !judges() {
         return;
     }
-    let rounds = if crate::judges::long() { 20_000 } else { 40 };
+    let rounds = if crate::judges::long() { 20_000 } else { 25 };
     for (number, options) in [
         "-t ext4 -b 1024 -O ^metadata_csum,^uninit_bg,inline_data,^has_journal",
         "-t ext2 -b 1024",
         "-t ext4 -b 1024 -O ^metadata_csum,bigalloc,^has_journal,ea_inode",
+        "-t ext4 -b 1024 -O ^metadata_csum,^uninit_bg,quota,ea_inode,^has_journal",
+        "-t ext4 -b 1024 -O ^metadata_csum,^uninit_bg,casefold,orphan_file,inline_data",
     ]
     .into_iter()
     .enumerate()
@@ -727,6 +734,10 @@ fn damage_never_panics() {
                         fs.write(ino, j * 5000, &[j as u8; 900]).unwrap();
                     }
                     fs.set_xattr(ino, b"user.a", &[2; 300], XattrMode::Set).unwrap();
+                }
+                if i % 30 == 7 && options.contains("ea_inode") {
+                    fs.set_xattr(ino, b"user.large", &[i as u8; 3000], XattrMode::Set)
+                        .unwrap();
                 }
             }
             let sub = fs.create(fs.root(), b"sub", &node(FileType::Directory)).unwrap();

@@ -460,3 +460,46 @@ fn fast_commits_are_replayed_as_by_the_kernel() {
     }
     assert!(replayed > 30, "{replayed} records of fast commits");
 }
+
+#[test]
+fn journals_with_checksums_of_version_2_are_recovered() {
+    if !have("mke2fs") || !have("debugfs") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (options, version) in [
+        ("-t ext4 -O ^metadata_csum,^64bit", "-c -v 1"),
+        ("-t ext4", "-c -v 2"),
+        ("-t ext4 -b 1024", "-c -v 2"),
+        ("-t ext4 -b 4096", "-c -v 3"),
+        ("-t ext4 -O ^64bit", ""),
+    ] {
+        let [image, theirs, data] = ["image", "theirs", "data"].map(|name| dir.path().join(name));
+        mke2fs(&image, 32 * MIB, options);
+        let size = superblock(&*open(&image, OpenMode::Read)).block_size() as usize;
+        fs::write(
+            &data,
+            [vec![0xC0, 0x3B, 0x39, 0x98], vec![5; 2 * size - 4]].concat(),
+        )
+        .unwrap();
+        let data = data.display();
+        let commands =
+            format!("jo {version}\njw -b 7000,7001 {data}\njw -r 7001\njw -b 6000,6001 {data}\njc\n");
+        debugfs(&image, &commands, true);
+        copy_sparse(&image, &theirs);
+        let ours = super::random::open(&image, OpenMode::Write);
+        ours.sync().unwrap();
+        drop(ours);
+        assert_clean(&image, options);
+        run("e2fsck", &["-fy", "-E", "journal_only", theirs.to_str().unwrap()]);
+        for block in [7000u64, 7001, 6000, 6001] {
+            let [a, b] = [&image, &theirs]
+                .map(|path| read_vec(&*open(path, OpenMode::Read), block * size as u64, size).unwrap());
+            assert!(a == b, "{options} {version}: block {block}");
+            assert!(
+                block == 7001 || a.iter().any(|byte| *byte != 0),
+                "{options} {version}: block {block}"
+            );
+        }
+    }
+}

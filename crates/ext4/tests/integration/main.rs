@@ -17,3 +17,4 @@ mod kernel;
 mod options;
 mod random;
 mod snapshot;
+mod soak;

@@ -200,15 +200,17 @@ fn agree_with_kernel(dir: &Path, options: &str, seed: u64) {
     super::judges::mke2fs(&ours, 96 << 20, options);
     copy_sparse(&ours, &theirs);
     let mut names = Names::default();
+    names.access_lists = true;
+    names.large_values = options.contains("ea_inode");
     let model = MemoryFs::new(time(TIME));
     let mut history: Vec<String> = Vec::new();
     let mut dice = Dice::new(1000 + seed);
     for round in 0..4 {
         let fs = open(&ours, OpenMode::Write);
-        let mount = Mount::new(&theirs, "rw,noatime");
+        let mount = Mount::new(&theirs, "rw,noatime,acl");
         for step in 0..150 {
             let act = names.draw(&mut dice);
-            if options == "-t ext3" && matches!(act, Act::Allocate { .. }) {
+            if (options == "-t ext3" || options.contains("^extent")) && matches!(act, Act::Allocate { .. }) {
                 // The kernel preallocates only with extents.
                 continue;
             }
@@ -285,7 +287,7 @@ fn random_changes_agree_with_the_kernel_and_each_goes_on_where_the_other_stopped
     let from = number("DISKSMITH_FROM").unwrap_or(0);
     let all_options = std::env::var("DISKSMITH_OPTIONS").ok();
     let mut failed = vec![];
-    for seed in from..from + if long() { 48 } else { 6 } {
+    for seed in from..from + if long() { 110 } else { 6 } {
         if only.is_some_and(|only| only != seed) {
             continue;
         }
@@ -296,7 +298,12 @@ fn random_changes_agree_with_the_kernel_and_each_goes_on_where_the_other_stopped
             "-t ext4 -O orphan_file,metadata_csum_seed",
             "-t ext4 -b 1024 -O ^flex_bg",
             "-t ext4 -O inline_data",
-        ][seed as usize % 6];
+            "-t ext4 -O ea_inode",
+            "-t ext4 -O bigalloc -C 16384",
+            "-t ext4 -O ^dir_index,^metadata_csum,uninit_bg",
+            "-t ext4 -O ea_inode,^extent,^64bit -I 128",
+            "-t ext4 -O sparse_super2,large_dir,fast_commit,^has_journal",
+        ][seed as usize % 11];
         let options = all_options.as_deref().unwrap_or(options);
         let dir = tempfile::tempdir().unwrap();
         if std::panic::catch_unwind(|| agree_with_kernel(dir.path(), options, seed)).is_err() {
