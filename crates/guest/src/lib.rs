@@ -36,6 +36,7 @@ mod error;
 mod files;
 mod filesystems;
 mod inspect;
+mod inspection;
 mod kernel;
 mod listing;
 mod log;
@@ -77,6 +78,9 @@ pub use filesystems::{Item, ItemKind, WantedItems, list_items};
 pub use inspect::{
     Distribution, Family, FoundRoot, Guest, Init, LogicalName, MountSpec, Mounted, Role, RootChoice, System,
     Volume, VolumeContent, canonical_device_name, find_lvm, open_volumes, parse_device_name,
+};
+pub use inspection::{
+    InspectedFileSystem, Inspection, InspectionOptions, MountPoint, inspect_all, inspections_to_xml,
 };
 pub use kernel::{Kernel, newest_kernel, unversioned_name};
 pub use listing::{
