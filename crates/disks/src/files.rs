@@ -68,6 +68,11 @@ impl Files {
         &self.tree
     }
 
+    /// The files, and where their contents come from.
+    pub fn parts(&mut self) -> (&SourceTree, &mut dyn SourceContents) {
+        (&self.tree, &mut *self.contents)
+    }
+
     /// Makes all files belong to one owner.
     pub fn set_owner(&mut self, uid: u32, gid: u32) {
         for index in 0..self.tree.inodes().len() {

@@ -53,6 +53,8 @@ pub struct FormatOptions {
     pub usage: Usage,
     /// The filesystem's size in blocks; all of the storage where `None`.
     pub blocks: Option<u64>,
+    /// The filesystem's size in bytes; what is left over of the last block is not used. Where `blocks` is given too, that counts.
+    pub size: Option<u64>,
     /// `-b`: block size in bytes, 1024 to 65536.
     pub block_size: Option<u32>,
     /// `-I`: inode size in bytes.
@@ -100,6 +102,7 @@ impl FormatOptions {
             kind: FormatKind::default(),
             usage: Usage::Default,
             blocks: None,
+            size: None,
             block_size: None,
             inode_size: None,
             inode_ratio: None,

@@ -45,6 +45,10 @@ impl Sizes {
     /// Finds the numbers for a storage of `size` bytes.
     pub(super) fn new(options: &FormatOptions, size: u64) -> Result<Self> {
         let features = options.features.apply(options.kind)?;
+        if options.size.is_some_and(|wanted| wanted > size) {
+            return Err(invalid("size", "larger than the storage"));
+        }
+        let size = options.size.unwrap_or(size);
         let size = match (options.blocks, options.block_size) {
             (Some(blocks), Some(block_size)) => blocks.saturating_mul(block_size.into()).min(size),
             _ => size,

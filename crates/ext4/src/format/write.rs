@@ -66,6 +66,8 @@ pub struct Formatted {
     pub blocks_per_group: u32,
     /// Inodes in each group.
     pub inodes_per_group: u32,
+    /// How many blocks the reserved descriptor blocks let it grow to; 0 where there are none.
+    pub max_blocks: u64,
     /// The blocks with copies of the superblock.
     pub backups: Vec<u64>,
 }
@@ -174,7 +176,9 @@ pub fn files_fit(options: &FormatOptions, tree: &SourceTree, size: u64) -> bool 
         let checksums = superblock(options, &sizes).checksums();
         let mut groups = Groups::new(sizes)?;
         Plan::new(&mut groups, options, &checksums, None)?;
-        let free: u64 = (0..sizes.groups).map(|group| u64::from(groups.free_in(group))).sum();
+        let free: u64 = (0..sizes.groups)
+            .map(|group| u64::from(groups.free_in(group)))
+            .sum();
         let (blocks, inodes) = fill::needs(tree, &sizes);
         Ok(free >= blocks && u64::from(sizes.inodes_per_group) * u64::from(sizes.groups) >= inodes)
     };
@@ -204,6 +208,14 @@ fn formatted(sizes: &Sizes, plan: &Plan) -> Formatted {
         groups: sizes.groups,
         blocks_per_group: sizes.blocks_per_group,
         inodes_per_group: sizes.inodes_per_group,
+        max_blocks: match sizes.reserved_gdt_blocks {
+            0 => 0,
+            reserved => {
+                u64::from(reserved + sizes.descriptor_blocks)
+                    * u64::from(sizes.block_size / sizes.descriptor_size)
+                    * u64::from(sizes.blocks_per_group)
+            }
+        },
         backups: (1..sizes.groups)
             .filter(|group| sizes.has_super(*group))
             .map(|group| sizes.group_start(group))

@@ -212,7 +212,9 @@ fn large_directories_and_files_in_many_pieces_are_whole() {
     }
     let pieces = File::create(source.join("pieces")).unwrap();
     for i in 0..500u64 {
-        pieces.write_all_at(&[(i % 200) as u8 + 1; 100], i * 16_384).unwrap();
+        pieces
+            .write_all_at(&[(i % 200) as u8 + 1; 100], i * 16_384)
+            .unwrap();
     }
     let image = dir.path().join("image");
     for options in ["-t ext4 -b 1024", "-t ext2 -b 1024", "-t ext4 -b 4096"] {
