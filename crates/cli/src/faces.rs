@@ -20,8 +20,11 @@ mod virt_cat;
 mod virt_copy;
 mod virt_customize;
 mod virt_edit;
+mod virt_format;
 mod virt_log;
 mod virt_ls;
+mod virt_make_fs;
+mod virt_sparsify;
 mod virt_sysprep;
 mod virt_tail;
 pub(crate) mod xorriso;
@@ -59,6 +62,18 @@ const FACES: &[Face] = &[
     Face {
         names: mke2fs::NAMES,
         run: mke2fs::run,
+    },
+    Face {
+        names: &["virt-make-fs"],
+        run: virt_make_fs::run,
+    },
+    Face {
+        names: &["virt-format"],
+        run: virt_format::run,
+    },
+    Face {
+        names: &["virt-sparsify"],
+        run: virt_sparsify::run,
     },
     Face {
         names: &["fatlabel", "dosfslabel"],

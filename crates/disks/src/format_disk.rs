@@ -1,7 +1,7 @@
 //! Disks that are there, laid out anew: a partition table and an empty filesystem. What they held is lost.
 
 use crate::error::{Error, Result};
-use crate::layout::{DiskIds, Layout, PartitionTable, clear_ends};
+use crate::layout::{DiskIds, Layout, PartitionTable, Placement, clear_ends};
 use disksmith_fs::NewFileSystem;
 use disksmith_image::{DiskSpec, Transaction, TransactionOptions};
 use disksmith_storage::{StorageRef, ZeroMode};
@@ -22,8 +22,8 @@ pub struct FormatDisk {
     pub content: DiskContent,
     /// The partition table, if there is to be one.
     pub table: Option<PartitionTable>,
-    /// Where the partition starts, in bytes.
-    pub align: u64,
+    /// Where the partition lies.
+    pub placement: Placement,
     /// What the partition table calls disk and partition.
     pub ids: DiskIds,
     /// Whether everything that was there reads as zeroes afterwards, not only what tells what was there.
@@ -58,7 +58,7 @@ fn lay_out(storage: &StorageRef, how: &FormatDisk) -> Result<()> {
             };
             let layout = Layout {
                 table,
-                align: how.align,
+                placement: how.placement,
                 ids: how.ids,
             };
             let slice = layout.write(storage, kind)?;

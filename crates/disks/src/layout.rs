@@ -7,6 +7,9 @@ use disksmith_volume::{GptLayout, GptPartition, MbrLayout, MbrPartition, SectorS
 use std::sync::Arc;
 
 const SECTOR: u64 = 512;
+const ALIGNMENT: u64 = 1 << 20;
+const LIBGUESTFS_START: u64 = 128 * SECTOR;
+const LIBGUESTFS_TAIL: u64 = 127 * SECTOR;
 /// What a GPT takes at the end of a disk: the copy of its table.
 const GPT_TAIL: u64 = 33 * SECTOR;
 /// So much is cleared at both ends of what is laid out anew: nothing of what was there shall be taken for it.
@@ -19,6 +22,16 @@ pub enum PartitionTable {
     Gpt,
     /// A master boot record.
     Mbr,
+}
+
+/// Where the partition lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Placement {
+    /// From 1 MiB on, up to a multiple of that.
+    #[default]
+    Aligned,
+    /// From sector 128 on, up to the 128th from the end, as libguestfs places it.
+    Libguestfs,
 }
 
 /// What is otherwise random in a partition table.
@@ -34,36 +47,44 @@ pub struct DiskIds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) table: PartitionTable,
-    /// Where the partition starts; its end is a multiple of this too.
-    pub(crate) align: u64,
+    pub(crate) placement: Placement,
     pub(crate) ids: DiskIds,
 }
 
 impl Layout {
     /// The size of a disk whose partition has at least `len` bytes.
     pub(crate) fn disk_size(&self, len: u64) -> u64 {
-        let end = self
-            .align
-            .saturating_add(len)
-            .next_multiple_of(self.align.max(SECTOR));
-        match self.table {
-            PartitionTable::Gpt => end
-                .saturating_add(GPT_TAIL)
-                .next_multiple_of(self.align.max(SECTOR)),
-            PartitionTable::Mbr => end,
+        match self.placement {
+            Placement::Libguestfs => len
+                .saturating_add(LIBGUESTFS_START + LIBGUESTFS_TAIL)
+                .next_multiple_of(SECTOR),
+            Placement::Aligned => {
+                let end = ALIGNMENT.saturating_add(len).next_multiple_of(ALIGNMENT);
+                match self.table {
+                    PartitionTable::Gpt => end.saturating_add(GPT_TAIL).next_multiple_of(ALIGNMENT),
+                    PartitionTable::Mbr => end,
+                }
+            }
         }
     }
 
     /// Where the partition starts on a disk of `size` bytes, and its length.
     pub(crate) fn partition(&self, size: u64) -> Result<(u64, u64)> {
-        let tail = match self.table {
-            PartitionTable::Gpt => GPT_TAIL,
-            PartitionTable::Mbr => 0,
+        let (start, end) = match self.placement {
+            Placement::Libguestfs => (
+                LIBGUESTFS_START,
+                (size / SECTOR * SECTOR).saturating_sub(LIBGUESTFS_TAIL),
+            ),
+            Placement::Aligned => {
+                let tail = match self.table {
+                    PartitionTable::Gpt => GPT_TAIL,
+                    PartitionTable::Mbr => 0,
+                };
+                (ALIGNMENT, size.saturating_sub(tail) / ALIGNMENT * ALIGNMENT)
+            }
         };
-        let unit = self.align.max(SECTOR);
-        let end = size.saturating_sub(tail) / unit * unit;
-        match end.checked_sub(self.align) {
-            Some(len) if len > 0 => Ok((self.align, len)),
+        match end.checked_sub(start) {
+            Some(len) if len > 0 => Ok((start, len)),
             _ => Err(Error::TooSmall {
                 size,
                 needed: self.disk_size(1 << 20),
@@ -82,12 +103,17 @@ impl Layout {
                     number: 1,
                     start,
                     len,
-                    type_guid: match kind {
-                        Some(Kind::Vfat | Kind::Ntfs | Kind::Exfat) => gpt_type::MICROSOFT_BASIC_DATA,
+                    type_guid: match (kind, self.placement) {
+                        (Some(Kind::Vfat | Kind::Ntfs | Kind::Exfat), Placement::Aligned) => {
+                            gpt_type::MICROSOFT_BASIC_DATA
+                        }
                         _ => gpt_type::LINUX_DATA,
                     },
                     guid: Uuid::from_bytes(self.ids.partition),
-                    name: String::new(),
+                    name: match self.placement {
+                        Placement::Aligned => String::new(),
+                        Placement::Libguestfs => "p1".into(),
+                    },
                     attributes: 0,
                 }],
             }

@@ -16,7 +16,7 @@ mod tar_source;
 pub use error::{Error, Result};
 pub use files::Files;
 pub use format_disk::{DiskContent, FormatDisk, format_disk};
-pub use layout::{DiskIds, PartitionTable};
+pub use layout::{DiskIds, PartitionTable, Placement};
 pub use make_fs::{ImageSize, MadeFs, MakeFs, make_fs};
 pub use sparsify::{
     SparsifiedVolume, SparsifyOptions, SparsifyReport, VolumeOutcome, sparsify, sparsify_copy, trim,

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::files::Files;
-use crate::layout::{DiskIds, Layout, PartitionTable};
+use crate::layout::{DiskIds, Layout, PartitionTable, Placement};
 use disksmith_fs::{Kind, NewFileSystem};
 use disksmith_image::{CreateOptions, Format, build};
 use disksmith_storage::{Existing, StorageRef};
@@ -36,8 +36,8 @@ pub struct MakeFs {
     pub size: ImageSize,
     /// The partition table, if there is to be one.
     pub table: Option<PartitionTable>,
-    /// Where the partition starts, in bytes.
-    pub align: u64,
+    /// Where the partition lies.
+    pub placement: Placement,
     /// What the partition table calls disk and partition.
     pub ids: DiskIds,
     /// The image's format.
@@ -72,7 +72,7 @@ impl MakeFs {
                 at_least: 0,
             },
             table: None,
-            align: 1 << 20,
+            placement: Placement::Aligned,
             ids: DiskIds::default(),
             format: Format::Raw,
             create: CreateOptions::default(),
@@ -83,7 +83,7 @@ impl MakeFs {
     fn layout(&self) -> Option<Layout> {
         self.table.map(|table| Layout {
             table,
-            align: self.align,
+            placement: self.placement,
             ids: self.ids,
         })
     }

@@ -94,8 +94,9 @@ fn node(inode: &SourceInode) -> NewNode<'_> {
     NewNode {
         file_type: inode.file_type(),
         permissions: inode.permissions,
-        uid: inode.uid,
-        gid: inode.gid,
+        // Filesystems that cannot be written in one pass keep no owners.
+        uid: 0,
+        gid: 0,
         time: inode.modified,
         target: match &inode.body {
             SourceBody::Symlink(target) => target,

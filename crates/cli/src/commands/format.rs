@@ -6,7 +6,7 @@ use super::make_fs::TableName;
 use super::{Globals, ImageFormat, image_unchanged};
 use crate::failure::{Failure, Outcome};
 use clap::Args;
-use disksmith_disks::{DiskContent, DiskIds, FormatDisk, format_disk};
+use disksmith_disks::{DiskContent, DiskIds, FormatDisk, Placement, format_disk};
 use disksmith_image::{DiskSpec, Output, TransactionOptions};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &FormatArgs, globals: &Globals) -> Outcome {
         how.push(FormatDisk {
             content,
             table,
-            align: 1 << 20,
+            placement: Placement::Aligned,
             ids: DiskIds {
                 disk: derived_uuid(&uuid, 2),
                 partition: derived_uuid(&uuid, 3),
