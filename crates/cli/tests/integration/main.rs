@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod bad_guests;
 mod boot;
 mod chain;
 mod check_table;
@@ -17,5 +18,7 @@ mod luks;
 mod mtools;
 mod qemu_img;
 mod refusals;
+mod seal;
 mod seed;
 mod small_guest;
+mod virt_customize;

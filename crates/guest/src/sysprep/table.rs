@@ -366,18 +366,15 @@ pub const OPERATIONS: &[SysprepOperation] = &[
     on(
         "rh-subscription-manager",
         "Remove the subscription (Red Hat)",
-        &[Action::RedHatOnly(&[Action::Remove(&[
-            "/etc/pki/consumer/*",
-            "/etc/pki/entitlement/*",
-        ])])],
+        &[Action::Remove(&["/etc/pki/consumer/*", "/etc/pki/entitlement/*"])],
     ),
     on(
         "rhn-systemid",
         "Remove the identity at RHN (Red Hat)",
-        &[Action::RedHatOnly(&[Action::Remove(&[
+        &[Action::Remove(&[
             "/etc/sysconfig/rhn/systemid",
             "/etc/sysconfig/rhn/osad-auth.conf",
-        ])])],
+        ])],
     ),
     on(
         "rpm-db",
