@@ -29,7 +29,12 @@ pub(crate) struct AuditArgs {
     #[arg(long, help_heading = "The audit")]
     list_checks: bool,
     /// How to print what was found
-    #[arg(long, value_name = "FORMAT", default_value = "human", help_heading = "The audit")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "human",
+        help_heading = "The audit"
+    )]
     output: OutputFormat,
 }
 
@@ -40,7 +45,12 @@ pub(crate) struct AuditChoice {
     #[arg(long, value_name = "CHECK", value_delimiter = ',', help_heading = "The audit")]
     ignore: Vec<String>,
     /// From which severity on the exit status is 8
-    #[arg(long, value_name = "SEVERITY", default_value = "error", help_heading = "The audit")]
+    #[arg(
+        long,
+        value_name = "SEVERITY",
+        default_value = "error",
+        help_heading = "The audit"
+    )]
     fail_on: FailOn,
 }
 
@@ -83,8 +93,12 @@ impl AuditChoice {
 
 /// The report as JSON: `images`, `ready`, `guest`, `findings`, `checks`.
 pub(crate) fn as_json(report: &AuditReport, images: &[PathBuf], ready: bool) -> Outcome<Value> {
-    let mut value = serde_json::to_value(report)
-        .map_err(|e| Failure::new(ErrorKind::Failed, format!("cannot write the findings as JSON: {e}")))?;
+    let mut value = serde_json::to_value(report).map_err(|e| {
+        Failure::new(
+            ErrorKind::Failed,
+            format!("cannot write the findings as JSON: {e}"),
+        )
+    })?;
     if let Some(object) = value.as_object_mut() {
         let images: Vec<String> = images.iter().map(|i| i.display().to_string()).collect();
         object.insert("images".into(), json!(images));
@@ -102,7 +116,11 @@ pub(crate) fn run(args: &AuditArgs, globals: &Globals) -> Outcome {
         .map_err(|error| Failure::from(error).doing(args.guest.names()))?;
     match args.output {
         OutputFormat::Json => {
-            print_json(&as_json(&report, args.guest.images(), args.choice.passes(&report))?)?;
+            print_json(&as_json(
+                &report,
+                args.guest.images(),
+                args.choice.passes(&report),
+            )?)?;
         }
         OutputFormat::Human if globals.quiet => {}
         OutputFormat::Human => print(report.to_string())?,

@@ -6,9 +6,11 @@ use super::{Globals, ImageFormat, image_unchanged};
 use crate::clock;
 use crate::failure::{Failure, Outcome};
 use clap::Args;
-use disksmith_guest::{Guest, GuestOptions, MountSpec, RootChoice};
+use disksmith_fs::OpenOptions;
+use disksmith_guest::{Guest, GuestOptions, MountSpec, RootChoice, open_volumes};
 use disksmith_image::{DiskSpec, Format, Output, TransactionOptions};
 use disksmith_storage::Existing;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 /// Which disks, and what is mounted of them.
@@ -28,7 +30,7 @@ pub(crate) struct GuestArgs {
         help_heading = "The guest"
     )]
     mounts: Vec<String>,
-    /// Which operating system, where there are several: single (there must be only one), first, or the device of its root
+    /// Which operating system, where there are several: single (there must be only one), first, ask, or the device of its root
     #[arg(
         long,
         value_name = "WHICH",
@@ -60,11 +62,70 @@ impl GuestArgs {
             .collect::<Result<_, _>>()?;
         Ok(GuestOptions {
             mounts,
-            root: RootChoice::parse(&self.root)?,
+            root: match self.root.as_str() {
+                "ask" if self.mounts.is_empty() => self.ask_for_root()?,
+                "ask" => RootChoice::Single,
+                root => RootChoice::parse(root)?,
+            },
             clock: clock::now()?,
             keys: self.keys.keys()?,
             gate: self.gate.gate(),
         })
+    }
+
+    /// Lets the user at the terminal choose among the operating systems; one alone is not asked for.
+    fn ask_for_root(&self) -> Outcome<RootChoice> {
+        let options = GuestOptions {
+            mounts: Vec::new(),
+            root: RootChoice::Single,
+            clock: clock::now()?,
+            keys: self.keys.keys()?,
+            gate: self.gate.gate(),
+        };
+        let read_only = OpenOptions {
+            writable: false,
+            clock: options.clock,
+        };
+        let roots = disksmith_guest::look_at_disks(
+            &self.disks(),
+            &options,
+            |_| {},
+            |storages| Ok(Guest::roots(&open_volumes(storages, read_only)?)),
+        )
+        .map_err(|error| Failure::from(error).doing(self.names()))?;
+        if roots.len() < 2 {
+            return Ok(RootChoice::Single);
+        }
+        let mut input = std::io::stdin();
+        if !input.is_terminal() {
+            let names: Vec<String> = roots
+                .iter()
+                .map(|r| format!("{} ({})", r.device, r.name))
+                .collect();
+            return Err(Failure::usage(format!(
+                "--root ask needs a terminal; there are {}",
+                names.join(", ")
+            )));
+        }
+        for (number, root) in (1..).zip(&roots) {
+            eprintln!("{number}  {}  {}", root.device, root.name);
+        }
+        eprint!("Which of them (1 to {})? ", roots.len());
+        let mut line = [0; 64];
+        let read = input
+            .read(&mut line)
+            .map_err(|e| Failure::usage(format!("no answer could be read: {e}")))?;
+        let answer = String::from_utf8_lossy(line.get(..read).unwrap_or_default())
+            .trim()
+            .to_owned();
+        let chosen = answer
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| roots.get(number.checked_sub(1)?));
+        match chosen {
+            Some(root) => Ok(RootChoice::Device(root.device.clone())),
+            None => Err(Failure::usage(format!("{answer:?} is none of them"))),
+        }
     }
 
     /// The format of the images, where it is given.
@@ -151,14 +212,9 @@ impl EditArgs {
         !self.dry_run && self.overlay.is_none()
     }
 
-    /// Edits the guest in one transaction.
-    pub(crate) fn edit<T>(
-        &self,
-        guest: &GuestArgs,
-        globals: &Globals,
-        work: impl FnOnce(&Guest) -> disksmith_guest::Result<T>,
-    ) -> Outcome<T> {
-        let transaction = TransactionOptions {
+    /// How the images are edited.
+    pub(crate) fn transaction(&self, guest: &GuestArgs) -> Outcome<TransactionOptions> {
+        Ok(TransactionOptions {
             dry_run: self.dry_run,
             log_dir: self.log_dir.clone(),
             force: self.force,
@@ -170,7 +226,17 @@ impl EditArgs {
             keys: guest.keys.keys()?,
             gate: guest.gate.gate(),
             ..TransactionOptions::default()
-        };
+        })
+    }
+
+    /// Edits the guest in one transaction.
+    pub(crate) fn edit<T>(
+        &self,
+        guest: &GuestArgs,
+        globals: &Globals,
+        work: impl FnOnce(&Guest) -> disksmith_guest::Result<T>,
+    ) -> Outcome<T> {
+        let transaction = self.transaction(guest)?;
         let mut disks: Vec<DiskSpec> = guest
             .images
             .iter()

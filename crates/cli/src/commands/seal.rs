@@ -6,12 +6,15 @@ use super::customize::CustomizeChoices;
 use super::guest_args::{EditArgs, GuestArgs};
 use super::operation_args::OperationArgs;
 use super::report::{ReportArgs, as_json as report_as_json, show};
+use crate::clock;
 use crate::failure::{Failure, Outcome};
 use crate::output::{OutputFormat, print, print_json};
 use clap::Args;
+use disksmith_disks::{SparsifyOptions, sparsify};
 use disksmith_guest::{
     SysprepOperation, SystemRandom, audit, audit_images, change_selection, default_operations, sysprep,
 };
+use disksmith_image::{DiskSpec, Output, human_size};
 use serde_json::json;
 
 /// Make a guest into a template that can be published: clean it, and prove that it is clean
@@ -19,18 +22,24 @@ use serde_json::json;
 /// Does what `sysprep` does by default (customize options first), sees to it that SSH host keys come back at the first boot of a
 /// clone, and audits what is left, all in one transaction. The exit status is that of `audit`; the cleaning is kept either way.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  disksmith seal -a template.qcow2\n  \
-    disksmith seal -a template.qcow2 --operations defaults,user-account --ignore sudo,tmp-files --output json"
-)]
+#[command(after_help = "Examples:\n  disksmith seal -a template.qcow2\n  \
+    disksmith seal -a template.qcow2 --operations defaults,user-account --ignore sudo,tmp-files --output json")]
 pub(crate) struct SealArgs {
     #[command(flatten)]
     guest: GuestArgs,
     #[command(flatten)]
     edit: EditArgs,
     /// Change the set of cleaning operations: `defaults,-logfiles,user-account`
-    #[arg(long, value_name = "LIST", help_heading = "Cleaning", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "LIST",
+        help_heading = "Cleaning",
+        allow_hyphen_values = true
+    )]
     operations: Vec<String>,
+    /// Give back what no file takes any more, so that nothing of what was cleaned is left on the disk
+    #[arg(long, help_heading = "Cleaning")]
+    sparsify: bool,
     #[command(flatten)]
     audit: AuditChoice,
     #[command(flatten)]
@@ -43,6 +52,11 @@ pub(crate) struct SealArgs {
 
 pub(crate) fn run(args: &SealArgs, globals: &Globals) -> Outcome {
     let ignored = args.audit.ignored()?;
+    if args.sparsify && !args.edit.is_in_place() {
+        return Err(Failure::usage(
+            "--sparsify works in place: it goes with neither --dry-run nor --to-overlay",
+        ));
+    }
     let cleaning = cleaning(&args.operations)?;
     let operations = args.customize.operations()?;
     args.choices.say_ignored(globals);
@@ -52,6 +66,9 @@ pub(crate) fn run(args: &SealArgs, globals: &Globals) -> Outcome {
         let report = sysprep(guest, &cleaning, &operations, &mut context)?;
         Ok((report, audit(guest, ignored)))
     })?;
+    if args.sparsify {
+        thin(args, globals)?;
+    }
     // What was committed is looked at as anybody would find it.
     let found = match args.edit.is_in_place() {
         true => audit_images(&args.guest.disks(), &args.guest.options()?, ignored)
@@ -72,6 +89,39 @@ pub(crate) fn run(args: &SealArgs, globals: &Globals) -> Outcome {
         }
     }
     Ok(args.audit.status(&found))
+}
+
+/// Gives the free space of every disk back.
+fn thin(args: &SealArgs, globals: &Globals) -> Outcome<()> {
+    let transaction = args.edit.transaction(&args.guest)?;
+    for (path, format) in args.guest.disks() {
+        let disk = DiskSpec {
+            path,
+            format,
+            output: Output::InPlace,
+        };
+        let options = SparsifyOptions {
+            only: Vec::new(),
+            ignore: Vec::new(),
+            zero: Vec::new(),
+            clock: clock::now()?,
+        };
+        let report = sparsify(&disk, &transaction, &options).map_err(|error| {
+            Failure::from(error).doing(format_args!(
+                "the guest is cleaned, but the space of {} was not given back",
+                disk.path.display()
+            ))
+        })?;
+        globals.say(|| {
+            format!(
+                "{}: {} on the host before, {} now",
+                disk.path.display(),
+                human_size(report.before),
+                human_size(report.after)
+            )
+        });
+    }
+    Ok(())
 }
 
 /// The operations of a list that is read from left to right; the defaults where there is none.

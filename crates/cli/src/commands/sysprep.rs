@@ -10,7 +10,8 @@ use crate::guest_scripts::GuestScripts;
 use crate::output::{OutputFormat, print, print_json};
 use clap::Args;
 use disksmith_guest::{
-    SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, default_operations, select_operations, sysprep,
+    SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, default_operations, select_operations,
+    sysprep,
 };
 use serde_json::json;
 use std::path::PathBuf;

@@ -12,8 +12,8 @@ use crate::failure::{Failure, Outcome};
 use crate::guest_scripts::GuestScripts;
 use crate::output::print;
 use disksmith_guest::{
-    Context, SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, change_selection, sysprep_as_tool,
-    tool_default_operations,
+    Context, SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, change_selection,
+    sysprep_as_tool, tool_default_operations,
 };
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,9 @@ fn chosen(call: &Invocation) -> Outcome<Vec<&'static SysprepOperation>> {
             _ => continue,
         };
         if list.is_empty() {
-            return Err(Failure::usage(format!("you cannot pass an empty argument to {option}")));
+            return Err(Failure::usage(format!(
+                "you cannot pass an empty argument to {option}"
+            )));
         }
         if option == "--enable" && enabled {
             return Err(Failure::usage("--enable option can only be given once"));
@@ -162,7 +164,11 @@ fn chosen(call: &Invocation) -> Outcome<Vec<&'static SysprepOperation>> {
 fn users(call: &Invocation, option: &str) -> Vec<String> {
     let lists = call.arguments.texts(option);
     let names = lists.iter().flat_map(|list| list.split(','));
-    names.map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect()
+    names
+        .map(str::trim)
+        .filter(|n| !n.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn edit(call: &Invocation) -> Outcome<()> {
@@ -187,9 +193,7 @@ fn edit(call: &Invocation) -> Outcome<()> {
         context.accounts.keep = users(call, "keep-user-accounts");
         context.accounts.remove = users(call, "remove-user-accounts");
         context.observer = Some(&mut lines);
-        context.scripts = scripts
-            .as_mut()
-            .map(|scripts| scripts as &mut dyn ScriptRunner);
+        context.scripts = scripts.as_mut().map(|scripts| scripts as &mut dyn ScriptRunner);
         sysprep_as_tool(guest, &cleaning, &customizing.operations, &mut context)
     })?;
     reports.iter().try_for_each(|report| show(&TOOL, &lines, report))
