@@ -91,8 +91,11 @@ impl<'a> Editor<'a> {
         let names = pattern.split(|b| *b == b'/').filter(|n| !n.is_empty());
         for name in names.take_while(|n| !n.iter().any(|b| b"*?[{\\".contains(b))) {
             plain = join(&plain, name);
-            let Some(metadata) = self.metadata(&plain)? else {
-                break;
+            let metadata = match self.metadata(&plain) {
+                Ok(Some(metadata)) => metadata,
+                // Nothing can lie behind a link that goes round.
+                Ok(None) | Err(Error::Files(FileError::SymlinkLoop { .. })) => break,
+                Err(error) => return Err(error),
             };
             let (fs, inode) = self.tree.open_node(self.tree.resolve(&plain)?);
             if metadata.is_dir() && fs.kind() == UNREACHABLE {

@@ -314,6 +314,9 @@ impl Diagnose for Error {
             Self::NoSuchTimezone { .. } => "name it as under /usr/share/zoneinfo, for example Europe/Berlin".into(),
             Self::Unsupported { hint, .. } => return hint.clone(),
             Self::Operation { source, .. } => return source.hint(),
+            Self::Files(disksmith_vfs::Error::ReadOnly { reason, .. }) if reason.contains("opened for reading") => {
+                "that is so where -m says ro, for a logical volume that has snapshots, and for a /usr that the guest verifies at boot".into()
+            }
             Self::Files(error) => return error.hint(),
             Self::Archive { source, .. } => return source.hint(),
             Self::Below(error) => return error.hint(),
