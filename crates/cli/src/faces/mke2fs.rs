@@ -27,6 +27,10 @@ pub(super) const NAMES: &[&str] = &["mke2fs", "mkfs.ext2", "mkfs.ext3", "mkfs.ex
 pub(super) enum Stop {
     /// With a message behind the program's name.
     Die(String),
+    /// The same, before it has said which program it is.
+    DieEarly(String),
+    /// With a message as it stands, on standard output.
+    Print(String),
     /// With a message as it stands.
     Say(String),
     /// With the usage, behind a message.
@@ -39,7 +43,8 @@ pub(super) fn run(name: &str, arguments: &[OsString]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
             match stop {
-                Stop::Die(message) => eprintln!("mke2fs: {message}"),
+                Stop::Die(message) | Stop::DieEarly(message) => eprintln!("mke2fs: {message}"),
+                Stop::Print(message) => println!("{message}"),
                 Stop::Say(message) => eprintln!("{message}"),
                 Stop::Usage(message) => {
                     if let Some(message) = message {
@@ -55,7 +60,16 @@ pub(super) fn run(name: &str, arguments: &[OsString]) -> ExitCode {
 
 fn work(name: &str, arguments: &[OsString]) -> Result<(), Stop> {
     let command = Command::parse(name, arguments);
-    let quiet = matches!(&command, Ok(Command::Format(request)) if request.quiet);
+    if let Ok(Command::Format(request)) = &command
+        && let Some(warning) = &request.early_warning
+    {
+        eprintln!("{warning}\n");
+    }
+    let quiet = match &command {
+        Ok(Command::Format(request)) => request.quiet,
+        Ok(Command::Version) => false,
+        Err(stop) => matches!(stop, Stop::DieEarly(_) | Stop::Usage(_)),
+    };
     if !quiet {
         eprintln!("{BANNER}");
     }

@@ -22,7 +22,7 @@ impl UsageDefaults {
             _ => Usage::Huge,
         };
         let (block_size, inode_ratio) = match if usage == Usage::Default { by_size } else { usage } {
-            Usage::Default => (4096, 16384),
+            Usage::Default | Usage::Ordinary => (4096, 16384),
             Usage::Floppy => (1024, 8192),
             Usage::Small => (1024, 4096),
             Usage::Big => (4096, 32768),

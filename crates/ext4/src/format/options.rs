@@ -19,6 +19,8 @@ pub enum FormatKind {
 pub enum Usage {
     /// By size: `floppy` below 3 MiB, `small` below 512 MiB, `big` from 4 TiB, `huge` from 16 TiB.
     Default,
+    /// 4 KiB blocks, an inode per 16 KiB, whatever the size.
+    Ordinary,
     /// 1 KiB blocks, an inode per 8 KiB.
     Floppy,
     /// 1 KiB blocks, an inode per 4 KiB.

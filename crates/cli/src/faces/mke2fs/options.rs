@@ -102,6 +102,8 @@ pub(super) struct Request {
     pub(super) usage: Option<String>,
     pub(super) kind: String,
     pub(super) warning: Option<String>,
+    /// The same, before it says which program it is.
+    pub(super) early_warning: Option<String>,
     /// The file was not there.
     pub(super) created: bool,
     /// The file holds something that could be lost.
@@ -119,6 +121,10 @@ impl Request {
 
 fn die<T>(message: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Die(message.into()))
+}
+
+fn early<T>(message: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::DieEarly(message.into()))
 }
 
 impl Command {
@@ -173,6 +179,7 @@ impl Command {
             usage: given.text("T"),
             kind,
             warning: None,
+            early_warning: None,
             created: false,
             has_data: true,
         };
@@ -211,8 +218,8 @@ impl Request {
             "ext3" => FormatKind::Ext3,
             "ext4" | "ext4dev" => FormatKind::Ext4,
             other => {
-                return Err(Stop::Say(format!(
-                    "\nYour mke2fs.conf file does not define the {other} filesystem type.\nAborting...\n"
+                return Err(Stop::Print(format!(
+                    "\nYour mke2fs.conf file does not define the {other} filesystem type.\nAborting..."
                 )));
             }
         };
@@ -243,7 +250,7 @@ impl Request {
                     self.options.block_size = Some(least.unsigned_abs().max(4096) as u32)
                 }
                 Ok(size) if (1024..=65536).contains(&size) => self.options.block_size = Some(size as u32),
-                _ => return die(format!("invalid block size - {text}")),
+                _ => return early(format!("invalid block size - {text}")),
             }
             if self
                 .options
@@ -257,7 +264,7 @@ impl Request {
         if let Some(text) = given.text("i") {
             match text.parse() {
                 Ok(ratio) if (1024..=67_108_864).contains(&ratio) => self.options.inode_ratio = Some(ratio),
-                _ => return die(format!("invalid inode ratio {text} (min 1024/max 67108864)")),
+                _ => return early(format!("invalid inode ratio {text} (min 1024/max 67108864)")),
             }
         }
         if let Some(text) = given.text("I") {
@@ -277,26 +284,26 @@ impl Request {
         if let Some(text) = given.text("N") {
             match text.parse() {
                 Ok(inodes) => self.options.inodes = Some(inodes),
-                Err(_) => return die(format!("bad num inodes - {text}")),
+                Err(_) => return early(format!("bad num inodes - {text}")),
             }
         }
         if let Some(text) = given.text("m") {
             match text.parse() {
                 Ok(percent) if (0.0..=50.0).contains(&percent) => self.options.reserved_percent = percent,
-                _ => return die(format!("invalid reserved blocks percent - {text}")),
+                _ => return early(format!("invalid reserved blocks percent - {text}")),
             }
         }
         if let Some(text) = given.text("g") {
             match text.parse::<u32>() {
                 Ok(blocks) if blocks % 8 == 0 => self.options.blocks_per_group = Some(blocks),
-                Ok(_) => return die("blocks per group must be multiple of 8"),
-                Err(_) => return die("Illegal number for blocks per group"),
+                Ok(_) => return early("blocks per group must be multiple of 8"),
+                Err(_) => return early("Illegal number for blocks per group"),
             }
         }
         if let Some(text) = given.text("G") {
             match text.parse::<u32>() {
-                Ok(0) | Err(_) => return die("Illegal number for flex_bg size"),
-                Ok(groups) if !groups.is_power_of_two() => return die("flex_bg size must be a power of 2"),
+                Ok(0) | Err(_) => return early("Illegal number for flex_bg size"),
+                Ok(groups) if !groups.is_power_of_two() => return early("flex_bg size must be a power of 2"),
                 Ok(groups) => self.options.flex_groups = Some(groups),
             }
         }
@@ -312,7 +319,7 @@ impl Request {
             let mut label = std::os::unix::ffi::OsStrExt::as_bytes(label).to_vec();
             if label.len() > 16 {
                 label.truncate(16);
-                self.warning = Some(format!(
+                self.early_warning = Some(format!(
                     "Warning: label too long; will be truncated to '{}'",
                     String::from_utf8_lossy(&label)
                 ));

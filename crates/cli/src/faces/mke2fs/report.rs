@@ -104,7 +104,7 @@ pub(super) fn geometry(request: &Request, made: &Formatted) {
             if i > 0 {
                 text.push_str(", ");
             }
-            let need = block.checked_ilog10().map_or(0, |n| n as usize) + 2;
+            let need = block.checked_ilog10().map_or(0, |n| n as usize) + 3;
             if need > left {
                 text.push_str("\n\t");
                 left = LIST_WIDTH;
