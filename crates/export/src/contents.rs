@@ -85,7 +85,8 @@ impl Mounted {
                 0 => fs.allocate(file.inode, offset, len, keep).map_err(errno),
                 PUNCH_HOLE if keep => fs.punch_hole(file.inode, offset, len).map_err(errno),
                 ZERO_RANGE => {
-                    // Where space runs out after the hole was made the range is zero all the same.
+                    // First what can fail: nothing is zero then.
+                    fs.allocate(file.inode, offset, len, keep).map_err(errno)?;
                     fs.punch_hole(file.inode, offset, len).map_err(errno)?;
                     fs.allocate(file.inode, offset, len, keep).map_err(errno)
                 }

@@ -125,6 +125,7 @@ impl Source {
 
     fn open_for_writing(&self, disks: &[DiskSpec], options: &TransactionOptions) -> Result<Opened> {
         let transaction = Transaction::begin(disks, options)?;
+        transaction.check_commits()?;
         let storages: Vec<StorageRef> = (0..transaction.len())
             .filter_map(|i| transaction.storage(i))
             .collect();

@@ -356,7 +356,7 @@ impl Filesystem for Mounted {
             .sync(request.pid(), Box::new(|done| empty(done, reply)));
     }
 
-    fn opendir(&self, request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         reply.error(Errno::ENOSYS);
     }
 

@@ -3,7 +3,7 @@
 use super::{CommitReport, Disk, Transaction, give_up};
 use crate::error::{Error, Result};
 use disksmith_storage::{Prepared, Staging};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A checkpoint that could not be made.
 #[derive(Debug)]
@@ -41,6 +41,26 @@ impl Transaction {
         self.replace()
             .map_err(|error| CheckpointFailure { error, staged: false })?;
         Ok(CommitReport { changed })
+    }
+
+    /// Fails where a commit is bound to fail: where the redo log that a raw image needs has no place.
+    pub fn check_commits(&self) -> Result<()> {
+        for disk in &self.disks {
+            let top = disk.image.top();
+            if self.dry_run || disk.output.is_some() || top.is_none_or(|top| top.as_qcow2().is_some()) {
+                continue;
+            }
+            let beside = disk.path.parent().filter(|dir| !dir.as_os_str().is_empty());
+            let dir = self.log_dir.as_deref().or(beside).unwrap_or(Path::new("."));
+            if let Err(errno) = rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
+                return Err(disksmith_storage::Error::NoPlaceForLog {
+                    image: disk.path.clone(),
+                    reason: format!("{}: {}", dir.display(), std::io::Error::from(errno)),
+                }
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// Prepares and switches what is staged, and begins anew.
