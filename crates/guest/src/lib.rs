@@ -61,8 +61,9 @@ pub use audit::{
     check_audit_names,
 };
 pub use capacity::{
-    CapacityReport, FilesystemChange, GrowOptions, PartitionChange, Remains, ShrinkOptions, ShrinkTo, grow,
-    shrink,
+    CapacityReport, FilesystemChange, GrowOptions, PartitionChange, PartitionFate, PlannedPartition, Remains,
+    RepartitionPlan, RepartitionRequest, RepartitionStep, ShrinkOptions, ShrinkTo, SizeRequest,
+    UnknownFilesystems, grow, human as human_as_tool, plan_repartition, repartition, shrink, unknown_text,
 };
 pub use context::{
     AccountChoice, Context, CopyOwner, Exec, RandomSource, ScriptRunner, SeededRandom, SystemRandom,
