@@ -7,13 +7,13 @@
 
 use crate::bitmap;
 use crate::core::Core;
-use crate::directory::kind_of;
+use crate::directory::{file_type_of, kind_of};
 use crate::error::{Error, Result};
 use crate::extent_record::ExtentLeaf;
 use crate::inode::{INODE_BASE_SIZE, Inode, InodeFlags};
 use crate::inode_table::{Node, ROOT_INODE};
 use crate::journal::{FastCommitName, FastCommitRecord};
-use crate::namespace::check_name;
+use crate::namespace::{MAX_LINKS, check_name};
 use crate::record::le16;
 use disksmith_vfs::FileType;
 use std::collections::BTreeSet;
@@ -142,13 +142,44 @@ impl Core {
             }
         }
         for ino in &changed {
-            if let Some(mut node) = self.replayed(*ino)?
-                && node.rec.links == 0
-            {
+            let Some(mut node) = self.replayed(*ino)? else {
+                continue;
+            };
+            if node.rec.links == 0 {
                 self.delete(&mut node)?;
+            } else if node.rec.is_dir() {
+                self.recount_links(&mut node)?;
             }
         }
         Ok(changed)
+    }
+
+    /// Counts the links of a directory: not every fast commit that names a new one tells its parent anew.
+    fn recount_links(&mut self, dir: &mut Node) -> Result<()> {
+        let typed = self.has_file_type();
+        let (mut count, mut untyped) = (2u32, Vec::new());
+        self.list_entries(dir, 0, &mut |entry| {
+            if !typed {
+                untyped.push(entry.inode);
+            } else if file_type_of(entry.kind) == Some(FileType::Directory) {
+                count += 1;
+            }
+            true
+        })?;
+        for ino in untyped {
+            count += u32::from(self.load_any(ino)?.rec.is_dir());
+        }
+        let links = if count > u32::from(MAX_LINKS) || dir.rec.links == 1 && count > 2 && self.is_hashed(dir)
+        {
+            1
+        } else {
+            count as u16
+        };
+        if links != dir.rec.links {
+            dir.rec.links = links;
+            self.store(dir)?;
+        }
+        Ok(())
     }
 
     /// An inode that records speak of; `None` where it is not in use, and they are void.

@@ -10,7 +10,7 @@ use disksmith_vfs as vfs;
 use disksmith_vfs::{FileType, NewNode, RenameMode};
 
 /// Largest number of names of an inode.
-const MAX_LINKS: u16 = 65000;
+pub(crate) const MAX_LINKS: u16 = 65000;
 
 fn text(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
@@ -97,7 +97,10 @@ impl Core {
 
     /// A directory whose project is inherited takes only what belongs to that project, as in the kernel.
     fn check_project(&self, dir: &Node, node: &Node, name: &[u8]) -> Result<()> {
-        if dir.has(InodeFlags::PROJINHERIT) && dir.rec.project_id != node.rec.project_id {
+        if dir.has(InodeFlags::PROJINHERIT)
+            && self.geometry.has_ro_compat(RoCompat::PROJECT)
+            && dir.rec.project_id != node.rec.project_id
+        {
             return file_error(vfs::Error::CrossesFilesystems { path: text(name) });
         }
         Ok(())

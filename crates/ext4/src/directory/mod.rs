@@ -162,7 +162,7 @@ impl Core {
     }
 
     /// Whether a directory is to be used by its hash tree.
-    fn is_hashed(&self, dir: &Node) -> bool {
+    pub(crate) fn is_hashed(&self, dir: &Node) -> bool {
         dir.has(InodeFlags::INDEX)
             && self.geometry.has_compat(Compat::DIR_INDEX)
             && !dir.has(InodeFlags::INLINE_DATA)

@@ -94,6 +94,7 @@ fn a_full_filesystem_stays_as_it_was() {
         "-t ext4 -b 1024 -N 200",
         "-t ext2 -b 1024 -N 200",
         "-t ext4 -N 64 -O bigalloc",
+        "-t ext4 -b 1024 -N 200 -O quota,ea_inode,inline_data",
     ] {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");

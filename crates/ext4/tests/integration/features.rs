@@ -208,6 +208,16 @@ fn large_values_are_shared_with_the_kernel() {
                     }
                 }
             }
+            let link = NewNode {
+                target: b"short",
+                ..node(FileType::Symlink, 0o777)
+            };
+            let link = fs
+                .create(fs.root(), format!("link-{round}").as_bytes(), &link)
+                .unwrap();
+            fs.set_xattr(link, b"trusted.large", &[4; 5000], XattrMode::Set)
+                .unwrap();
+            assert_eq!(fs.read_link(link).unwrap(), b"short");
             fs.sync().unwrap();
             drop(fs);
             assert_clean(&image, &format!("{options}, round {round}: ours"));
@@ -224,6 +234,8 @@ fn large_values_are_shared_with_the_kernel() {
                     1 => rustix::fs::removexattr(&ours, "user.same").unwrap(),
                     _ => {}
                 }
+                let link = std::fs::read_link(mount.at(&format!("link-{round}"))).unwrap();
+                assert_eq!(link, Path::new("short"));
                 let theirs = mount.at(&format!("theirs-{i}"));
                 std::fs::write(&theirs, "x").unwrap();
                 for name in names {

@@ -355,7 +355,22 @@ fn work_fast(dir: &Path, seed: u64) {
     for step in 0..40 {
         let path = dir.join(format!("{}f{step}", ["", "d/"][dice.below(2) as usize]));
         let old = dir.join(format!("old-{}", dice.below(8)));
-        match dice.below(8) {
+        match dice.below(10) {
+            8 => {
+                fs::create_dir(&path).unwrap();
+                for name in ["x", "y"] {
+                    fs::write(path.join(name), dice.bytes(3000)).unwrap();
+                    sync(&path.join(name));
+                }
+            }
+            9 if dir.join("d").exists() => {
+                let sub = dir.join(format!("d/sub{step}"));
+                fs::create_dir(&sub).unwrap();
+                sync(&sub);
+                fs::remove_dir(&sub).unwrap();
+                fs::write(&path, b"to sync").unwrap();
+                sync(&path);
+            }
             0..3 => {
                 let len = dice.below(60_000) as usize;
                 fs::write(&path, dice.bytes(len)).unwrap();
@@ -444,6 +459,10 @@ fn fast_commits_are_replayed_as_by_the_kernel() {
         // Where the kernel replays a name, it takes that for a change of the present.
         let [again, theirs] = [again, theirs].map(|mut tree| {
             for entry in tree.values_mut() {
+                if entry.kind == disksmith_vfs::FileType::Directory {
+                    // New ones have 1 when the kernel has replayed them; e2fsck has seen ours.
+                    entry.links = 0;
+                }
                 match &mut entry.times {
                     Some(times) if entry.kind != disksmith_vfs::FileType::Directory => times[2] = times[1],
                     times => *times = None,
@@ -468,7 +487,7 @@ fn journals_with_checksums_of_version_2_are_recovered() {
     }
     let dir = tempfile::tempdir().unwrap();
     for (options, version) in [
-        ("-t ext4 -O ^metadata_csum,^64bit", "-c -v 1"),
+        ("-t ext4 -O ^metadata_csum,^64bit", ""),
         ("-t ext4", "-c -v 2"),
         ("-t ext4 -b 1024", "-c -v 2"),
         ("-t ext4 -b 4096", "-c -v 3"),
