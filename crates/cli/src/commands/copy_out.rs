@@ -4,7 +4,7 @@ use super::Globals;
 use super::guest_args::GuestArgs;
 use crate::failure::{Failure, Outcome};
 use clap::Args;
-use disksmith_vfs::CopyOutOptions;
+use disksmith_vfs::{CopyOutOptions, Tree};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,9 +16,28 @@ use std::process::ExitCode;
 pub(crate) struct CopyOutArgs {
     #[command(flatten)]
     guest: GuestArgs,
-    /// Absolute paths in the guest, then a directory of this host
+    /// Absolute paths in the guest, or shell patterns of them, then a directory of this host
     #[arg(required = true, num_args = 1.., value_names = ["PATH", "DIRECTORY"])]
     paths: Vec<PathBuf>,
+    /// Copy extended attributes, too
+    #[arg(long)]
+    xattrs: bool,
+}
+
+/// What a path means: the file of that name, or else what matches it as a shell pattern.
+fn named(tree: &Tree, path: &[u8]) -> disksmith_guest::Result<Vec<Vec<u8>>> {
+    let is_pattern = path.iter().any(|b| b"*?[{".contains(b));
+    if !is_pattern || tree.symlink_metadata(path).is_ok() {
+        return Ok(vec![path.to_vec()]);
+    }
+    let found = tree.glob(path)?;
+    if found.is_empty() {
+        return Err(disksmith_guest::Error::GuestPath {
+            path: String::from_utf8_lossy(path).into_owned(),
+            reason: "nothing matches it".into(),
+        });
+    }
+    Ok(found)
 }
 
 pub(crate) fn run(args: &CopyOutArgs, globals: &Globals) -> Outcome {
@@ -36,12 +55,14 @@ pub(crate) fn run(args: &CopyOutArgs, globals: &Globals) -> Outcome {
     let mut reports = Vec::new();
     args.guest
         .look(globals, |guest| {
+            let options = CopyOutOptions {
+                xattrs: args.xattrs,
+                ..CopyOutOptions::default()
+            };
             for path in paths {
-                reports.push(guest.tree().copy_out(
-                    path.as_os_str().as_bytes(),
-                    directory,
-                    CopyOutOptions::default(),
-                )?);
+                for path in named(guest.tree(), path.as_os_str().as_bytes())? {
+                    reports.push(guest.tree().copy_out(path, directory, options)?);
+                }
             }
             Ok(())
         })

@@ -189,7 +189,12 @@ fn list(call: &Invocation, long: bool, recursive: bool) -> Outcome<bool> {
                         Mode::Records(_) if missing => "lstatns",
                         Mode::Records(_) => "ls0: opendir",
                     };
-                    eprintln!("{}", api_error(call, path, &error));
+                    let text = api_error(call, path, &error);
+                    let text = match mode {
+                        Mode::Paths => text.replace("Not a directory", "not a directory"),
+                        _ => text,
+                    };
+                    eprintln!("{text}");
                     good = false;
                 }
                 other => other?,

@@ -16,6 +16,7 @@ mod kill;
 mod kill_verbs;
 mod lab;
 mod luks;
+mod lvm;
 mod mount;
 mod mtools;
 mod qemu_img;

@@ -1,5 +1,8 @@
 //! Access control lists as text (POSIX 1003.1e draft 17, 23.3.3, and acl(5)), as archives hold them, and as the kernel's attribute.
 
+use crate::tree::Tree;
+use std::collections::HashMap;
+
 /// Tags of the kernel's form (`linux/posix_acl_xattr.h`).
 const USER_OBJ: u16 = 1;
 const USER: u16 = 2;
@@ -13,6 +16,33 @@ const VERSION: u32 = 2;
 
 /// What stands for no identifier.
 const NO_ID: u32 = u32::MAX;
+
+/// The numbers of users and groups.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) users: HashMap<Vec<u8>, u32>,
+    pub(super) groups: HashMap<Vec<u8>, u32>,
+}
+
+impl Names {
+    /// Those of a tree's own passwd and group files; none where they cannot be read.
+    pub(super) fn of(tree: &Tree) -> Self {
+        let read = |path: &str| {
+            let text = tree.read(path).unwrap_or_default();
+            let lines = text.split(|b| *b == b'\n').filter_map(|line| {
+                let mut fields = line.split(|b| *b == b':');
+                let name = fields.next()?.to_vec();
+                let number = std::str::from_utf8(fields.nth(1)?).ok()?;
+                Some((name, number.parse().ok()?))
+            });
+            lines.collect()
+        };
+        Self {
+            users: read("/etc/passwd"),
+            groups: read("/etc/group"),
+        }
+    }
+}
 
 /// The text of an attribute: a line each, with numbers for users and groups. `None` for what is no list.
 pub(super) fn from_attribute(value: &[u8]) -> Option<String> {
@@ -44,9 +74,9 @@ pub(super) fn from_attribute(value: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// The attribute of a text: entries between commas or line ends, a number of a fourth field before a name. `None` for what is none,
-/// or names users without a number.
-pub(super) fn to_attribute(text: &[u8]) -> Option<Vec<u8>> {
+/// The attribute of a text: entries between commas or line ends, a number of a fourth field before a name, and names as `names`
+/// knows them. `None` for what is none, or holds names without a number.
+pub(super) fn to_attribute(text: &[u8], names: &Names) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
     let mut entries = Vec::new();
     for line in text.split([',', '\n', '\0']) {
@@ -74,7 +104,11 @@ pub(super) fn to_attribute(text: &[u8]) -> Option<Vec<u8>> {
             _ => return None,
         };
         let id: u32 = match tag {
-            USER | GROUP => id.unwrap_or(name).parse().or_else(|_| name.parse()).ok()?,
+            USER | GROUP => {
+                let known = if tag == USER { &names.users } else { &names.groups };
+                let number = id.and_then(|id| id.parse().ok()).or_else(|| name.parse().ok());
+                number.or_else(|| known.get(name.as_bytes()).copied())?
+            }
             _ => NO_ID,
         };
         let mut bits = 0u16;
@@ -109,14 +143,20 @@ mod tests {
 
     #[test]
     fn lists_come_back() {
+        let names = Names {
+            users: HashMap::from([(b"bob".to_vec(), 1000)]),
+            groups: HashMap::new(),
+        };
         let text = "user::rw-\nuser:1000:rwx\ngroup::r--\ngroup:7:--x\nmask::rwx\nother::---\n";
-        let value = to_attribute(text.as_bytes()).unwrap();
+        let value = to_attribute(text.as_bytes(), &names).unwrap();
         assert_eq!(from_attribute(&value).unwrap(), text);
         // as bsdtar writes it, with the number behind the name
         let comma = "user::rw-,group::r--,mask::rwx,other::---,user:alice:rwx:1000,group:x:--x:7";
-        assert_eq!(to_attribute(comma.as_bytes()).unwrap(), value);
+        assert_eq!(to_attribute(comma.as_bytes(), &names).unwrap(), value);
+        let by_name = text.replace("1000", "bob");
+        assert_eq!(to_attribute(by_name.as_bytes(), &names).unwrap(), value);
         for wrong in ["", "user:alice:rwx", "x::r--", "user::q", "user"] {
-            assert!(to_attribute(wrong.as_bytes()).is_none(), "{wrong}");
+            assert!(to_attribute(wrong.as_bytes(), &names).is_none(), "{wrong}");
         }
         assert!(from_attribute(b"\x02\0\0\0\x03").is_none() && from_attribute(b"").is_none());
     }

@@ -44,8 +44,12 @@ pub struct TarEntry {
     pub link: Vec<u8>,
     /// Major and minor number of a device.
     pub device: (u32, u32),
-    /// Extended attributes: full name and value, each name once.
+    /// Extended attributes but access control lists: full name and value, each name once.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The access control list, as text (acl(5)): users and groups may stand there by name.
+    pub acl: Option<Vec<u8>>,
+    /// The list that new files in a directory get, as text.
+    pub default_acl: Option<Vec<u8>>,
     /// The ranges of the file that the archive holds, ascending and apart; `None` where it holds all of it.
     pub map: Option<Vec<(u64, u64)>>,
 }

@@ -4,7 +4,7 @@ use super::entry::{TarEntry, TarKind};
 use super::error::TarError;
 use super::header::{Block, Header, sparse_map};
 use super::sparse::{self, MAX_RANGES};
-use super::{BLOCK, acl_text, pax};
+use super::{BLOCK, pax};
 use crate::metadata::Timestamp;
 use std::io::{self, Read};
 
@@ -206,6 +206,8 @@ impl<R: Read> TarReader<R> {
             link: before.link.unwrap_or_else(|| header.link.clone()),
             device: (id(header.device.0).unwrap_or(0), id(header.device.1).unwrap_or(0)),
             xattrs: Vec::new(),
+            acl: None,
+            default_acl: None,
             map: None,
         };
         let mut sparse = Sparse::default();
@@ -437,14 +439,8 @@ fn apply(
             }
             attribute(b"security.selinux".to_vec(), label);
         }
-        b"SCHILY.acl.access" | b"SCHILY.acl.default" => {
-            let list = acl_text::to_attribute(value).ok_or_else(wrong)?;
-            let name: &[u8] = match keyword {
-                b"SCHILY.acl.access" => b"system.posix_acl_access",
-                _ => b"system.posix_acl_default",
-            };
-            attribute(name.to_vec(), list);
-        }
+        b"SCHILY.acl.access" => entry.acl = Some(value.to_vec()),
+        b"SCHILY.acl.default" => entry.default_acl = Some(value.to_vec()),
         _ => {
             if let Some(name) = keyword.strip_prefix(b"SCHILY.xattr.") {
                 attribute(percent_decoded(name), value.to_vec());

@@ -1,5 +1,6 @@
 //! Unpacking an archive into a tree.
 
+use super::acl_text::{self, Names};
 use super::entry::{TarEntry, TarKind};
 use super::error::TarError;
 use super::reader::TarReader;
@@ -9,6 +10,7 @@ use crate::host_copy::CopyReport;
 use crate::made_file::MadeFile;
 use crate::metadata::{FileType, MetadataChange};
 use crate::tree::{Node, Tree};
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::io::Read;
 
@@ -42,6 +44,8 @@ struct Unpack<'t, 'w> {
     /// The directory of the member before, by its name in the archive.
     last_dir: Option<(Vec<u8>, Node)>,
     buf: Vec<u8>,
+    /// Read when a list asks for it.
+    names: OnceCell<Names>,
 }
 
 impl Tree {
@@ -74,6 +78,7 @@ impl Tree {
             directories: Vec::new(),
             last_dir: None,
             buf: vec![0; CHUNK],
+            names: OnceCell::new(),
         };
         while let Some(entry) = reader.next_entry()? {
             unpack.member(&entry, &mut reader)?;
@@ -330,12 +335,26 @@ impl Unpack<'_, '_> {
                     labelled |= self.options.selinux;
                     self.options.selinux
                 }
-                b"system.posix_acl_access" | b"system.posix_acl_default" => self.options.acls,
                 _ => self.options.xattrs,
             };
             if wanted {
                 fs.set_xattr(inode, name, value, XattrMode::Set)?;
             }
+        }
+        let lists = [
+            (&b"system.posix_acl_access"[..], &entry.acl),
+            (b"system.posix_acl_default", &entry.default_acl),
+        ];
+        for (name, text) in lists {
+            let Some(text) = text.as_ref().filter(|_| self.options.acls) else {
+                continue;
+            };
+            let names = self.names.get_or_init(|| Names::of(self.tree));
+            let value = acl_text::to_attribute(text, names).ok_or(Error::InvalidArgument {
+                path: String::new(),
+                reason: "its access control list cannot be read, or names users or groups that /etc/passwd and /etc/group do not have",
+            })?;
+            fs.set_xattr(inode, name, &value, XattrMode::Set)?;
         }
         Ok(labelled)
     }
