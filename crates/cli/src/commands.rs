@@ -17,15 +17,20 @@ mod copy_out;
 mod create;
 pub(crate) mod create_options;
 mod customize;
+mod df;
+mod diff;
 mod edit;
 mod fat;
 pub(crate) mod filesystem_args;
+mod filesystems;
 mod format;
 mod fstrim;
 mod gate_args;
+mod get_kernel;
 mod grow;
 mod guest_args;
 mod info;
+mod inspect;
 mod iso;
 mod key_args;
 mod log;
@@ -54,6 +59,10 @@ mod umount;
 
 pub(crate) use compression_args::Compression;
 pub(crate) use edit::Editing;
+pub(crate) use df::{UsageTable, guest_name, say_unknown, usage_table};
+pub(crate) use filesystems::{ItemTable, item_table, wanted as wanted_items};
+pub(crate) use get_kernel::{KernelNames, take_kernel};
+pub(crate) use capacity::fixed_clock;
 pub(crate) use info::local_date;
 pub(crate) use ls::device_numbers;
 pub(crate) use tail::follow;
@@ -170,6 +179,14 @@ enum Verb {
     // its -h is that of ls
     #[command(disable_help_flag = true)]
     Ls(ls::LsArgs),
+    #[command(disable_help_flag = true)]
+    Df(df::DfArgs),
+    #[command(disable_help_flag = true)]
+    Diff(diff::DiffArgs),
+    #[command(disable_help_flag = true)]
+    Filesystems(filesystems::FilesystemsArgs),
+    GetKernel(get_kernel::GetKernelArgs),
+    Inspect(inspect::InspectArgs),
     Cat(cat::CatArgs),
     Edit(edit::EditFileArgs),
     Log(log::LogArgs),
@@ -220,6 +237,11 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Verb::Audit(args) => audit::run(args, globals),
         Verb::Seal(args) => seal::run(args, globals),
         Verb::Ls(args) => ls::run(args, globals),
+        Verb::Df(args) => df::run(args, globals),
+        Verb::Diff(args) => diff::run(args, globals),
+        Verb::Filesystems(args) => filesystems::run(args, globals),
+        Verb::GetKernel(args) => get_kernel::run(args, globals),
+        Verb::Inspect(args) => inspect::run(args, globals),
         Verb::Cat(args) => cat::run(args, globals),
         Verb::Edit(args) => edit::run(args, globals),
         Verb::Log(args) => log::run(args, globals),

@@ -16,15 +16,22 @@ mod mtools;
 pub(crate) mod qemu_img;
 mod resize2fs;
 mod step_lines;
+mod virt_alignment_scan;
 mod virt_cat;
 mod virt_copy;
 mod virt_customize;
+mod virt_df;
+mod virt_diff;
 mod virt_edit;
+mod virt_filesystems;
 mod virt_format;
+mod virt_get_kernel;
+mod virt_inspector;
 mod virt_log;
 mod virt_ls;
 mod virt_make_fs;
 mod virt_sparsify;
+mod virt_resize;
 mod virt_sysprep;
 mod virt_tail;
 pub(crate) mod xorriso;
@@ -43,6 +50,30 @@ struct Face {
 
 /// Every face there is.
 const FACES: &[Face] = &[
+    Face {
+        names: &["virt-inspector"],
+        run: virt_inspector::run,
+    },
+    Face {
+        names: &["virt-get-kernel"],
+        run: virt_get_kernel::run,
+    },
+    Face {
+        names: &["virt-filesystems"],
+        run: virt_filesystems::run,
+    },
+    Face {
+        names: &["virt-diff"],
+        run: virt_diff::run,
+    },
+    Face {
+        names: &["virt-df"],
+        run: virt_df::run,
+    },
+    Face {
+        names: &["virt-alignment-scan"],
+        run: virt_alignment_scan::run,
+    },
     Face {
         names: &["virt-customize"],
         run: virt_customize::run,
@@ -140,6 +171,10 @@ const FACES: &[Face] = &[
     Face {
         names: &["resize2fs"],
         run: resize2fs::run,
+    },
+    Face {
+        names: &["virt-resize"],
+        run: virt_resize::run,
     },
 ];
 

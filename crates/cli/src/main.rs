@@ -5,6 +5,7 @@
 
 mod clock;
 mod commands;
+mod diff_lines;
 mod faces;
 mod failure;
 mod guest_scripts;
@@ -12,6 +13,7 @@ mod log_output;
 mod output;
 mod outside;
 mod progress;
+mod table_text;
 
 use std::process::ExitCode;
 

@@ -9,7 +9,7 @@ use clap::Args;
 use disksmith_fs::OpenOptions;
 use disksmith_guest::{Guest, GuestOptions, MountSpec, RootChoice, open_volumes};
 use disksmith_image::{DiskSpec, Format, Output, TransactionOptions};
-use disksmith_storage::Existing;
+use disksmith_storage::{Existing, StorageRef};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
@@ -163,6 +163,24 @@ impl GuestArgs {
             work(guest)
         })
         .map_err(|error| Failure::from(error).doing(self.names()))
+    }
+
+    /// Looks at the disks, whatever is on them.
+    pub(crate) fn look_at_disks<T>(
+        &self,
+        globals: &Globals,
+        work: impl FnOnce(&[StorageRef]) -> disksmith_guest::Result<T>,
+    ) -> Outcome<T> {
+        let in_use = |path: &Path| {
+            globals.say(|| {
+                format!(
+                    "disksmith: warning: {} is in use: what is shown may be inconsistent",
+                    path.display()
+                )
+            });
+        };
+        disksmith_guest::look_at_disks(&self.disks(), &self.options()?, in_use, work)
+            .map_err(|error| Failure::from(error).doing(self.names()))
     }
 
     /// The images' names, for messages.

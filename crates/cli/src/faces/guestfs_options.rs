@@ -4,12 +4,13 @@
 //! A tool is a [`Tool`]; [`Tool::read`] gives an [`Invocation`], which opens the guest. Errors are one line on standard error, in
 //! the tool's words where a script could look for them; the exit status is 1.
 
-use super::getopt::{Arguments, Misused, Spec, flag, optional, short_flag, value};
+use super::getopt::{Arguments, Misused, Spec, flag, optional, short_flag, short_value, value};
 use crate::clock;
 use crate::failure::{Failure, Outcome};
 use disksmith_guest::{Guest, GuestOptions, MountSpec, RootChoice};
 use disksmith_image::{DiskSpec, Format, Gate, Keys, Output, TransactionOptions};
 use disksmith_luks::Passphrase;
+use disksmith_storage::StorageRef;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -21,6 +22,10 @@ pub(super) const VERSION: &str = "1.48.2";
 
 /// `-a FILE`: a disk.
 pub(super) const ADD: Spec = value("add", b'a');
+/// `-A FILE`: a disk of the second guest, for tools that compare two.
+pub(super) const ADD_SECOND: Spec = short_value("second", b'A');
+/// `-D GUEST`: a second guest of libvirt.
+pub(super) const DOMAIN_SECOND: Spec = short_value("second-domain", b'D');
 /// `--blocksize[=N]`: the sector size of the disks that follow.
 pub(super) const BLOCKSIZE: Spec = optional("blocksize");
 /// `-c URI`: which libvirt.
@@ -170,6 +175,7 @@ impl Tool {
         let mut read = Invocation {
             tool: self,
             drives: Vec::new(),
+            second_drives: Vec::new(),
             domains: Vec::new(),
             mounts: Vec::new(),
             keys: Vec::new(),
@@ -185,6 +191,13 @@ impl Tool {
                 "add" => {
                     (format_used, block_size_used) = (true, true);
                     read.drives.push(Drive {
+                        block_size,
+                        ..Drive::named(value, format)?
+                    });
+                }
+                "second" => {
+                    (format_used, block_size_used) = (true, true);
+                    read.second_drives.push(Drive {
                         block_size,
                         ..Drive::named(value, format)?
                     });
@@ -429,6 +442,8 @@ pub(super) struct Invocation {
     pub(super) tool: &'static Tool,
     /// The disks, in order.
     pub(super) drives: Vec<Drive>,
+    /// The disks of the second guest, in order.
+    pub(super) second_drives: Vec<Drive>,
     /// The guests of libvirt that were named.
     pub(super) domains: Vec<OsString>,
     /// The mounts by hand; none means that the guest is inspected.
@@ -555,6 +570,49 @@ impl Invocation {
                 work(guest)
             },
         )?)
+    }
+
+    /// Looks at the disks, whatever is on them.
+    pub(super) fn look_at_disks<T>(
+        &self,
+        work: impl FnOnce(&[StorageRef]) -> disksmith_guest::Result<T>,
+    ) -> Outcome<T> {
+        self.check_disks()?;
+        let drives = self.drives.iter();
+        let disks: Vec<_> = drives.map(|d| (d.path.clone(), d.format)).collect();
+        let in_use = |path: &std::path::Path| {
+            if self.verbose {
+                eprintln!(
+                    "{}: {} is in use: what is shown may be inconsistent",
+                    self.tool.name,
+                    path.display()
+                );
+            }
+        };
+        Ok(disksmith_guest::look_at_disks(
+            &disks,
+            &self.guest_options()?,
+            in_use,
+            work,
+        )?)
+    }
+
+    /// The same command line, for the second guest.
+    pub(super) fn second(&self) -> Outcome<Self> {
+        if let Some(domain) = self.arguments.text("second-domain") {
+            return Err(Failure::usage(format!(
+                "libvirt guests are not supported ({domain}): name the guest's disk images with -A"
+            )));
+        }
+        Ok(Self {
+            drives: self.second_drives.clone(),
+            second_drives: Vec::new(),
+            domains: Vec::new(),
+            mounts: self.mounts.clone(),
+            keys: self.keys.clone(),
+            arguments: Arguments::default(),
+            ..*self
+        })
     }
 
     /// Edits the guest in one transaction: after an error the images are as they were.
