@@ -94,7 +94,7 @@ impl AuditReport {
     pub(crate) fn add(&mut self, other: Self) {
         self.findings.extend(other.findings);
         self.checks.extend(other.checks);
-        self.findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+        self.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     }
 }
 
@@ -151,10 +151,9 @@ pub fn audit(guest: &Guest, ignore: &[String]) -> AuditReport {
         let Some(files) = check.files else { continue };
         let ignored = ignore.iter().any(|name| name == check.name);
         let mut look = Look::new(guest, check);
-        if !ignored {
-            if let Err(error) = files(&mut look) {
-                look.failed(&error);
-            }
+        let done = if ignored { Ok(()) } else { files(&mut look) };
+        if let Err(error) = done {
+            look.failed(&error);
         }
         report.add(look.into_report(ignored));
     }

@@ -26,11 +26,12 @@ pub(super) fn findings(volumes: &[Volume], guest: Option<&Guest>) -> Vec<Finding
                 "is encrypted with a key that clones share",
             ));
         }
-        if let VolumeContent::Known { kind, reason, .. } = &volume.content {
-            if kind != "swap" {
+        match &volume.content {
+            VolumeContent::Known { kind, reason, .. } if kind != "swap" => {
                 let message = format!("{kind} was not looked into: {reason}");
                 all.push(found("unreachable", &device, message));
             }
+            _ => {}
         }
     }
     for mount in guest.map(Guest::mounts).unwrap_or_default() {

@@ -85,10 +85,9 @@ pub(super) fn fstab(look: &mut Look<'_>) -> Result<()> {
 pub(super) fn resume(look: &mut Look<'_>) -> Result<()> {
     for path in look.files("/etc/initramfs-tools/conf.d/resume")? {
         let contents = look.read(&path)?.unwrap_or_default();
-        if let Some(value) = lines(&contents).find_map(|l| l.trim_ascii().strip_prefix(b"RESUME=")) {
-            if value != b"none" && value != b"auto" {
-                look.found(&path, format!("waits for {}", text(value)));
-            }
+        let value = lines(&contents).find_map(|l| l.trim_ascii().strip_prefix(b"RESUME="));
+        if let Some(value) = value.filter(|v| !matches!(*v, b"none" | b"auto")) {
+            look.found(&path, format!("waits for {}", text(value)));
         }
     }
     Ok(())

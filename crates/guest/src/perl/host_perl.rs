@@ -84,12 +84,11 @@ fn run(perl: &Path, program: &str, expression: &str, text: &[u8]) -> Result<Vec<
 fn talk(child: &mut Child, text: &[u8]) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
-        let feeding = scope.spawn(move || match stdin {
-            // One that stops reading has its reasons, and says them.
-            Some(mut pipe) => {
+        let feeding = scope.spawn(move || {
+            if let Some(mut pipe) = stdin {
+                // One that stops reading has its reasons, and says them.
                 let _ = pipe.write_all(text);
             }
-            None => {}
         });
         let complaining = scope.spawn(move || {
             let mut complaint = Vec::new();
