@@ -50,7 +50,7 @@ impl Distribution {
             "fedora" if major >= 1 => "yum",
             "fedora" => "unknown",
             "anolis" | "kylin" | "neokylin" | "opencloudos" | "openeuler" | "tencentos" => "dnf",
-            "amzn" if major >= 2022 && major < 10_000 => "dnf",
+            "amzn" if (2022..10_000).contains(&major) => "dnf",
             "amzn" => "yum",
             "azurelinux" | "mariner" => "tdnf",
             "altlinux" => "apt",
