@@ -67,7 +67,7 @@ impl Resizer {
         self.storage.write_at(g.offset(top), &table)?;
         let blocks = 1 + u64::from(g.reserved_gdt_blocks) * (1 + with_backup.len() as u64);
         let huge = g.has_ro_compat(RoCompat::HUGE_FILE);
-        let unit = u64::from(g.block_size / 512);
+        let unit = u64::from(g.block_size / 512) << g.cluster_shift;
         if !inode.set_sectors(blocks * unit, huge, g.block_size) {
             return Err(Error::unsupported("a resize inode of that size"));
         }

@@ -70,12 +70,6 @@ pub fn grow(
         minimum: None,
         changed: false,
     };
-    // Seen again with the size that it has now.
-    let disk = if disk.partitions().iter().any(|p| p.number != 0) {
-        Disk::probe_with(storage.clone(), disk.sector_size()).map_err(Error::below)?
-    } else {
-        disk
-    };
     let slice = match &partition {
         None => storage.clone(),
         Some(partition) => grow_partition(&disk, &storage, spec, options, partition, &mut report)?,
