@@ -42,6 +42,11 @@ impl<S: JournalSource> Blocks<S> {
         self.source.size()
     }
 
+    /// Gives the memory of the blocks back.
+    pub(crate) fn forget(&mut self) {
+        self.kept = Vec::new();
+    }
+
     /// Reads exactly `len` bytes of a structure.
     pub(crate) fn read(&mut self, structure: &'static str, offset: u64, len: usize) -> Result<Vec<u8>> {
         let end = offset.checked_add(len as u64).filter(|end| *end <= self.size());

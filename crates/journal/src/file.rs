@@ -6,6 +6,7 @@ use crate::entry::{Entry, FIXED, MAX_ITEMS};
 use crate::error::{Result, damaged};
 use crate::header::{Header, SIZE};
 use crate::object::{DATA, ENTRY, ENTRY_ARRAY, HEADER, ObjectHeader, u32_at, u64_at};
+use std::collections::HashMap;
 
 /// Bytes of an array of entries before its items: the header, and where the next array is.
 const ARRAY_FIXED: u64 = 24;
@@ -13,8 +14,14 @@ const ARRAY_FIXED: u64 = 24;
 /// Items of an array that are read at once.
 const ITEMS_AT_ONCE: u64 = 1024;
 
-/// Bytes of a compressed payload that are read before it is known whose it is.
+/// The most bytes of a compressed payload.
 const MAX_PAYLOAD: u64 = 16 << 20;
+
+/// Bytes of a compressed payload that are read to see whose it is.
+const MAX_BEGINNING: u64 = 256 << 10;
+
+/// How many data objects are kept in mind.
+const MAX_KNOWN: usize = 1 << 16;
 
 /// A journal file. Entries come one by one, the oldest first.
 #[derive(Debug)]
@@ -28,6 +35,11 @@ pub struct JournalFile<S> {
     ready: Vec<u64>,
     /// Entries still to come, as the header counts them.
     left: u64,
+    /// Where the last entry ended.
+    end: u64,
+    /// Which of the names in `asked` the field of a data object has: entries share objects.
+    known: HashMap<u64, Option<usize>>,
+    asked: Vec<Vec<u8>>,
     damaged: u64,
 }
 
@@ -47,6 +59,9 @@ impl<S: JournalSource> JournalFile<S> {
             taken: 0,
             ready: Vec::new(),
             left: header.entries,
+            end: 0,
+            known: HashMap::new(),
+            asked: Vec::new(),
             header,
             damaged: 0,
         })
@@ -60,6 +75,12 @@ impl<S: JournalSource> JournalFile<S> {
     /// Which numbering the entries' sequence numbers belong to.
     pub(crate) fn seqnum_id(&self) -> &[u8; 16] {
         &self.header.seqnum_id
+    }
+
+    /// Gives back the memory that only makes reading faster.
+    pub(crate) fn forget(&mut self) {
+        self.blocks.forget();
+        self.known = HashMap::new();
     }
 
     /// The next entry; `None` at the end, and where the list of entries is damaged.
@@ -157,7 +178,16 @@ impl<S: JournalSource> JournalFile<S> {
     }
 
     fn entry(&mut self, offset: u64) -> Result<Entry> {
+        // Entries are written one after another: what is listed twice would be read without end.
+        if offset < self.end {
+            return Err(damaged(
+                "entry",
+                offset,
+                "it lies before the end of the one before it",
+            ));
+        }
         let object = self.header_at("entry", offset, ENTRY)?;
+        self.end = offset.saturating_add(object.size);
         let most = FIXED + MAX_ITEMS * 16;
         let len = usize::try_from(object.size).unwrap_or(most).min(most);
         let bytes = self.blocks.read("entry", offset, len)?;
@@ -170,15 +200,34 @@ impl<S: JournalSource> JournalFile<S> {
     /// # Errors
     /// Those of reading the file.
     pub fn fields(&mut self, entry: &Entry, names: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
+        if self.asked != names {
+            self.asked = names.iter().map(|name| name.to_vec()).collect();
+            self.known.clear();
+        }
         let mut values = vec![None; names.len()];
         for offset in &entry.items {
-            match self.field(*offset, names) {
-                Ok(Some((at, value))) => {
-                    if let Some(place @ None) = values.get_mut(at) {
-                        *place = Some(value);
+            let at = match self.known.get(offset) {
+                Some(known) => *known,
+                None => match self.name(*offset, names) {
+                    Ok(found) => found,
+                    Err(error) => {
+                        self.count(error)?;
+                        None
                     }
+                },
+            };
+            if self.known.len() >= MAX_KNOWN {
+                self.known.clear();
+            }
+            self.known.insert(*offset, at);
+            let (Some(at), Some(place @ None)) = (at, at.and_then(|at| values.get_mut(at))) else {
+                continue;
+            };
+            match self.payload(*offset, usize::MAX) {
+                Ok(mut field) => {
+                    *place =
+                        Some(field.split_off((names.get(at).map_or(0, |n| n.len()) + 1).min(field.len())))
                 }
-                Ok(None) => {}
                 Err(error) => self.count(error)?,
             }
         }
@@ -200,8 +249,8 @@ impl<S: JournalSource> JournalFile<S> {
         Ok(fields)
     }
 
-    /// Which of the names the field of a data object has, and its value.
-    fn field(&mut self, offset: u64, names: &[&[u8]]) -> Result<Option<(usize, Vec<u8>)>> {
+    /// Which of the names the field of a data object has.
+    fn name(&mut self, offset: u64, names: &[&[u8]]) -> Result<Option<usize>> {
         let longest = names.iter().map(|name| name.len()).max().unwrap_or(0) + 1;
         let start = self.payload(offset, longest)?;
         let is = |name: &&[u8]| {
@@ -209,12 +258,7 @@ impl<S: JournalSource> JournalFile<S> {
                 .strip_prefix(*name)
                 .is_some_and(|rest| rest.first() == Some(&b'='))
         };
-        let Some(at) = names.iter().position(|name| is(name)) else {
-            return Ok(None);
-        };
-        let mut field = self.payload(offset, usize::MAX)?;
-        let value = field.split_off(names.get(at).map_or(0, |name| name.len() + 1));
-        Ok(Some((at, value)))
+        Ok(names.iter().position(|name| is(name)))
     }
 
     /// The first bytes of a data object's payload, decompressed; at most [`MAX_FIELD`].
@@ -223,18 +267,30 @@ impl<S: JournalSource> JournalFile<S> {
         let fixed = if self.header.is_compact() { 72 } else { 64 };
         let size = object.size.checked_sub(fixed);
         let size = size.ok_or_else(|| damaged("data object", offset, "it is too short"))?;
-        let want = if is_compressed(object.flags) {
-            size.min(MAX_PAYLOAD)
-        } else {
-            size.min(limit as u64).min(MAX_FIELD as u64)
-        };
-        let payload = self.blocks.read("data object", offset + fixed, want as usize)?;
-        decompress(object.flags, &payload, limit).map_err(|detail| {
+        let wrong = |detail| {
             damaged(
                 "data object",
                 offset,
                 format!("it cannot be decompressed: {detail}"),
             )
-        })
+        };
+        if !is_compressed(object.flags) {
+            let want = size.min(limit as u64).min(MAX_FIELD as u64);
+            return self.blocks.read("data object", offset + fixed, want as usize);
+        }
+        // Its beginning lies in the first block of each kind of compression.
+        if size > MAX_BEGINNING && limit < usize::MAX {
+            let beginning = self
+                .blocks
+                .read("data object", offset + fixed, MAX_BEGINNING as usize)?;
+            let found = decompress(object.flags, &beginning, limit);
+            if found.as_ref().is_ok_and(|found| found.len() == limit) {
+                return found.map_err(wrong);
+            }
+        }
+        let payload = self
+            .blocks
+            .read("data object", offset + fixed, size.min(MAX_PAYLOAD) as usize)?;
+        decompress(object.flags, &payload, limit).map_err(wrong)
     }
 }

@@ -10,7 +10,12 @@ use std::cmp::Ordering;
 #[derive(Debug)]
 pub struct Journal<S> {
     files: Vec<(JournalFile<S>, Option<Entry>)>,
+    /// The file of the last entry.
+    last: usize,
 }
+
+/// More files than these do not keep what they have read.
+const MANY: usize = 64;
 
 impl<S: JournalSource> Journal<S> {
     /// Joins files.
@@ -18,12 +23,17 @@ impl<S: JournalSource> Journal<S> {
     /// # Errors
     /// Those of reading.
     pub fn new(files: Vec<JournalFile<S>>) -> Result<Self> {
+        let many = files.len() > MANY;
         let files = files.into_iter().map(|mut file| {
             let entry = file.next_entry()?;
+            if many {
+                file.forget();
+            }
             Ok((file, entry))
         });
         Ok(Self {
             files: files.collect::<Result<_>>()?,
+            last: 0,
         })
     }
 
@@ -45,6 +55,12 @@ impl<S: JournalSource> Journal<S> {
             }
         }
         let Some(best) = best else { return Ok(None) };
+        if best != self.last && self.files.len() > MANY {
+            if let Some((file, _)) = self.files.get_mut(self.last) {
+                file.forget();
+            }
+        }
+        self.last = best;
         let Some((_, slot)) = self.files.get_mut(best) else {
             return Ok(None);
         };
