@@ -1,7 +1,7 @@
 //! Sparse members of tar archives, as GNU tar writes them: which parts of the file the archive holds, one behind the other.
 //!
 //! GNU tar manual, appendix "Storing Sparse Files": the old format in the header and extension headers, and the pax formats
-//! 0.1 (`GNU.sparse.map`) and 1.0 (a map before the data).
+//! 0.0 (`GNU.sparse.offset`, `GNU.sparse.numbytes`), 0.1 (`GNU.sparse.map`) and 1.0 (a map before the data).
 
 use std::io::{self, Read};
 
@@ -29,11 +29,17 @@ pub(crate) fn checked(parts: Vec<(u64, u64)>, size: u64) -> io::Result<Vec<(u64,
     Ok(kept)
 }
 
+/// Numbers that are offset and length by turns.
+pub(crate) fn pairs(numbers: &[u64]) -> Vec<(u64, u64)> {
+    let (pairs, _) = numbers.as_chunks::<2>();
+    pairs.iter().map(|[offset, len]| (*offset, *len)).collect()
+}
+
 /// The map of format 0.1: numbers with commas between them.
 pub(crate) fn from_text(text: &str) -> io::Result<Vec<(u64, u64)>> {
     let numbers: Result<Vec<u64>, _> = text.split(',').map(str::parse).collect();
     let numbers = numbers.map_err(|_| bad("its map of data is no list of numbers"))?;
-    Ok(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+    Ok(pairs(&numbers))
 }
 
 /// The map of format 1.0, which stands before the data: how many parts, then offset and length of each, every number in a line of

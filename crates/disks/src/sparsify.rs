@@ -221,6 +221,11 @@ fn thin(
         }
         let slice = disk.open(partition)?;
         let found = disksmith_fs::probe(&slice).map(|found| found.kind);
+        let volume = Slice {
+            storage: slice.clone(),
+            offset: partition.start,
+            at_disk_end: partition.end() == storage.size(),
+        };
         let outcome = if named(&options.ignore, &device) {
             VolumeOutcome::Ignored
         } else if named(&options.zero, &device) {
@@ -231,8 +236,8 @@ fn thin(
                 None => VolumeOutcome::Skipped {
                     reason: "nothing known is on it".into(),
                 },
-                Some(Kind::Swap) => empty_swap(&slice, mode)?,
-                Some(_) => trim_filesystem(&slice, options.clock, mode)?,
+                Some(Kind::Swap) => empty_swap(&volume, mode)?,
+                Some(_) => trim_filesystem(&volume, options.clock, mode)?,
             }
         };
         volumes.push(SparsifiedVolume {
@@ -244,7 +249,8 @@ fn thin(
     Ok(volumes)
 }
 
-fn trim_filesystem(slice: &StorageRef, clock: Timestamp, mode: Mode) -> Result<VolumeOutcome> {
+fn trim_filesystem(volume: &Slice, clock: Timestamp, mode: Mode) -> Result<VolumeOutcome> {
+    let slice = &volume.storage;
     let skipped = |error: &dyn std::fmt::Display| {
         Ok(VolumeOutcome::Skipped {
             reason: error.to_string(),
@@ -263,7 +269,7 @@ fn trim_filesystem(slice: &StorageRef, clock: Timestamp, mode: Mode) -> Result<V
         },
     };
     fs.sync()?;
-    let mut giver = Giver::new(slice, mode);
+    let mut giver = Giver::new(volume, mode);
     let listed = fs.free_ranges(&mut |offset, len| giver.add(offset, len));
     match listed.and_then(|()| giver.end()) {
         Ok(()) => Ok(VolumeOutcome::Trimmed {
@@ -278,14 +284,15 @@ fn trim_filesystem(slice: &StorageRef, clock: Timestamp, mode: Mode) -> Result<V
 }
 
 /// Keeps the header, by which the guest knows its swap space.
-fn empty_swap(slice: &StorageRef, mode: Mode) -> Result<VolumeOutcome> {
+fn empty_swap(volume: &Slice, mode: Mode) -> Result<VolumeOutcome> {
+    let slice = &volume.storage;
     let signature = read_vec(&**slice, SWAP_HEADER - 10, 10).unwrap_or_default();
     let header = if signature.starts_with(b"SWAP") {
         SWAP_HEADER
     } else {
         LARGE_SWAP_HEADER
     };
-    let mut giver = Giver::new(slice, mode);
+    let mut giver = Giver::new(volume, mode);
     giver.add(header, slice.size().saturating_sub(header))?;
     giver.end()?;
     Ok(VolumeOutcome::Trimmed {
@@ -294,9 +301,18 @@ fn empty_swap(slice: &StorageRef, mode: Mode) -> Result<VolumeOutcome> {
     })
 }
 
+/// A part of a disk, and where it lies.
+struct Slice {
+    storage: StorageRef,
+    offset: u64,
+    at_disk_end: bool,
+}
+
 /// Gives ranges back; those that touch together, as clusters of the image may reach over the border between them.
 struct Giver<'a> {
     slice: &'a StorageRef,
+    offset: u64,
+    at_disk_end: bool,
     mode: Mode,
     pending: (u64, u64),
     free: u64,
@@ -304,9 +320,11 @@ struct Giver<'a> {
 }
 
 impl<'a> Giver<'a> {
-    fn new(slice: &'a StorageRef, mode: Mode) -> Self {
+    fn new(volume: &'a Slice, mode: Mode) -> Self {
         Self {
-            slice,
+            slice: &volume.storage,
+            offset: volume.offset,
+            at_disk_end: volume.at_disk_end,
             mode,
             pending: (0, 0),
             free: 0,
@@ -330,9 +348,39 @@ impl<'a> Giver<'a> {
     }
 
     fn end(&mut self) -> disksmith_vfs::Result<()> {
-        let (mut at, end) = std::mem::take(&mut self.pending);
-        let end = end.min(self.slice.size());
-        let (start, mut data) = (at, 0);
+        let (start, end) = std::mem::take(&mut self.pending);
+        let (start, end) = self.whole_units(start, end.min(self.slice.size()));
+        let taken = self.taken(start, end)?;
+        if taken == 0 {
+            return Ok(());
+        }
+        self.given_back = self.given_back.saturating_add(taken);
+        match self.mode {
+            Mode::Discard => self.slice.discard(start, end - start)?,
+            Mode::Zero => self.slice.write_zeroes(start, end - start, ZeroMode::Unmap)?,
+        }
+        Ok(())
+    }
+
+    /// The part of a range that can be given back: whole clusters of the image.
+    fn whole_units(&self, start: u64, end: u64) -> (u64, u64) {
+        let unit = self.slice.alignment().allocation.max(1);
+        if self.mode == Mode::Zero || unit == 1 {
+            return (start, end);
+        }
+        let first = (self.offset + start).next_multiple_of(unit) - self.offset;
+        let last = (self.offset + end) / unit * unit;
+        let last = if end == self.slice.size() && self.at_disk_end {
+            end
+        } else {
+            last.saturating_sub(self.offset)
+        };
+        (first, last.max(first))
+    }
+
+    /// How much of a range takes space: in the image itself, where that is all that can be given back.
+    fn taken(&self, start: u64, end: u64) -> disksmith_vfs::Result<u64> {
+        let (mut at, mut data) = (start, 0);
         while at < end {
             let extent = self.slice.extent_at(at, end - at)?;
             let len = extent.len.min(end - at).max(1);
@@ -341,14 +389,6 @@ impl<'a> Giver<'a> {
             }
             at += len;
         }
-        if data == 0 {
-            return Ok(());
-        }
-        self.given_back = self.given_back.saturating_add(data);
-        match self.mode {
-            Mode::Discard => self.slice.discard(start, end - start)?,
-            Mode::Zero => self.slice.write_zeroes(start, end - start, ZeroMode::Unmap)?,
-        }
-        Ok(())
+        Ok(data)
     }
 }

@@ -39,6 +39,8 @@ struct Pax {
     sparse_name: Option<Vec<u8>>,
     sparse_size: Option<u64>,
     sparse_map: Option<String>,
+    /// Offsets and lengths one by one, as format 0.0 has them.
+    sparse_parts: Vec<u64>,
     map_in_data: bool,
 }
 
@@ -147,7 +149,8 @@ impl TarSource {
                     let size = pax.sparse_size.unwrap_or(entry.size());
                     let mut parts = match &pax.sparse_map {
                         Some(text) => Some(sparse_map::from_text(text).map_err(fail)?),
-                        None => None,
+                        None if pax.sparse_parts.is_empty() => None,
+                        None => Some(sparse_map::pairs(&pax.sparse_parts)),
                     };
                     if pax.map_in_data {
                         let (found, taken) = sparse_map::from_data(&mut entry).map_err(fail)?;
@@ -438,6 +441,7 @@ impl Pax {
                 b"GNU.sparse.major" => major = text.parse::<u32>().ok(),
                 b"GNU.sparse.name" => pax.sparse_name = Some(value.to_vec()),
                 b"GNU.sparse.realsize" | b"GNU.sparse.size" => pax.sparse_size = text.parse().ok(),
+                b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => pax.sparse_parts.extend(text.parse::<u64>()),
                 b"GNU.sparse.map" => pax.sparse_map = Some(text.to_owned()),
                 b"RHT.security.selinux" => {
                     let mut label = value.to_vec();
