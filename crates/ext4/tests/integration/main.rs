@@ -16,5 +16,6 @@ mod judges;
 mod kernel;
 mod options;
 mod random;
+mod resize;
 mod snapshot;
 mod soak;

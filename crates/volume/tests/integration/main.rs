@@ -6,4 +6,5 @@ mod hostile;
 mod judge;
 mod lvm;
 mod reading;
+mod resizing;
 mod writing;
