@@ -26,16 +26,24 @@ impl GuestScripts {
                 Some(_) => Err(Failure::usage("--scriptdir is of no use without --script")),
             };
         }
-        let scripts = scripts.iter().map(|script| {
-            // The guest will be the working directory: what is named from here is meant.
-            match script.is_file() && script.components().count() > 1 {
-                true => std::path::absolute(script).unwrap_or_else(|_| script.clone()),
-                false => script.clone(),
-            }
-            .into_os_string()
-        });
+        let mut known = Vec::with_capacity(scripts.len());
+        for script in scripts {
+            let text = script.to_string_lossy();
+            let is_path = text.contains('/') && !text.contains(char::is_whitespace);
+            known.push(match (script.is_file() && text.contains('/'), is_path) {
+                // The guest will be the working directory: what is named from here is meant, not a file of the guest.
+                (true, _) => std::path::absolute(script)
+                    .map_err(|e| Failure::io("find", script, &e))?
+                    .into_os_string(),
+                (false, true) => {
+                    let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+                    return Err(Failure::io("run the script", script, &missing));
+                }
+                (false, false) => script.clone().into_os_string(),
+            });
+        }
         Ok(Some(Self {
-            scripts: scripts.collect(),
+            scripts: known,
             dir: dir.map(Path::to_owned),
         }))
     }
@@ -46,7 +54,7 @@ impl GuestScripts {
                 script: script.to_string_lossy().into_owned(),
                 reason,
             };
-            let mut command = if Path::new(script).is_file() {
+            let mut command = if Path::new(script).is_absolute() {
                 Command::new(script)
             } else {
                 let mut shell = Command::new("/bin/sh");
@@ -54,6 +62,7 @@ impl GuestScripts {
                 shell
             };
             let status = command
+                .env("PATH", absolute_search_path())
                 .current_dir(place)
                 .stdin(Stdio::null())
                 .status()
@@ -79,6 +88,7 @@ impl ScriptRunner for GuestScripts {
         };
         let options = MountOptions {
             name: "sysprep".into(),
+            options: vec!["nosuid".into(), "nodev".into()],
             ..MountOptions::default()
         };
         let running = mount_tree(guest.tree(), place, &options).map_err(Error::below)?;
@@ -95,6 +105,13 @@ impl ScriptRunner for GuestScripts {
         result.map_err(Error::below)?;
         unmounted.map_err(Error::below)
     }
+}
+
+/// The search path without what would be looked up in the guest.
+fn absolute_search_path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    std::env::join_paths(folders).unwrap_or_default()
 }
 
 /// A script that failed, or could not be run.

@@ -52,7 +52,7 @@ pub(crate) struct CustomizeChoices {
     #[arg(long, hide = true)]
     selinux_relabel: bool,
     /// Accepted for old scripts: no machine is started
-    #[arg(short = 'M', long, value_name = "MIB", hide = true)]
+    #[arg(long, value_name = "MIB", hide = true)]
     memsize: Option<i64>,
     /// Accepted for old scripts: no machine is started
     #[arg(long, value_name = "COUNT", hide = true)]

@@ -10,8 +10,8 @@ use crate::guest_scripts::GuestScripts;
 use crate::output::{OutputFormat, print, print_json};
 use clap::Args;
 use disksmith_guest::{
-    SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, default_operations, select_operations,
-    sysprep,
+    SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, change_selection, default_operations,
+    select_operations, sysprep,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -27,15 +27,16 @@ pub(crate) struct SysprepArgs {
     guest: GuestArgs,
     #[command(flatten)]
     edit: EditArgs,
-    /// Change the set of operations: `defaults,-logfiles,user-account`
+    /// Change the set of operations: `defaults,-logfiles,user-account`; several are read one after the other
     #[arg(
         long,
+        alias = "operation",
         value_name = "LIST",
         conflicts_with = "enable",
         help_heading = "Cleaning",
         allow_hyphen_values = true
     )]
-    operations: Option<String>,
+    operations: Vec<String>,
     /// Do these operations only
     #[arg(long, value_name = "LIST", help_heading = "Cleaning")]
     enable: Option<String>,
@@ -69,10 +70,16 @@ pub(crate) fn run(args: &SysprepArgs, globals: &Globals) -> Outcome {
     if args.list_operations {
         return list(args);
     }
-    let cleaning: Vec<&'static SysprepOperation> = match (&args.operations, &args.enable) {
-        (Some(list), _) => select_operations("--operations", list)?,
-        (None, Some(list)) => select_operations("--enable", list)?,
-        (None, None) => default_operations(),
+    let cleaning: Vec<&'static SysprepOperation> = match (args.operations.as_slice(), &args.enable) {
+        ([], Some(list)) => select_operations("--enable", list)?,
+        ([], None) => default_operations(),
+        (lists, _) => {
+            let mut chosen = Vec::new();
+            for list in lists {
+                chosen = change_selection("--operations", list, &default_operations(), chosen)?;
+            }
+            chosen
+        }
     };
     let operations = args.customize.operations()?;
     args.choices.say_ignored(globals);

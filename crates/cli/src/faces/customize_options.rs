@@ -133,10 +133,9 @@ fn warn_of_decimal(tool: &Tool, name: &str, argument: &OsStr) {
 /// Checks arguments of options that are passed over.
 pub(super) fn check_numbers(arguments: &Arguments) -> Result<(), String> {
     for key in ["memsize", "smp"] {
-        if let Some(text) = arguments.text(key) {
-            if text.parse::<i64>().is_err() {
-                return Err(format!("‘{text}’ is not a numeric value."));
-            }
+        let wrong = arguments.text(key).filter(|text| text.parse::<i64>().is_err());
+        if let Some(text) = wrong {
+            return Err(format!("‘{text}’ is not a numeric value."));
         }
     }
     Ok(())

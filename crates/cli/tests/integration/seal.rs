@@ -224,3 +224,50 @@ fn a_killed_seal_leaves_the_old_template_or_the_new_one() {
         eprintln!("{image}: {old} old, {new} new");
     }
 }
+
+#[test]
+fn a_full_disk_leaves_the_template_as_it_was() {
+    if !judges(JUDGES) || !may_mount() {
+        return;
+    }
+    let outer = Lab::new();
+    golden_guest(&outer, "debian");
+    outer
+        .tool("qemu-img convert -f raw -O qcow2 guest.img guest.qcow2")
+        .ok();
+    std::fs::create_dir(outer.path("small")).unwrap();
+    let small = outer.path("small").display().to_string();
+    outer
+        .tool(&format!("mount -t tmpfs -o size=20m tmpfs {small}"))
+        .ok();
+    let result = std::panic::catch_unwind(|| {
+        for image in ["guest.img", "guest.qcow2"] {
+            let lab = Lab::below(&outer.path("small"));
+            let copy = lab.path(image).display().to_string();
+            outer.tool(&format!("cp --sparse=always {image} {copy}")).ok();
+            let before = lab.read(image);
+            // what is left of the disk is taken, but for a page
+            let filler = lab.path("filler").display().to_string();
+            outer.tool(&format!("dd if=/dev/zero of={filler} bs=64k"));
+            for verb in ["seal", "sysprep"] {
+                let line = format!("{verb} -a {image} --root-password disabled");
+                let stderr = lab.disksmith(&line).fails(7);
+                assert!(
+                    stderr.contains("space") && stderr.contains("unchanged:"),
+                    "{stderr}"
+                );
+                assert!(lab.read(image) == before, "{verb} changed {image}");
+            }
+            std::fs::remove_file(lab.path("filler")).unwrap();
+            lab.disksmith(&format!("seal -a {image}")).ok();
+            outer
+                .tool(&format!("cp --sparse=always {copy} judged-{image}"))
+                .ok();
+            outer.e2fsck(&format!("judged-{image}"), 0);
+        }
+    });
+    outer.tool(&format!("umount -l {small}")).ok();
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}

@@ -453,6 +453,11 @@ fn scripts_of_the_host_see_the_guest_as_a_directory() {
     let stderr = lab.disksmith_args(&words).fails(1);
     assert!(stderr.contains("the script false"), "{stderr}");
     assert!(lab.read("guest.img") == before);
+    // a path that is none of the host is not looked up in the guest
+    let mut words = line.to_vec();
+    words.push("bin/ls");
+    let stderr = lab.disksmith_args(&words).fails(1);
+    assert!(stderr.contains("cannot run the script bin/ls"), "{stderr}");
     // and a dry run runs them for nothing
     let mut words = line.to_vec();
     words.extend(["true", "--scriptdir", "host", "-n"]);
