@@ -23,6 +23,9 @@ const MAX_BEGINNING: u64 = 256 << 10;
 /// How many data objects are kept in mind.
 const MAX_KNOWN: usize = 1 << 16;
 
+/// Values of fields, in the order in which they were asked for; `None` for a field that is not there.
+pub type Values = Vec<Option<Vec<u8>>>;
+
 /// A journal file. Entries come one by one, the oldest first.
 #[derive(Debug)]
 pub struct JournalFile<S> {
@@ -161,7 +164,7 @@ impl<S: JournalSource> JournalFile<S> {
 
     /// The header of the object at an offset, which must be of this type and lie in the file.
     fn header_at(&mut self, structure: &'static str, offset: u64, kind: u8) -> Result<ObjectHeader> {
-        if offset % 8 != 0 || offset < self.header.header_size {
+        if !offset.is_multiple_of(8) || offset < self.header.header_size {
             return Err(damaged(structure, offset, "no object can lie there"));
         }
         let bytes = self.blocks.read(structure, offset, HEADER)?;
@@ -199,7 +202,7 @@ impl<S: JournalSource> JournalFile<S> {
     ///
     /// # Errors
     /// Those of reading the file.
-    pub fn fields(&mut self, entry: &Entry, names: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
+    pub fn fields(&mut self, entry: &Entry, names: &[&[u8]]) -> Result<Values> {
         if self.asked != names {
             self.asked = names.iter().map(|name| name.to_vec()).collect();
             self.known.clear();
@@ -225,8 +228,8 @@ impl<S: JournalSource> JournalFile<S> {
             };
             match self.payload(*offset, usize::MAX) {
                 Ok(mut field) => {
-                    *place =
-                        Some(field.split_off((names.get(at).map_or(0, |n| n.len()) + 1).min(field.len())))
+                    let start = names.get(at).map_or(0, |name| name.len()) + 1;
+                    *place = Some(field.split_off(start.min(field.len())));
                 }
                 Err(error) => self.count(error)?,
             }
@@ -258,7 +261,7 @@ impl<S: JournalSource> JournalFile<S> {
                 .strip_prefix(*name)
                 .is_some_and(|rest| rest.first() == Some(&b'='))
         };
-        Ok(names.iter().position(|name| is(name)))
+        Ok(names.iter().position(is))
     }
 
     /// The first bytes of a data object's payload, decompressed; at most [`MAX_FIELD`].

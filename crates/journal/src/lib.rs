@@ -15,5 +15,5 @@ mod object;
 pub use blocks::JournalSource;
 pub use entry::Entry;
 pub use error::{Error, Result};
-pub use file::JournalFile;
+pub use file::{JournalFile, Values};
 pub use merged::Journal;

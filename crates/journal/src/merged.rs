@@ -3,7 +3,7 @@
 use crate::blocks::JournalSource;
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::file::JournalFile;
+use crate::file::{JournalFile, Values};
 use std::cmp::Ordering;
 
 /// Journal files that are read together, the oldest entry first. An entry that two files hold comes once.
@@ -41,7 +41,7 @@ impl<S: JournalSource> Journal<S> {
     ///
     /// # Errors
     /// Those of reading.
-    pub fn next_with(&mut self, names: &[&[u8]]) -> Result<Option<(Entry, Vec<Option<Vec<u8>>>)>> {
+    pub fn next_with(&mut self, names: &[&[u8]]) -> Result<Option<(Entry, Values)>> {
         let mut best: Option<usize> = None;
         for (at, (file, entry)) in self.files.iter().enumerate() {
             let Some(entry) = entry else { continue };
@@ -55,10 +55,11 @@ impl<S: JournalSource> Journal<S> {
             }
         }
         let Some(best) = best else { return Ok(None) };
-        if best != self.last && self.files.len() > MANY {
-            if let Some((file, _)) = self.files.get_mut(self.last) {
-                file.forget();
-            }
+        if best != self.last
+            && self.files.len() > MANY
+            && let Some((file, _)) = self.files.get_mut(self.last)
+        {
+            file.forget();
         }
         self.last = best;
         let Some((_, slot)) = self.files.get_mut(best) else {

@@ -1,7 +1,10 @@
 //! Records of extended headers (POSIX.1-2017 pax, "pax Extended Header"): `LENGTH KEYWORD=VALUE\n`.
 
+/// A keyword and its value.
+type Record<'a> = (&'a [u8], &'a [u8]);
+
 /// Splits the contents of an extended header; the error says what is wrong.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Record<'_>>, String> {
     let mut records = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
