@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::output::finish;
 use crate::table_text::{csv_field, human_size};
-use disksmith_guest::{Checksum, Compared, DiffOptions, Difference, FileState, write_text_diff};
+use disksmith_guest::{Attribute, Checksum, Compared, DiffOptions, Difference, FileState, write_text_diff};
 use disksmith_vfs::{FileType, Timestamp, Tree};
 use jiff::tz::TimeZone;
 use std::io::Write;
@@ -68,7 +68,9 @@ impl DiffLook {
                     self.record(b'-', old_tree, old, &mut text)?;
                     self.record(b'+', new_tree, new, &mut text)?;
                     text.extend_from_slice(if self.csv { b"#,changed:" } else { b"# changed:" });
-                    for attribute in *attributes {
+                    // The length or the times of a link tell of it, but not always.
+                    let is_told = |a: &Attribute| *a == Attribute::Target && attributes.len() > 1;
+                    for attribute in attributes.iter().filter(|a| !is_told(a)) {
                         text.push(self.separator());
                         text.extend_from_slice(attribute.stat_name().as_bytes());
                     }

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::filesystems::in_order;
 use crate::inspect::{VolumeContent, open_volumes};
 use disksmith_fs::OpenOptions;
-use disksmith_storage::StorageRef;
+use disksmith_storage::{StorageRef, read_vec};
 use disksmith_vfs::{StatFs, Timestamp};
 
 /// How full a filesystem is.
@@ -63,6 +63,7 @@ pub fn disk_usage(disks: &[StorageRef]) -> Result<(Vec<Usage>, Vec<UsageUnknown>
                         stat: StatFs {
                             block_size: 1024,
                             blocks: size / 1024,
+                            inodes: volume.slice.as_ref().and_then(squashfs_inodes).unwrap_or(0),
                             ..StatFs::default()
                         },
                     }),
@@ -86,4 +87,14 @@ fn holds_files(kind: &str) -> bool {
         kind,
         "swap" | "jbd" | "LVM2_member" | "crypto_LUKS" | "BitLocker" | "linux_raid_member" | "zfs_member"
     )
+}
+
+/// The number of inodes in the superblock of SquashFS.
+fn squashfs_inodes(slice: &StorageRef) -> Option<u64> {
+    let bytes = read_vec(&**slice, 4, 4).ok()?;
+    bytes
+        .first_chunk()
+        .copied()
+        .map(u32::from_le_bytes)
+        .map(u64::from)
 }

@@ -192,9 +192,6 @@ pub(crate) fn in_order(volumes: &[Volume]) -> Vec<&Volume> {
     ordered
 }
 
-/// Where the extents of a physical volume begin, unless its maker chose otherwise.
-const LVM_DATA_START: u64 = 1 << 20;
-
 /// Adds logical volumes, volume groups and physical volumes of LVM.
 fn add_logical(volumes: &[Volume], items: &mut Vec<Item>) {
     let lvm = find_lvm(volumes);
@@ -235,18 +232,9 @@ fn add_logical(volumes: &[Volume], items: &mut Vec<Item>) {
         let Some(name) = device(&physical.index) else {
             continue;
         };
-        // What the group can use of it: whole extents.
-        let group = lvm
-            .groups
-            .iter()
-            .find(|g| Some(&g.name) == physical.group.as_ref());
-        let size = group.filter(|g| g.extent_size > 0).map(|g| {
-            let room = physical.size.saturating_sub(LVM_DATA_START);
-            room / g.extent_size * g.extent_size
-        });
         items.push(Item {
             uuid: Some(physical.uuid.replace('-', "")),
-            ..item(name, ItemKind::Pv, size.unwrap_or(physical.size))
+            ..item(name, ItemKind::Pv, physical.size)
         });
     }
 }

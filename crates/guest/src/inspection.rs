@@ -7,8 +7,9 @@ mod xml;
 
 use crate::applications::{Application, list_applications};
 use crate::error::Result;
-use crate::files::{parse_fstab, text};
-use crate::inspect::{Guest, RootChoice, System, Volume, open_volumes};
+use crate::files::{lines, parse_fstab, parse_os_release, text};
+use crate::inspect::{Guest, Init, RootChoice, System, Volume, open_volumes};
+use crate::settings::Settings;
 use disksmith_fs::OpenOptions;
 use disksmith_storage::StorageRef;
 use disksmith_vfs::Timestamp;
@@ -16,6 +17,8 @@ use serde::{Serialize, Serializer};
 
 /// Largest fstab that is read, in bytes.
 const MAX_FSTAB: u64 = 1 << 20;
+/// Largest file that is read to tell the release, in bytes.
+const MAX_RELEASE: u64 = 1 << 20;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,14 @@ pub struct MountPoint {
     pub path: String,
 }
 
+/// What libguestfs 1.48 calls a system, where it knows its distribution by another file than os-release.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OtherNames {
+    distro: Option<&'static str>,
+    product_name: Option<String>,
+    osinfo: Option<String>,
+}
+
 /// An operating system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inspection {
@@ -79,6 +90,10 @@ pub struct Inspection {
     pub build_id: Option<String>,
     /// Its identifier in the database of libosinfo.
     pub osinfo: Option<String>,
+    /// What starts its services.
+    pub init: Init,
+    /// What its own files say of time zone, language, network and the like.
+    pub settings: Settings,
     /// Where its filesystems are mounted, the shortest paths first.
     pub mountpoints: Vec<MountPoint>,
     /// Its filesystems and swap spaces, by device.
@@ -86,10 +101,16 @@ pub struct Inspection {
     /// The packages that are installed; `None` where they were not asked for, or there is no list of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applications: Option<Vec<Application>>,
+    /// Why the list of packages cannot be read, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applications_error: Option<String>,
     /// Its icon, a PNG picture.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_base64")]
     pub icon: Option<Vec<u8>>,
-    /// What was odd, or could not be read.
+    /// What the XML calls it, where that is something else.
+    #[serde(skip)]
+    pub(crate) in_xml: OtherNames,
+    /// What was odd, or could not be reached.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -113,11 +134,10 @@ pub fn inspect_all(
         clock,
     };
     let volumes = open_volumes(disks, open)?;
-    let mut roots: Vec<String> = Guest::roots(&volumes).into_iter().map(|r| r.device).collect();
-    roots.sort_by(|a, b| crate::kernel::compare_versions(a.as_bytes(), b.as_bytes()));
+    let roots = Guest::roots(&volumes);
     let mut found = Vec::with_capacity(roots.len());
     for root in roots {
-        let guest = Guest::inspect_root(&volumes, &RootChoice::Device(root), clock)?;
+        let guest = Guest::inspect_root(&volumes, &RootChoice::Device(root.device), clock)?;
         found.push(inspect(&guest, &volumes, options));
     }
     Ok(found)
@@ -133,12 +153,11 @@ fn inspect(guest: &Guest, volumes: &[Volume], options: InspectionOptions) -> Ins
     let known = |text: &str| (!text.is_empty() && text != "unknown").then(|| text.to_owned());
     let known_word = |word: &'static str| (word != "unknown").then_some(word);
     let distro = known(distribution.guestfs_name());
-    let mut warnings = guest.warnings().to_vec();
-    let mut applications = None;
+    let (mut applications, mut applications_error) = (None, None);
     if options.applications && guest.system() == System::Linux {
         match list_applications(guest.tree(), distribution.package_format()) {
             Ok(found) => applications = Some(found),
-            Err(error) => warnings.push(format!("the list of packages cannot be read: {error}")),
+            Err(error) => applications_error = Some(error.to_string()),
         }
     }
     let (mountpoints, filesystems) = mounted(guest, volumes);
@@ -155,12 +174,46 @@ fn inspect(guest: &Guest, volumes: &[Volume], options: InspectionOptions) -> Ins
         hostname: guest.hostname(),
         build_id: distribution.build_id.clone(),
         osinfo: known(&guest.osinfo()),
+        init: guest.init(),
+        settings: guest.settings(),
         icon: if options.icon { icon::find(guest) } else { None },
         distro,
         mountpoints,
         filesystems,
         applications,
-        warnings,
+        applications_error,
+        in_xml: other_names(guest),
+        warnings: guest.warnings().to_vec(),
+    }
+}
+
+/// AlmaLinux is to libguestfs something like Red Hat's; Oracle's and Mint's names come from their own files.
+fn other_names(guest: &Guest) -> OtherNames {
+    let first_line = |path: &str| {
+        let contents = guest.tree().read_limited(path, MAX_RELEASE).ok()?;
+        lines(&contents).next().map(|line| text(line.trim_ascii()))
+    };
+    let distribution = guest.distribution();
+    let (major, minor) = (distribution.major.unwrap_or(0), distribution.minor.unwrap_or(0));
+    match distribution.guestfs_name() {
+        "almalinux" => OtherNames {
+            distro: Some("redhat-based"),
+            product_name: first_line("/etc/redhat-release"),
+            osinfo: Some(format!("redhat-based{major}.{minor}")),
+        },
+        "oraclelinux" => OtherNames {
+            product_name: first_line("/etc/oracle-release"),
+            ..OtherNames::default()
+        },
+        "linuxmint" => OtherNames {
+            product_name: guest
+                .tree()
+                .read_limited("/etc/lsb-release", MAX_RELEASE)
+                .ok()
+                .and_then(|contents| parse_os_release(&contents).remove("DISTRIB_DESCRIPTION")),
+            ..OtherNames::default()
+        },
+        _ => OtherNames::default(),
     }
 }
 

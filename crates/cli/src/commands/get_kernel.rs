@@ -79,6 +79,8 @@ pub(crate) fn take_kernel(
 /// Copies a file out: the new one appears when it is complete, in the place of an old one.
 fn copy(guest: &Guest, from: &[u8], to: &Path) -> disksmith_guest::Result<()> {
     let new = NewFile::create(to, Existing::Replace).map_err(Error::below)?;
+    let size = guest.tree().metadata(from)?.size;
+    new.file().set_size(size).map_err(Error::below)?;
     let mut out = Appending {
         file: new.file().clone(),
         at: 0,

@@ -105,6 +105,12 @@ fn as_text(found: &Inspection) -> String {
         let count = count.map_or_else(String::new, |count| format!(", {count} installed"));
         line("packages", &format!("{format}, by {tool}{count}"));
     }
+    if let Some(error) = &found.applications_error {
+        line(
+            "warning",
+            &format!("the list of packages cannot be read: {error}"),
+        );
+    }
     for warning in &found.warnings {
         line("warning", warning);
     }

@@ -65,8 +65,14 @@ image, or because the OS type is not understood by libguestfs.",
         ),
         Ok(found) => {
             for system in &found {
-                for warning in &system.warnings {
-                    eprintln!("{}: warning: {}: {warning}", TOOL.name, system.root);
+                if let Some(error) = &system.applications_error {
+                    eprintln!(
+                        "{}: warning: {}: no packages are listed: {error}",
+                        TOOL.name, system.root
+                    );
+                }
+                for warning in system.warnings.iter().filter(|_| call.verbose) {
+                    eprintln!("{}: {}: {warning}", TOOL.name, system.root);
                 }
             }
             print_lines(&TOOL, inspections_to_xml(&found).as_bytes())

@@ -41,7 +41,7 @@ fn parse(contents: &[u8]) -> Vec<Application> {
                 package.release = release.to_owned();
             }
             b'A' => package.arch = text(value),
-            b'T' => package.summary = text(value),
+            b'T' => package.description = text(value),
             b'U' => package.url = text(value),
             b'o' => package.source_package = text(value),
             _ => {}

@@ -48,7 +48,8 @@ fn parse(contents: &[u8]) -> Vec<Application> {
                 continue;
             };
             let (name, value) = line.split_at(colon);
-            let value = value.get(1..).unwrap_or_default().trim_ascii();
+            let whole = value.get(1..).unwrap_or_default();
+            let value = whole.trim_ascii();
             match name {
                 b"Package" => package.name = text(value),
                 b"Status" => installed = is_installed(value),
@@ -59,15 +60,15 @@ fn parse(contents: &[u8]) -> Vec<Application> {
                     package.source_package = text(value.get(..end).unwrap_or_default());
                 }
                 b"Version" => {
-                    let whole = text(value);
-                    let (epoch, version, release) = split_version(&whole);
+                    let text = text(value);
+                    let (epoch, version, release) = split_version(&text);
                     package.epoch = epoch;
                     package.version = version.to_owned();
                     package.release = release.to_owned();
                 }
                 b"Homepage" => package.url = text(value),
                 b"Description" => {
-                    package.summary = text(value);
+                    package.summary = text(whole.trim_ascii_start());
                     open = Open::Description;
                 }
                 _ => {}
@@ -86,12 +87,10 @@ fn is_installed(status: &[u8]) -> bool {
         .is_some_and(|state| state == b"installed")
 }
 
-/// A line of a long description: `.` alone stands for an empty one.
+/// A line of a long description. A line that is `.` stands for an empty one; it is kept, as dpkg's own output has it.
 fn add_to_description(description: &mut String, line: &[u8]) {
     if !description.is_empty() {
         description.push('\n');
     }
-    if line != b"." {
-        description.push_str(&text(line));
-    }
+    description.push_str(&text(line));
 }

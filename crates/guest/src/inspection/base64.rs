@@ -2,13 +2,13 @@
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Encodes bytes, in lines of so many characters (a multiple of 4, or `usize::MAX` for one line).
+/// Encodes bytes, in lines of so many characters (a multiple of 4, or `usize::MAX` for one line) with CR and LF between them.
 pub(super) fn encode(bytes: &[u8], line: usize) -> String {
     let mut text = String::with_capacity(bytes.len() / 3 * 4 + 4);
     let mut column = 0;
     for group in bytes.chunks(3) {
         if column >= line {
-            text.push('\n');
+            text.push_str("\r\n");
             column = 0;
         }
         let [a, b, c] = [0, 1, 2].map(|at| group.get(at).copied().unwrap_or(0));
@@ -42,6 +42,6 @@ mod tests {
         ] {
             assert_eq!(encode(bytes.as_bytes(), usize::MAX), text);
         }
-        assert_eq!(encode(b"foobar", 4), "Zm9v\nYmFy");
+        assert_eq!(encode(b"foobar", 4), "Zm9v\r\nYmFy");
     }
 }

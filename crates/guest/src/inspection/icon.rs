@@ -25,14 +25,10 @@ pub(super) fn find(guest: &Guest) -> Option<Vec<u8>> {
             "/usr/share/icons/hicolor/48x48/apps/distributor.png",
             "/usr/share/icons/hicolor/24x24/apps/distributor.png",
         ],
-        "rhel" | "centos" | "oraclelinux" | "redhat-based" | "rocky" | "scientificlinux" | "almalinux"
-            if major >= 7 =>
-        {
+        "rhel" | "redhat-based" | "almalinux" if major >= 7 => {
             &["/usr/share/icons/hicolor/96x96/apps/system-logo-icon.png"]
         }
-        "rhel" | "centos" | "oraclelinux" | "redhat-based" | "scientificlinux" => {
-            &["/usr/share/pixmaps/redhat/shadowman-transparent.png"]
-        }
+        "rhel" | "redhat-based" => &["/usr/share/pixmaps/redhat/shadowman-transparent.png"],
         "ubuntu" => &[
             "/usr/share/icons/gnome/24x24/places/ubuntu-logo.png",
             "/usr/share/help/C/ubuntu-help/figures/ubuntu-logo.png",

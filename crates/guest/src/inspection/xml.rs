@@ -75,7 +75,10 @@ impl Document {
 
     fn operating_system(&mut self, found: &Inspection) -> Result<()> {
         let name = |distro: &&str| DISTRIBUTIONS.contains(distro);
-        let distro = found.distro.as_deref().filter(name);
+        let other = &found.in_xml;
+        let distro = other.distro.or(found.distro.as_deref()).filter(name);
+        let product_name = other.product_name.as_deref().or(found.product_name.as_deref());
+        let osinfo = other.osinfo.as_deref().or(found.osinfo.as_deref());
         // What libguestfs knows of a distribution is what follows from its name.
         let by_name = |value: Option<&'static str>| value.filter(|_| distro.is_some());
         self.start("operatingsystem", &[])?;
@@ -83,14 +86,14 @@ impl Document {
         self.element("name", Some(found.system))?;
         self.element("arch", found.arch)?;
         self.element("distro", distro)?;
-        self.element("product_name", found.product_name.as_deref())?;
+        self.element("product_name", product_name)?;
         self.element("product_variant", found.product_variant.as_deref())?;
         self.element("major_version", Some(&found.major_version.to_string()))?;
         self.element("minor_version", Some(&found.minor_version.to_string()))?;
         self.element("package_format", by_name(found.package_format))?;
         self.element("package_management", by_name(found.package_management))?;
         self.element("hostname", found.hostname.as_deref())?;
-        self.element("osinfo", found.osinfo.as_deref().filter(|_| distro.is_some()))?;
+        self.element("osinfo", osinfo.filter(|_| distro.is_some()))?;
         self.group("mountpoints", &found.mountpoints, |xml, mount| {
             xml.with_attribute("mountpoint", ("dev", &mount.device), &mount.path)
         })?;
@@ -109,7 +112,11 @@ impl Document {
             })?;
         }
         if let Some(icon) = &found.icon {
-            self.element("icon", Some(&base64::encode(icon, ICON_LINE)))?;
+            self.start("icon", &[])?;
+            let text = base64::encode(icon, ICON_LINE);
+            self.writer
+                .write_event(Event::Text(BytesText::from_escaped(text)))?;
+            self.end("icon")?;
         }
         self.end("operatingsystem")
     }
