@@ -346,7 +346,11 @@ fn a_killed_mount_leaves_what_was_synced() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(400 + 170 * (round % 7)));
+        let enough = 30 + 20 * (round % 7);
+        let until = Instant::now() + Duration::from_secs(30);
+        while lab.read("done").len() < enough && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(7));
+        }
         mount.kill();
         let _ = writer.kill();
         writer.wait().unwrap();
