@@ -52,10 +52,6 @@ pub fn repartition(
         copy(&**source, sector, &**target, sector, plan.boot_loader - sector, false).map_err(Error::below)?;
     }
     for planned in &plan.partitions {
-        let slice = |storage: &StorageRef, start, len| -> Result<StorageRef> {
-            let name = format!("{} of {}", planned.device(), storage.name());
-            Ok(Arc::new(Window::new(storage.clone(), start, len, name).map_err(Error::below)?))
-        };
         match planned.fate {
             PartitionFate::Delete => continue,
             PartitionFate::Ignore => {
@@ -67,27 +63,38 @@ pub fn repartition(
             _ => {}
         }
         step(RepartitionStep::Copying(planned));
-        let from = slice(source, planned.source.start, planned.source.len)?;
-        let to = slice(target, planned.start, planned.len)?;
+        let from = slice_of(source, planned, planned.source.start, planned.source.len)?;
+        let to = slice_of(target, planned, planned.start, planned.len)?;
         let len = from.size().min(to.size());
         copy(&*from, 0, &*to, 0, len, false).map_err(Error::below)?;
         if to.size() > len {
             to.write_zeroes(len, to.size() - len, ZeroMode::Unmap)
                 .map_err(Error::below)?;
         }
-        if let Some(method) = planned.method(request.keep_contents) {
-            step(RepartitionStep::Expanding(planned, method));
-            if planned.content == Some(Kind::Swap) {
-                grow_swap(&to)?;
-            } else {
-                resize(&to, to.size(), clock).map_err(Error::below)?;
-            }
+    }
+    for planned in &plan.partitions {
+        let Some(method) = planned.method(request.keep_contents) else {
+            continue;
+        };
+        step(RepartitionStep::Expanding(planned, method));
+        let slice = slice_of(target, planned, planned.start, planned.len)?;
+        if planned.content == Some(Kind::Swap) {
+            grow_swap(&slice)?;
+        } else {
+            resize(&slice, slice.size(), clock).map_err(Error::below)?;
         }
     }
     target.flush().map_err(Error::below)?;
     step(RepartitionStep::Table);
     write_table(source, target, plan, &disk, extra_guid)?;
     target.flush().map_err(Error::below)
+}
+
+fn slice_of(storage: &StorageRef, planned: &PlannedPartition, start: u64, len: u64) -> Result<StorageRef> {
+    let name = format!("{} of {}", planned.device(), storage.name());
+    Ok(Arc::new(
+        Window::new(storage.clone(), start, len, name).map_err(Error::below)?,
+    ))
 }
 
 /// The header of Linux swap space (`union swap_header` of the kernel) says which its last page is.

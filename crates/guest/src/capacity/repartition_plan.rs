@@ -339,9 +339,10 @@ fn spread(
         let now = needed(&list);
         let entry = find(&mut list, number, &source, "--shrink")?;
         let Some(deficit) = now.checked_sub(target_size).filter(|n| *n > 0) else {
-            return Err(refuse(format!(
+            return Err(refuse(
                 "You cannot use --shrink when there is no deficit (see ‘deficit’ in the virt-resize(1) man page)."
-            )));
+                    .into(),
+            ));
         };
         let new = entry.0.source.len.saturating_sub(deficit);
         if new == 0 {
@@ -368,7 +369,11 @@ fn spread(
         if planned.fate == PartitionFate::Delete {
             continue;
         }
-        let len = planned.new_size().unwrap_or(planned.source.len).div_ceil(sector);
+        let mut len = planned.new_size().unwrap_or(planned.source.len).div_ceil(sector);
+        if planned.new_size().is_some() {
+            // Up to where the next one starts.
+            len = (at + len).next_multiple_of(alignment) - at;
+        }
         planned.start = at * sector;
         planned.len = len * sector;
         planned.number = if request.delete.is_empty() {
