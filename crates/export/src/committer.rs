@@ -232,7 +232,7 @@ impl Committer {
                 self.written.store(0, Ordering::Relaxed);
                 Ok(())
             }
-            Err(failure) if failure.staged => Err(failure.error.into()),
+            Err(failure) if failure.staged => Err((*failure.error).into()),
             Err(failure) => {
                 let mut reason = failure.error.to_string();
                 if let Some(hint) = failure.error.hint() {

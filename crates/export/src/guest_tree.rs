@@ -34,6 +34,8 @@ pub struct Source {
     pub mounts: Vec<MountSpec>,
     /// Which operating system is meant, where the disks hold several.
     pub root: RootChoice,
+    /// Where there is no operating system and one filesystem only, that is meant.
+    pub or_only_files: bool,
     /// What becomes of changes.
     pub changes: Changes,
     /// How images are opened and edited.
@@ -160,8 +162,9 @@ impl Source {
             return Ok(Guest::mount_by_hand(volumes, &self.mounts, now())?);
         }
         match Guest::inspect_root(volumes, &self.root, now()) {
-            Err(disksmith_guest::Error::NoOperatingSystem { .. }) if only_file_system(volumes).is_some() => {
-                // Files without a system: there is nothing else that could be meant.
+            Err(disksmith_guest::Error::NoOperatingSystem { .. })
+                if self.or_only_files && only_file_system(volumes).is_some() =>
+            {
                 let device = only_file_system(volumes).unwrap_or_default();
                 let spec = MountSpec {
                     device,

@@ -129,6 +129,7 @@ fn start(opened: Opened, keeps: bool, place: PathBuf, options: &MountOptions) ->
         lookups: Lookups::new(),
         listings: Listings::default(),
         committer: Arc::clone(&committer),
+        opens_itself: (false, false),
         ended: sender.clone(),
     };
     let failed = |source| Error::Mount {

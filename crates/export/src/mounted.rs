@@ -39,6 +39,8 @@ pub(crate) struct Mounted {
     pub(crate) lookups: Lookups,
     pub(crate) listings: Listings,
     pub(crate) committer: Arc<Committer>,
+    /// Whether the kernel opens files, and directories, without asking.
+    pub(crate) opens_itself: (bool, bool),
     /// Told when the kernel has ended the mount.
     pub(crate) ended: std::sync::mpsc::Sender<crate::mount::Event>,
 }

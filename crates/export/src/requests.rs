@@ -137,6 +137,11 @@ impl Filesystem for Mounted {
                 log::debug!("the kernel lacks {flag:?}");
             }
         }
+        let able = config.capabilities();
+        self.opens_itself = (
+            able.contains(InitFlags::FUSE_NO_OPEN_SUPPORT),
+            able.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT),
+        );
         let _ = config.set_max_write(MAX_WRITE);
         let _ = config.set_max_background(64);
         Ok(())
@@ -294,8 +299,12 @@ impl Filesystem for Mounted {
     }
 
     fn open(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        // There is nothing to do, now and later: the kernel does not ask again.
-        reply.error(Errno::ENOSYS);
+        if self.opens_itself.0 {
+            // There is nothing to do, now and later: the kernel does not ask again.
+            reply.error(Errno::ENOSYS);
+        } else {
+            reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+        }
     }
 
     fn read(
@@ -357,7 +366,11 @@ impl Filesystem for Mounted {
     }
 
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        reply.error(Errno::ENOSYS);
+        if self.opens_itself.1 {
+            reply.error(Errno::ENOSYS);
+        } else {
+            reply.opened(FileHandle(0), FopenFlags::empty());
+        }
     }
 
     fn readdir(

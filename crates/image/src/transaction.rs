@@ -117,6 +117,9 @@ struct Disk {
     image: Image,
 }
 
+/// A change set over an image, and the one over its external data file.
+type NewShadow = (Box<dyn Shadow>, Option<Arc<DataFile>>);
+
 /// What a commit did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitReport {
@@ -359,7 +362,7 @@ impl Disk {
     }
 
     /// Begins a change set over the image as it is now, with the shadow of its data file.
-    fn new_shadow(&self, log_dir: Option<&Path>) -> Result<(Box<dyn Shadow>, Option<Arc<DataFile>>)> {
+    fn new_shadow(&self, log_dir: Option<&Path>) -> Result<NewShadow> {
         let data = data_file_of(&self.image, log_dir)?;
         Ok((shadow_of(&self.image, data.as_ref(), log_dir)?, data))
     }

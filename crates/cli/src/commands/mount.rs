@@ -95,6 +95,7 @@ impl MountArgs {
                 .collect(),
             mounts: found.mounts,
             root: found.root,
+            or_only_files: true,
             changes: self.changes(),
             transaction: TransactionOptions {
                 log_dir: self.log_dir.clone(),

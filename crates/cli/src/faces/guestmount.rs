@@ -4,7 +4,7 @@ mod guestunmount;
 
 pub(super) use guestunmount::run as run_guestunmount;
 
-use super::getopt::{Spec, flag, value};
+use super::getopt::{flag, value};
 use super::guestfs_options::{
     ADD, BLOCKSIZE, CONNECT, DISPLAY_VERSION, DOMAIN, ECHO_KEYS, FORMAT, HELP, Invocation, KEY,
     KEYS_FROM_STDIN, MOUNT, TRACE, Tool, VERBOSE,
@@ -172,6 +172,7 @@ fn mount(read: &Invocation) -> Outcome {
             disks: disks.into_iter().map(|disk| (disk.path, disk.format)).collect(),
             mounts: found.mounts,
             root: found.root,
+            or_only_files: false,
             changes,
             transaction: TransactionOptions {
                 keys: found.keys,

@@ -374,6 +374,71 @@ fn a_killed_mount_leaves_what_was_synced() {
 }
 
 #[test]
+fn files_in_use_without_a_name_are_not_committed() {
+    if !may_fuse() || !judges(&["qemu-img", "mke2fs", "e2fsck"]) {
+        return;
+    }
+    let lab = Lab::new();
+    empty(&lab, "a.qcow2", "-b 1024 -O quota,project -I 256");
+    let mount = Mounted::new(&lab, "m", "-a a.qcow2 -m /dev/sda --rw");
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(mount.path("file"))
+        .unwrap();
+    use std::os::unix::fs::{FileExt, MetadataExt};
+    let data: Vec<u8> = (0..3_000_000u32).map(|i| (i / 7) as u8).collect();
+    file.write_all_at(&data, 0).unwrap();
+    std::fs::create_dir(mount.path("dir")).unwrap();
+    let dir = std::fs::File::open(mount.path("dir")).unwrap();
+    std::fs::remove_file(mount.path("file")).unwrap();
+    std::fs::remove_dir(mount.path("dir")).unwrap();
+    std::fs::write(mount.path("other"), "here").unwrap();
+    for round in 0..3u64 {
+        // each time it is out of what is committed, and here all the same
+        file.sync_all().unwrap();
+        lab.e2fsck("a.qcow2", 0);
+        file.write_all_at(b"again", round * 700_000).unwrap();
+        std::fs::write(mount.path(&format!("more-{round}")), vec![1; 200_000]).unwrap();
+    }
+    let mut held = vec![0; data.len()];
+    file.read_exact_at(&mut held, 0).unwrap();
+    let mut expected = data.clone();
+    for round in 0..3 {
+        expected[round * 700_000..][..5].copy_from_slice(b"again");
+    }
+    assert!(held == expected);
+    assert_eq!(
+        (file.metadata().unwrap().nlink(), dir.metadata().unwrap().nlink()),
+        (0, 0)
+    );
+    file.sync_all().unwrap();
+    drop((file, dir));
+    std::fs::write(mount.path("last"), "x").unwrap();
+    std::fs::File::open(mount.path("last"))
+        .unwrap()
+        .sync_all()
+        .unwrap();
+    mount.kill();
+    drop(mount);
+    lab.qemu_check("a.qcow2");
+    lab.e2fsck("a.qcow2", 0);
+    lab.kernel_mount("a.qcow2", 0, |root| {
+        let mut names: Vec<_> = std::fs::read_dir(root)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            ["last", "lost+found", "more-0", "more-1", "more-2", "other"]
+        );
+    });
+}
+
+#[test]
 fn a_full_host_is_told_and_nothing_committed_is_lost() {
     if !may_fuse() || !judges(&["qemu-img", "mke2fs", "e2fsck", "python3"]) {
         return;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct CheckpointFailure {
     /// Why.
-    pub error: Error,
+    pub error: Box<Error>,
     /// Whether the changes are still staged, so that it can be tried again. Else they are lost, and what the edit shows is
     /// what was committed before.
     pub staged: bool,
@@ -28,7 +28,10 @@ impl Transaction {
         if self.dry_run || !changed.contains(&true) {
             return Ok(CommitReport { changed });
         }
-        let retry = |error| CheckpointFailure { error, staged: true };
+        let retry = |error: Error| CheckpointFailure {
+            error: Box::new(error),
+            staged: true,
+        };
         for disk in &self.disks {
             if disk.output.is_some() {
                 let text = "an edit whose result is a new image is committed as a whole".into();
@@ -38,8 +41,10 @@ impl Transaction {
             // Most of the work, and what can fail for lack of space: nothing is lost by trying.
             disk.stage.drain().map_err(|e| retry(e.into()))?;
         }
-        self.replace()
-            .map_err(|error| CheckpointFailure { error, staged: false })?;
+        self.replace().map_err(|error| CheckpointFailure {
+            error: Box::new(error),
+            staged: false,
+        })?;
         Ok(CommitReport { changed })
     }
 
