@@ -12,7 +12,8 @@ use crate::output::{OutputFormat, print, print_json};
 use clap::Args;
 use disksmith_disks::{SparsifyOptions, sparsify};
 use disksmith_guest::{
-    SysprepOperation, SystemRandom, audit, audit_images, change_selection, default_operations, sysprep,
+    Dialect, SysprepOperation, SystemRandom, audit, audit_images, change_selection, default_operations,
+    sysprep,
 };
 use disksmith_image::{DiskSpec, Output, human_size};
 use serde_json::json;
@@ -126,13 +127,12 @@ fn thin(args: &SealArgs, globals: &Globals) -> Outcome<()> {
 
 /// The operations of a list that is read from left to right; the defaults where there is none.
 fn cleaning(lists: &[String]) -> Outcome<Vec<&'static SysprepOperation>> {
-    let defaults = default_operations();
     if lists.is_empty() {
-        return Ok(defaults);
+        return Ok(default_operations());
     }
     let mut chosen = Vec::new();
     for list in lists {
-        chosen = change_selection("--operations", list, &defaults, chosen)?;
+        chosen = change_selection("--operations", list, Dialect::Disksmith, chosen)?;
     }
     Ok(chosen)
 }

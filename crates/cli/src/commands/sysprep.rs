@@ -10,8 +10,8 @@ use crate::guest_scripts::GuestScripts;
 use crate::output::{OutputFormat, print, print_json};
 use clap::Args;
 use disksmith_guest::{
-    SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, change_selection, default_operations,
-    select_operations, sysprep,
+    Dialect, SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, change_selection,
+    default_operations, select_operations, sysprep,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &SysprepArgs, globals: &Globals) -> Outcome {
         (lists, _) => {
             let mut chosen = Vec::new();
             for list in lists {
-                chosen = change_selection("--operations", list, &default_operations(), chosen)?;
+                chosen = change_selection("--operations", list, Dialect::Disksmith, chosen)?;
             }
             chosen
         }

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Outcome};
 use crate::guest_scripts::GuestScripts;
 use crate::output::print;
 use disksmith_guest::{
-    Context, SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, change_selection,
+    Context, Dialect, SYSPREP_OPERATIONS, ScriptRunner, SysprepOperation, SystemRandom, change_selection,
     sysprep_as_tool, tool_default_operations,
 };
 use std::ffi::OsString;
@@ -120,7 +120,6 @@ fn list() -> Outcome<()> {
 
 /// Which operations are done.
 fn chosen(call: &Invocation) -> Outcome<Vec<&'static SysprepOperation>> {
-    let defaults = tool_default_operations();
     let mut chosen: Option<Vec<&'static SysprepOperation>> = None;
     let mut enabled = false;
     for (key, value) in call.arguments.options() {
@@ -155,9 +154,9 @@ fn chosen(call: &Invocation) -> Outcome<Vec<&'static SysprepOperation>> {
             "--enable" => Vec::new(),
             _ => chosen.unwrap_or_default(),
         };
-        chosen = Some(change_selection(option, &list, &defaults, so_far)?);
+        chosen = Some(change_selection(option, &list, Dialect::VirtCustomize, so_far)?);
     }
-    Ok(chosen.unwrap_or(defaults))
+    Ok(chosen.unwrap_or_else(tool_default_operations))
 }
 
 /// Names between commas.

@@ -52,8 +52,13 @@ fn act(session: &mut Session<'_, '_>, name: &str, action: &Action) -> Result<()>
         Action::CaCertificates => certificates::remove_own(session),
         Action::RemoveFilesExcept(pattern, names) => remove_except(session, pattern, names),
         Action::Elsewhere => Ok(()),
-        Action::Note(note) => {
-            session.editor.note(*note);
+        Action::LvmUuids => {
+            // A logical volume is /dev/GROUP/NAME.
+            let is_logical = |device: &str| device.matches('/').count() == 3;
+            if session.guest.mounts().iter().any(|m| is_logical(&m.device)) {
+                let warning = "the UUIDs of LVM volumes stay as they are: clones cannot be attached to one machine at once";
+                session.report.warnings.push(warning.into());
+            }
             Ok(())
         }
         Action::Unsupported(reason) => Err(Error::Unsupported {

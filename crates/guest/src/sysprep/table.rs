@@ -49,8 +49,9 @@ pub(crate) enum Action {
     RemoveFilesExcept(&'static str, &'static [&'static str]),
     /// It is done by whoever does the cleaning: see [`super::sysprep`].
     Elsewhere,
-    /// It cannot be done by editing files (yet); where it is on by default there is nothing to do on a guest without LVM.
-    Note(&'static str),
+    /// Volume groups of LVM keep their UUIDs; a guest that has some is told.
+    LvmUuids,
+    /// It cannot be done by editing files (yet).
     Unsupported(&'static str),
 }
 
@@ -271,13 +272,7 @@ pub const OPERATIONS: &[SysprepOperation] = &[
         "Remove LVM's list of devices",
         &[Action::Remove(&["/etc/lvm/devices/system.devices"])],
     ),
-    on(
-        "lvm-uuids",
-        "Give LVM volumes new UUIDs",
-        &[Action::Note(
-            "volumes of LVM are not edited; a guest without LVM has none",
-        )],
-    ),
+    on("lvm-uuids", "Give LVM volumes new UUIDs", &[Action::LvmUuids]),
     on(
         "machine-id",
         "Empty the machine id, which the next boot makes anew",
