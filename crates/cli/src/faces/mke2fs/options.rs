@@ -238,6 +238,7 @@ impl Request {
                 "largefile4" => self.options.usage = Usage::LargeFile4,
                 "ext2" | "ext3" | "ext4" => {}
                 other => {
+                    self.options.usage = Usage::Ordinary;
                     self.warning = Some(format!(
                         "\nWarning: the fs_type {other} is not defined in mke2fs.conf"
                     ));
