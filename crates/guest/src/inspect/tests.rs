@@ -332,3 +332,149 @@ fn distributions_are_told_apart() {
         );
     }
 }
+
+#[test]
+fn usr_on_a_volume_of_its_own_is_found() {
+    let usr = |version: &str| {
+        filesystem(
+            &[
+                (
+                    "/lib/os-release",
+                    &format!("ID=flatcar\nVERSION_ID={version}\nPRETTY_NAME=\"Flatcar {version}\"\n"),
+                ),
+                ("/bin/bash", ""),
+                ("/share/flatcar/", ""),
+                ("/sbin/", ""),
+            ],
+            "usr",
+            "",
+        )
+    };
+    let root = filesystem(
+        &[
+            ("/etc/flatcar/update.conf", "GROUP=stable\n"),
+            ("/etc/os-release", "-> ../usr/lib/os-release"),
+            ("/root/", ""),
+            ("/home/", ""),
+            ("/usr/", ""),
+        ],
+        "root",
+        "ROOT",
+    );
+    let named = |partition, fs, name: &str| Volume {
+        part_label: Some(name.into()),
+        ..volume(0, partition, fs)
+    };
+    let volumes = [
+        named(3, usr("3975.2.2"), "USR-A"),
+        named(4, usr("3975.10.0"), "USR-B"),
+        named(9, root, "ROOT"),
+    ];
+    assert!(volumes[0].is_verified() && !volumes[2].is_verified());
+    let guest = Guest::inspect(&volumes, CLOCK).unwrap();
+    assert_eq!(guest.root(), "/dev/sda9");
+    assert_eq!(guest.mounts()[1].device, "/dev/sda4");
+    assert_eq!(guest.distribution().version, "3975.10.0");
+    assert!(
+        guest.warnings()[0].contains("/usr is read-only"),
+        "{:?}",
+        guest.warnings()
+    );
+}
+
+#[test]
+fn usr_that_fstab_names_tells_the_release() {
+    let usr = filesystem(
+        &[("/lib/os-release", "ID=debian\nVERSION_ID=12\n"), ("/bin/", "")],
+        "usr",
+        "",
+    );
+    let root = filesystem(
+        &[
+            ("/etc/fstab", "UUID=usr /usr ext4\n"),
+            ("/etc/os-release", "-> ../usr/lib/os-release"),
+            ("/bin", "-> usr/bin"),
+            ("/usr/", ""),
+        ],
+        "root",
+        "",
+    );
+    let guest = Guest::inspect(&[volume(0, 1, root), volume(0, 2, usr)], CLOCK).unwrap();
+    assert_eq!(guest.distribution().id, "debian");
+}
+
+#[test]
+fn logical_volumes_and_hardware_names_are_found_by_fstab() {
+    let logical = |name: &str, fs| Volume {
+        partition: None,
+        logical: Some(LogicalName {
+            group: "my-vg".into(),
+            name: name.into(),
+            uuid: Some(format!("uuid-of-{name}")),
+        }),
+        ..volume(0, 1, fs)
+    };
+    for spec in [
+        "/dev/my-vg/home",
+        "/dev/mapper/my--vg-home",
+        "/dev/disk/by-id/dm-name-my--vg-home",
+        "/dev/disk/by-id/dm-uuid-LVM-uuid-of-home",
+        "UUID=home-uuid",
+    ] {
+        let home = filesystem(&[("/here", "")], "home-uuid", "");
+        let fstab = format!("/dev/mapper/my--vg-root / ext4\n{spec} /home ext4\n");
+        let volumes = [logical("home", home), logical("root", root(&fstab))];
+        let guest = Guest::inspect(&volumes, CLOCK).unwrap();
+        assert_eq!(guest.root(), "/dev/my-vg/root");
+        assert!(
+            guest.tree().is_file("/home/here"),
+            "{spec}: {:?}",
+            guest.warnings()
+        );
+        assert!(guest.warnings().is_empty(), "{:?}", guest.warnings());
+    }
+    // A partition by its hardware name: on one disk there is no doubt, on two there is.
+    let spec = "/dev/disk/by-id/ata-QEMU_HARDDISK_1-part2 /home ext4\n";
+    let home = filesystem(&[("/here", "")], "h", "");
+    let volumes = [volume(0, 1, root(spec)), volume(0, 2, home.clone())];
+    assert!(
+        Guest::inspect(&volumes, CLOCK)
+            .unwrap()
+            .tree()
+            .is_file("/home/here")
+    );
+    let volumes = [
+        volume(0, 1, root(spec)),
+        volume(0, 2, home.clone()),
+        volume(1, 2, home),
+    ];
+    let guest = Guest::inspect(&volumes, CLOCK).unwrap();
+    assert!(
+        guest.warnings()[0].contains("which of the 2 disks"),
+        "{:?}",
+        guest.warnings()
+    );
+}
+
+#[test]
+fn an_fstab_without_end_is_bounded() {
+    let mut fstab = String::new();
+    for number in 0..20_000 {
+        fstab.push_str(&format!("/dev/sda{} /srv/{number} ext4\n", number + 2));
+    }
+    let guest = Guest::inspect(&[volume(0, 1, root(&fstab))], CLOCK).unwrap();
+    assert!(
+        guest
+            .warnings()
+            .iter()
+            .any(|w| w.contains("more than 1000 entries")),
+        "{:?}",
+        guest.warnings().first()
+    );
+    let guest = Guest::inspect(&[volume(0, 1, root(&"x".repeat(2 << 20)))], CLOCK).unwrap();
+    assert!(
+        guest.warnings()[0].contains("fstab cannot be read"),
+        "{:?}",
+        guest.warnings()
+    );
+}
