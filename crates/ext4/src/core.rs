@@ -91,6 +91,8 @@ impl Core {
     /// Reads the superblock and the descriptor table. `check`: the descriptors too are checked at once.
     pub(crate) fn open(storage: StorageRef, cache_bytes: usize, clock: Clock, check: bool) -> Result<Self> {
         let superblock_raw = disksmith_storage::read_vec(&*storage, 1024, 1024)?;
+        // What is no filesystem at all, or one of the future, is told by the feature, not by the fields that it lacks.
+        Superblock::check_kind(&superblock_raw)?;
         let superblock = Superblock::from_bytes(&superblock_raw, 1024)?;
         superblock.features().check_readable()?;
         let geometry = Geometry::new(&superblock, storage.size())?;

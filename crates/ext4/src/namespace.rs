@@ -234,7 +234,7 @@ impl Core {
         match node.rec.file_type() {
             Some(FileType::Directory) => {}
             Some(FileType::Regular) => {
-                flags.remove(InodeFlags::DIRSYNC | InodeFlags::PROJINHERIT | InodeFlags::CASEFOLD)
+                flags.remove(InodeFlags::DIRSYNC | InodeFlags::PROJINHERIT | InodeFlags::CASEFOLD);
             }
             _ => flags = flags.intersection(InodeFlags::NODUMP | InodeFlags::NOATIME),
         }

@@ -335,6 +335,18 @@ impl Superblock {
         Ok(())
     }
 
+    /// Refuses an external journal, which has a superblock without what makes a filesystem.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedFeatures`].
+    pub(crate) fn check_kind(bytes: &[u8]) -> Result<()> {
+        let superblock = Self::parse(bytes);
+        if superblock.magic == MAGIC && superblock.features().incompat.contains(Incompat::JOURNAL_DEV) {
+            return superblock.features().check_readable();
+        }
+        Ok(())
+    }
+
     /// Refuses to trust a superblock that says it has no checksum, and has one: that of itself with `metadata_csum` (and
     /// revision 1). Who turns the feature off changes more than that bit; a flipped bit does not.
     ///

@@ -331,11 +331,11 @@ fn a_listing_goes_on_while_names_come_and_go() {
         return;
     }
     for (options, counts) in [
-        ("-t ext4 -b 1024 -N 8000", &[10u64, 40, 3000][..]),
-        ("-t ext4 -N 8000", &[30, 2500]),
+        ("-t ext4 -b 1024 -N 8000", &[10u64, 40, 900][..]),
+        ("-t ext4 -N 8000", &[30, 700]),
         ("-t ext4 -O inline_data", &[1, 3, 6]),
         ("-t ext2 -O ^dir_index -N 8000", &[30, 700]),
-        ("-t ext4 -b 1024 -O large_dir -N 8000", &[3000]),
+        ("-t ext4 -b 1024 -O large_dir -N 8000", &[600]),
     ] {
         for count in counts {
             let dir = tempfile::tempdir().unwrap();
@@ -689,20 +689,40 @@ fn extremes_are_met_with_the_right_errors() {
     // 65,000 links.
     let linked = create(&fs, root, "linked", FileType::Regular);
     let names = create(&fs, root, "names", FileType::Directory);
-    for i in 1..65_000u32 {
+    let links = if long() { 65_000 } else { 3_000u32 };
+    for i in 1..links {
         fs.link(linked, names, format!("{i}").as_bytes()).unwrap();
     }
+    fs.sync().unwrap();
+    assert_clean(&image, "many links");
+    drop(fs);
+    if links < 65_000 {
+        debugfs(&image, "set_inode_field linked links_count 65000", true);
+    }
+    let fs = open(&image, true).unwrap();
     assert_eq!(fs.link(linked, names, b"one more").unwrap_err().errno(), 31);
     assert_eq!(fs.metadata(linked).unwrap().links, 65_000);
     fs.sync().unwrap();
+    drop(fs);
+    if links < 65_000 {
+        debugfs(
+            &image,
+            &format!("set_inode_field linked links_count {links}"),
+            true,
+        );
+    }
     assert_clean(&image, "extremes");
     if can_mount() {
         let mount = Mount::new(&image, "ro");
-        assert_eq!(std::fs::read_dir(mount.at("names")).unwrap().count(), 64_999);
+        assert_eq!(
+            std::fs::read_dir(mount.at("names")).unwrap().count() as u32,
+            links - 1
+        );
         let metadata = std::fs::metadata(mount.at("sparse")).unwrap();
         assert_eq!(metadata.len(), most);
     }
-    for i in 1..65_000u32 {
+    let fs = open(&image, true).unwrap();
+    for i in 1..links {
         fs.unlink(names, format!("{i}").as_bytes()).unwrap();
     }
     fs.remove_dir(root, b"names").unwrap();
@@ -736,4 +756,123 @@ fn a_directory_of_a_million_names() {
     let start = std::time::Instant::now();
     assert_eq!(list(&fs, names, 0, usize::MAX).len(), 1_000_000);
     eprintln!("listed: {:?}", start.elapsed());
+}
+
+#[test]
+fn journals_on_other_devices_forbid_writing() {
+    if !judges() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let journal = image(dir.path(), 32 * MIB, "-O journal_dev -b 4096");
+    for writable in [false, true] {
+        let error = open(&journal, writable).unwrap_err();
+        assert!(error.to_string().contains("journal_dev"), "{error}");
+    }
+    let image = image(dir.path(), 32 * MIB, "-t ext4");
+    debugfs(
+        &image,
+        "ssv journal_inum 0\nssv journal_uuid 11111111-2222-3333-4444-555555555555",
+        true,
+    );
+    let fs = open(&image, true).unwrap();
+    assert!(fs.read_only_reason().unwrap().contains("another device"));
+    let error = fs
+        .create(fs.root(), b"x", &node(FileType::Regular, 0o644))
+        .unwrap_err();
+    assert_eq!(error.errno(), 30);
+    assert_eq!(list(&fs, fs.root(), 0, 10).len(), 1);
+    debugfs(&image, "feature needs_recovery", true);
+    let error = open(&image, true).unwrap_err();
+    assert!(error.to_string().contains("external journal"), "{error}");
+}
+
+#[test]
+fn what_needs_a_key_or_would_break_a_seal_is_refused() {
+    if !judges() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(dir.path(), 32 * MIB, "-t ext4 -O encrypt,verity");
+    let fs = open(&image, true).unwrap();
+    for name in ["sealed", "secret"] {
+        let file = create(&fs, fs.root(), name, FileType::Regular);
+        fs.write(file, 0, b"contents").unwrap();
+    }
+    create(&fs, fs.root(), "hidden", FileType::Directory);
+    fs.sync().unwrap();
+    drop(fs);
+    debugfs(
+        &image,
+        "set_inode_field sealed flags 0x180000\nset_inode_field secret flags 0x80800\n\
+         set_inode_field hidden flags 0x80800",
+        true,
+    );
+    let fs = open(&image, true).unwrap();
+    let find = |name: &str| fs.lookup(fs.root(), name.as_bytes()).unwrap();
+    let (sealed, secret, hidden) = (find("sealed"), find("secret"), find("hidden"));
+    let mut bytes = [0; 8];
+    assert_eq!(fs.read(sealed, 0, &mut bytes).unwrap(), 8);
+    assert_eq!(&bytes, b"contents");
+    for result in [
+        fs.write(sealed, 0, b"x"),
+        fs.set_size(sealed, 3),
+        fs.punch_hole(sealed, 0, 4),
+        fs.allocate(sealed, 0, 9000, false),
+    ] {
+        assert_eq!(result.unwrap_err().errno(), 1);
+    }
+    let error = fs.read(secret, 0, &mut bytes).unwrap_err();
+    assert!(error.to_string().contains("encrypted"), "{error}");
+    assert_eq!(fs.write(secret, 0, b"x").unwrap_err().errno(), 95);
+    let error = fs
+        .create(hidden, b"x", &node(FileType::Regular, 0o644))
+        .unwrap_err();
+    assert!(error.to_string().contains("encrypted"), "{error}");
+    assert_eq!(fs.metadata(secret).unwrap().size, 8);
+    fs.unlink(fs.root(), b"sealed").unwrap();
+    fs.unlink(fs.root(), b"secret").unwrap();
+    fs.sync().unwrap();
+    drop(fs);
+    // It was never really encrypted.
+    debugfs(&image, "set_inode_field hidden flags 0x80000", true);
+    assert_clean(&image, "without what was sealed");
+}
+
+#[test]
+fn a_hash_tree_of_three_levels() {
+    if !judges() || !long() {
+        return;
+    }
+    for (options, fits) in [("-O large_dir", true), ("-O ^large_dir", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let image = image(
+            dir.path(),
+            256 * MIB,
+            &format!("-t ext4 -b 1024 -N 100 {options}"),
+        );
+        let fs = open(&image, true).unwrap();
+        let names = create(&fs, fs.root(), "names", FileType::Directory);
+        let name = |i: u32| format!("{i:0>250}").into_bytes();
+        let mut count = 0;
+        let mut failed = None;
+        'files: for f in 0..2 {
+            let file = create(&fs, fs.root(), &format!("file-{f}"), FileType::Regular);
+            for _ in 0..60_000 {
+                if let Err(error) = fs.link(file, names, &name(count)) {
+                    failed = Some(error);
+                    break 'files;
+                }
+                count += 1;
+            }
+        }
+        assert_eq!(failed.is_none(), fits, "{count}: {failed:?}");
+        assert!(failed.is_none_or(|error| error.errno() == 28));
+        for i in (0..count).step_by(1001) {
+            fs.lookup(names, &name(i)).unwrap();
+        }
+        fs.sync().unwrap();
+        assert_clean(&image, options);
+        assert_eq!(list(&fs, names, 0, usize::MAX).len() as u32, count);
+    }
 }
