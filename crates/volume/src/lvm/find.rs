@@ -260,13 +260,9 @@ impl Context<'_> {
         if pieces.is_empty() {
             return Err("it has no extents".into());
         }
-        Ok(Arc::new(Mapped {
-            name,
-            size,
-            // What is written to an origin would have to be kept for its snapshots first.
-            writable: logical.writable && !self.origins.contains(logical.name.as_str()),
-            pieces,
-        }))
+        // What is written to an origin would have to be kept for its snapshots first.
+        let writable = logical.writable && !self.origins.contains(logical.name.as_str());
+        Ok(Arc::new(Mapped::new(name, size, writable, pieces)))
     }
 
     fn piece(

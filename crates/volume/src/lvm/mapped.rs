@@ -17,11 +17,12 @@ pub(super) struct Piece {
 /// A logical volume of pieces that follow each other without a gap.
 #[derive(Debug)]
 pub(super) struct Mapped {
-    pub(super) name: String,
-    pub(super) size: u64,
-    pub(super) writable: bool,
+    name: String,
+    size: u64,
+    writable: bool,
+    alignment: Alignment,
     /// Not empty, the first one at 0.
-    pub(super) pieces: Vec<Piece>,
+    pieces: Vec<Piece>,
 }
 
 /// Where a run of bytes lies.
@@ -58,6 +59,19 @@ impl Piece {
 }
 
 impl Mapped {
+    /// Pieces that follow each other without a gap, the first one at 0.
+    pub(super) fn new(name: String, size: u64, writable: bool, pieces: Vec<Piece>) -> Self {
+        let writable = writable && pieces.iter().flat_map(|p| &p.stripes).all(Storage::is_writable);
+        let alignment = common_alignment(&pieces);
+        Self {
+            name,
+            size,
+            writable,
+            alignment,
+            pieces,
+        }
+    }
+
     /// Where a byte lies. The offset is inside the volume.
     fn place(&self, offset: u64) -> Result<Place<'_>> {
         let next = self.pieces.partition_point(|piece| piece.start <= offset);
@@ -116,7 +130,7 @@ impl Storage for Mapped {
     }
 
     fn is_writable(&self) -> bool {
-        self.writable && self.stripes().all(Storage::is_writable)
+        self.writable
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
@@ -168,30 +182,7 @@ impl Storage for Mapped {
     }
 
     fn alignment(&self) -> Alignment {
-        let mut whole = Alignment {
-            io: u64::MAX,
-            allocation: u64::MAX,
-        };
-        for piece in &self.pieces {
-            for stripe in &piece.stripes {
-                let own = stripe.alignment();
-                whole.io = whole.io.min(own.io);
-                whole.allocation = whole.allocation.min(own.allocation);
-            }
-            if piece.stripes.len() > 1 {
-                // A power of two, as it is checked to be.
-                whole.io = whole.io.min(piece.stripe_size.max(1));
-                whole.allocation = whole.allocation.min(piece.stripe_size.max(1));
-            }
-        }
-        Alignment {
-            io: if whole.io == u64::MAX { 1 } else { whole.io },
-            allocation: if whole.allocation == u64::MAX {
-                1
-            } else {
-                whole.allocation
-            },
-        }
+        self.alignment
     }
 
     fn host_span(&self, offset: u64, len: u64) -> Option<HostSpan<'_>> {
@@ -199,6 +190,29 @@ impl Storage for Mapped {
         let place = self.place(offset).ok()?;
         place.stripe.host_span(place.offset, len.min(place.len))
     }
+}
+
+/// The granularities that all pieces keep.
+fn common_alignment(pieces: &[Piece]) -> Alignment {
+    let mut whole: Option<Alignment> = None;
+    let mut narrow = |own: Alignment| {
+        let known = whole.unwrap_or(own);
+        whole = Some(Alignment {
+            io: known.io.min(own.io),
+            allocation: known.allocation.min(own.allocation),
+        });
+    };
+    for piece in pieces {
+        piece.stripes.iter().for_each(|stripe| narrow(stripe.alignment()));
+        if piece.stripes.len() > 1 {
+            // A power of two, as it is checked to be.
+            narrow(Alignment {
+                io: piece.stripe_size,
+                allocation: piece.stripe_size,
+            });
+        }
+    }
+    whole.unwrap_or(Alignment { io: 1, allocation: 1 })
 }
 
 /// A window on a storage, for a stripe.
