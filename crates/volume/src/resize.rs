@@ -70,7 +70,8 @@ impl Disk {
         }
         let mut is_table_limit = false;
         if matches!(self.table(), Table::Mbr { .. }) {
-            let limit = (u64::from(u32::MAX) * sector).min(partition.start.saturating_add(u64::from(u32::MAX) * sector));
+            let limit = (u64::from(u32::MAX) * sector)
+                .min(partition.start.saturating_add(u64::from(u32::MAX) * sector));
             if end > limit {
                 end = limit;
                 is_table_limit = true;
@@ -113,13 +114,18 @@ impl Disk {
         if let Some((number, len)) = change.partition {
             let partition = self.known(number)?;
             if len == 0 || !len.is_multiple_of(self.sector_size().bytes()) {
-                return Err(bad(format!("{len} bytes for partition {number} are no whole sectors")));
+                return Err(bad(format!(
+                    "{len} bytes for partition {number} are no whole sectors"
+                )));
             }
             let room = self.room(number, change.disk_size)?;
             if len > room.max_len && len > partition.len {
                 return Err(bad(match room.blocked_by {
                     Some(other) => format!("partition {number} cannot reach into partition {other}"),
-                    None => format!("partition {number} cannot have {len} bytes, at most {}", room.max_len),
+                    None => format!(
+                        "partition {number} cannot have {len} bytes, at most {}",
+                        room.max_len
+                    ),
                 }));
             }
         }

@@ -117,7 +117,10 @@ fn to_human(report: &CapacityReport, dry_run: bool) -> String {
         );
     }
     if let Some(minimum) = report.minimum {
-        line("smallest size", format!("{} ({minimum} bytes)", human_size(minimum)));
+        line(
+            "smallest size",
+            format!("{} ({minimum} bytes)", human_size(minimum)),
+        );
     }
     if dry_run {
         text.push_str("nothing was changed\n");

@@ -101,7 +101,9 @@ fn run_with_contents(args: &ResizeArgs, globals: &Globals) -> Outcome {
         .format(disk.format)
         .gate(args.gate.gate())
         .keys(args.keys.keys()?);
-    let old = Image::open(&args.image, &open).map_err(|e| unchanged(Failure::from(e)))?.size();
+    let old = Image::open(&args.image, &open)
+        .map_err(|e| unchanged(Failure::from(e)))?
+        .size();
     let becomes_smaller = match args.size {
         Some(NewSize::Shrink(_)) => true,
         Some(NewSize::To(bytes)) => bytes < old,
@@ -130,9 +132,7 @@ pub(crate) fn run(args: &ResizeArgs, globals: &Globals) -> Outcome {
     if args.fs {
         return run_with_contents(args, globals);
     }
-    let size = args
-        .size
-        .ok_or_else(|| Failure::usage("no size is given"))?;
+    let size = args.size.ok_or_else(|| Failure::usage("no size is given"))?;
     let options = ResizeOptions {
         format: args.format.map(Into::into),
         shrink: args.shrink,

@@ -36,9 +36,8 @@ pub(crate) fn run(args: &ShrinkArgs, globals: &Globals) -> Outcome {
         None if args.minimum => ShrinkTo::Minimum,
         None if args.report || args.edit.dry_run => ShrinkTo::Report,
         None => {
-            return Err(Failure::usage("no size is given").or_hint(
-                "give a size (5G, -5G), or --minimum; --report tells how small it could be",
-            ));
+            return Err(Failure::usage("no size is given")
+                .or_hint("give a size (5G, -5G), or --minimum; --report tells how small it could be"));
         }
     };
     let options = ShrinkOptions {

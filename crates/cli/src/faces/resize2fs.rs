@@ -214,7 +214,10 @@ fn work(name: &str, request: &Request) -> Result<(), String> {
     let sb = &found.superblock;
     let block_size = u64::from(found.report.block_size);
     if request.print_minimum {
-        println!("Estimated minimum size of the filesystem: {}", found.report.minimum);
+        println!(
+            "Estimated minimum size of the filesystem: {}",
+            found.report.minimum
+        );
         return Ok(());
     }
     if !request.force && needs_check(sb) {
@@ -273,14 +276,10 @@ fn work(name: &str, request: &Request) -> Result<(), String> {
         return Ok(());
     }
     if !converts && !is_64bit && blocks >= 1 << 32 {
-        return Err(format!(
-            "{name}: New size too large to be expressed in 32 bits\n"
-        ));
+        return Err(format!("{name}: New size too large to be expressed in 32 bits\n"));
     }
     if blocks < found.report.blocks && sb.features().compat.contains(Compat::STABLE_INODES) {
-        return Err(
-            "Cannot shrink this filesystem because it has the stable_inodes feature flag.".into(),
-        );
+        return Err("Cannot shrink this filesystem because it has the stable_inodes feature flag.".into());
     }
     if !request.force && sb.cluster_shift() > 0 {
         return Err(
@@ -311,7 +310,8 @@ fn change(request: &Request, found: &Found, blocks: u64) -> Result<u64, String> 
         format: Some(Format::Raw),
         ..DiskSpec::in_place(&request.file)
     };
-    let transaction = Transaction::begin(&[spec], &TransactionOptions::default()).map_err(|e| e.to_string())?;
+    let transaction =
+        Transaction::begin(&[spec], &TransactionOptions::default()).map_err(|e| e.to_string())?;
     let storage = transaction.storage(0).ok_or("nothing is open")?;
     let block_size = u64::from(found.report.block_size);
     let wanted = blocks

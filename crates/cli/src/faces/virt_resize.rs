@@ -85,7 +85,8 @@ const SPECS: [Spec; 35] = [
 ];
 
 /// What it can do, for `--machine-readable`.
-const CAPABILITIES: &str = "ntfsresize-force\n32bitok\n128-sector-alignment\nalignment\nalign-first\ninfinite-partitions\n";
+const CAPABILITIES: &str =
+    "ntfsresize-force\n32bitok\n128-sector-alignment\nalignment\nalign-first\ninfinite-partitions\n";
 
 /// A line of the summary, or a message besides the steps.
 fn info(quiet: bool, text: &str) {
@@ -148,7 +149,9 @@ fn format_of(name: Option<&OsStr>) -> Result<Option<Format>, String> {
 /// A partition: `/dev/sda1`, `sda1`.
 fn partition(text: &str, option: &str) -> Result<u32, String> {
     let name = text.strip_prefix("/dev/").unwrap_or(text);
-    let digits = ["sda", "vda", "hda"].iter().find_map(|disk| name.strip_prefix(disk));
+    let digits = ["sda", "vda", "hda"]
+        .iter()
+        .find_map(|disk| name.strip_prefix(disk));
     digits
         .and_then(|digits| digits.parse().ok())
         .filter(|number| *number > 0)
@@ -165,7 +168,11 @@ fn size(text: &str) -> Option<SizeRequest> {
         _ => (0.0, text),
     };
     let (at, unit) = rest.char_indices().next_back()?;
-    let number: f64 = rest.get(..at)?.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0)?;
+    let number: f64 = rest
+        .get(..at)?
+        .parse()
+        .ok()
+        .filter(|n: &f64| n.is_finite() && *n >= 0.0)?;
     if unit == '%' {
         return Some(if sign == 0.0 {
             SizeRequest::Percent(number)
@@ -200,7 +207,10 @@ fn request(arguments: &super::getopt::Arguments) -> Result<RepartitionRequest, S
     };
     let many = |option: &str| -> Result<Vec<u32>, String> {
         let texts = arguments.texts(option);
-        texts.iter().map(|text| partition(text, &format!("--{option}"))).collect()
+        texts
+            .iter()
+            .map(|text| partition(text, &format!("--{option}")))
+            .collect()
     };
     if arguments.has("lv-expand") {
         return Err("--LV-expand: LVM is not supported yet".into());
@@ -227,9 +237,9 @@ fn request(arguments: &super::getopt::Arguments) -> Result<RepartitionRequest, S
     let mut resize = Vec::new();
     for (option, force) in [("resize", false), ("resize-force", true)] {
         for text in arguments.texts(option) {
-            let (name, wanted) = text.split_once('=').ok_or_else(|| {
-                format!("missing size field in ‘--{option} {text}’: use PART=SIZE")
-            })?;
+            let (name, wanted) = text
+                .split_once('=')
+                .ok_or_else(|| format!("missing size field in ‘--{option} {text}’: use PART=SIZE"))?;
             let wanted = size(wanted)
                 .ok_or_else(|| format!("cannot parse resize size field in ‘--{option} {text}’"))?;
             resize.push((partition(name, &format!("--{option}"))?, wanted, force));

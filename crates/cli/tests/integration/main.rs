@@ -4,11 +4,13 @@
 
 mod bad_guests;
 mod boot;
+mod capacity;
 mod chain;
 mod check_table;
 mod cloud_localds;
 mod customize;
 mod guest_files;
+mod guest_tables;
 mod images;
 mod iso;
 mod iso_hybrid;

@@ -108,7 +108,7 @@ pub(super) fn blocks(layout: &Layout, descriptors: &[GroupDescriptor]) -> u64 {
     estimate.count(0);
     while data > estimate.room {
         let more = (data - estimate.room).div_ceil(estimate.per_group);
-        if estimate.groups as u64 + more > u64::from(g.groups) {
+        if u64::from(estimate.groups) + more > u64::from(g.groups) {
             return g.blocks_count;
         }
         estimate.add_groups(more);

@@ -105,7 +105,8 @@ fn numbers(image: &Path) -> Vec<String> {
     let text = run_ok("dumpe2fs", &[image.to_str().unwrap()]);
     text.lines()
         .filter(|line| {
-            KEYS.iter().any(|key| line.starts_with(key)) || line.starts_with("Group ") && line.contains("Blocks")
+            KEYS.iter().any(|key| line.starts_with(key))
+                || line.starts_with("Group ") && line.contains("Blocks")
         })
         .map(|line| match line.split_once(" csum") {
             // Which bitmaps are written out is another matter.
@@ -122,11 +123,23 @@ const TABLE: &[(u64, &str, &[u64])] = &[
     (32, "-t ext2", &[90, 20, 0]),
     (40, "-t ext3 -J size=4", &[300, 25, 0]),
     (64, "-t ext4 -b 4096 -O ^metadata_csum,uninit_bg", &[200, 40]),
-    (40, "-t ext4 -b 1024 -O ^resize_inode,^flex_bg -N 2000", &[2000, 0]),
+    (
+        40,
+        "-t ext4 -b 1024 -O ^resize_inode,^flex_bg -N 2000",
+        &[2000, 0],
+    ),
     (40, "-t ext4 -O sparse_super2", &[120, 0]),
     (40, "-t ext4 -b 1024 -O ^resize_inode,meta_bg", &[500, 0]),
-    (40, "-t ext4 -b 1024 -O bigalloc -C 4096 -N 2000 -J size=4", &[100, 36]),
-    (60, "-t ext4 -b 1024 -O ^has_journal,inline_data -N 3000 -I 512", &[0, 100]),
+    (
+        40,
+        "-t ext4 -b 1024 -O bigalloc -C 4096 -N 2000 -J size=4",
+        &[100, 36],
+    ),
+    (
+        60,
+        "-t ext4 -b 1024 -O ^has_journal,inline_data -N 3000 -I 512",
+        &[0, 100],
+    ),
     (40, "-t ext4 -O orphan_file,ea_inode -J size=4", &[0, 64]),
 ];
 
@@ -165,7 +178,11 @@ const MORE: &[(u64, &str, &[u64])] = &[
     (40, "-t ext2 -b 1024 -g 4096", &[300, 0]),
     (40, "-t ext3 -b 4096 -J size=4", &[300, 0]),
     (40, "-t ext3 -b 1024 -O ^sparse_super,^resize_inode", &[300, 0]),
-    (60, "-t ext4 -b 4096 -O bigalloc -C 16384 -N 2000 -J size=4", &[300, 40]),
+    (
+        60,
+        "-t ext4 -b 4096 -O bigalloc -C 16384 -N 2000 -J size=4",
+        &[300, 40],
+    ),
 ];
 
 fn one(dir: &Path, from: &Path, (size, options, sizes): (u64, &str, &[u64])) {
@@ -206,12 +223,22 @@ fn one(dir: &Path, from: &Path, (size, options, sizes): (u64, &str, &[u64])) {
         let done = change(&image, blocks, &ResizeOptions::new(clock()));
         let done = done.unwrap_or_else(|error| panic!("{when}: {error}"));
         assert_clean(&image, &when);
-        let differ = snapshot::differences(&before, &tree(&image), Compare { times: true, blocks: false });
+        let differ = snapshot::differences(
+            &before,
+            &tree(&image),
+            Compare {
+                times: true,
+                blocks: false,
+            },
+        );
         assert_eq!(differ, "", "{when}");
         assert!(done.blocks <= blocks);
         // Debian's resize2fs of today miscounts clusters.
         if !has_clusters && size > &0 {
-            let told = run("resize2fs", &["-f", theirs.to_str().unwrap(), &blocks.to_string()]);
+            let told = run(
+                "resize2fs",
+                &["-f", theirs.to_str().unwrap(), &blocks.to_string()],
+            );
             if told.status.success() {
                 assert_eq!(numbers(&image), numbers(&theirs), "{when}");
             }
@@ -279,11 +306,67 @@ fn what_does_not_fit_is_refused() {
     let copy = dir.path().join("copy");
     copy_sparse(&image, &copy);
     let options = ResizeOptions::new(clock());
-    assert!(matches!(change(&copy, 5500, &options), Err(Error::NoSpace { .. })));
+    assert!(matches!(
+        change(&copy, 5500, &options),
+        Err(Error::NoSpace { .. })
+    ));
     // More than 2^32 blocks without 64bit.
     mke2fs(&image, 64 * MIB, "-t ext3 -b 1024");
     let huge = storage(&image);
-    huge.set_size(5 << 42).unwrap();
-    let error = resize(&huge, 5 << 32, &options).unwrap_err();
+    huge.set_size((1 << 42) + (1 << 30)).unwrap();
+    let error = resize(&huge, (1 << 32) + 8192, &options).unwrap_err();
     assert!(error.to_string().contains("64bit"), "{error}");
+}
+
+/// Whatever stands in the metadata: an error, or a resize; no panic, no endless loop.
+#[test]
+fn damaged_filesystems_do_no_harm() {
+    if !have("mke2fs") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("from");
+    std::fs::create_dir_all(from.join("d/e")).unwrap();
+    for i in 0..60 {
+        std::fs::write(from.join(format!("d/f{i}")), [i; 3000]).unwrap();
+    }
+    let sparse = std::fs::File::create(from.join("sparse")).unwrap();
+    for i in 0..100u64 {
+        std::os::unix::fs::FileExt::write_all_at(&sparse, b"y", i * 5000).unwrap();
+    }
+    let mut state = 99u64;
+    let mut random = |below: usize| -> usize {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % below
+    };
+    let rounds = if long() { 3000 } else { 15 };
+    for options in [
+        "-t ext4 -b 1024 -O ^metadata_csum,^has_journal -g 1024 -N 200",
+        "-t ext2 -b 1024 -g 1024 -N 200",
+        "-t ext4 -b 1024 -O ^metadata_csum,^has_journal,^resize_inode,inline_data -g 1024 -N 200 -I 256",
+    ] {
+        let image = dir.path().join("image");
+        mke2fs(&image, 4 * MIB, &format!("{options} -d {}", from.display()));
+        let bytes = std::fs::read(&image).unwrap();
+        let used: Vec<usize> = (1024..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        for _ in 0..rounds {
+            let mut bytes = bytes.clone();
+            for _ in 0..1 + random(6) {
+                // Mostly where something stands already, and mostly in the first blocks, where metadata is.
+                let at = if random(3) == 0 {
+                    1024 + random(60_000)
+                } else {
+                    used[random(used.len())]
+                };
+                bytes[at] = [0, 1, 0xff, 0x80, random(256) as u8][random(5)];
+            }
+            for blocks in [2600, 3000, 9000] {
+                let memory = disksmith_storage::Memory::from_bytes(&bytes);
+                memory.set_size(bytes.len().max(blocks * 1024) as u64).unwrap();
+                let storage: StorageRef = Arc::new(memory);
+                let _ = resize(&storage, blocks as u64, &ResizeOptions::new(clock()));
+                let _ = size_report(&storage, clock());
+            }
+        }
+    }
 }

@@ -11,8 +11,8 @@ mod target;
 pub use grow::{GrowOptions, grow};
 pub use repartition::{RepartitionStep, repartition};
 pub use repartition_plan::{
-    PartitionFate, PlannedPartition, RepartitionPlan, RepartitionRequest, SizeRequest, UnknownFilesystems, human,
-    plan_repartition, unknown_text,
+    PartitionFate, PlannedPartition, RepartitionPlan, RepartitionRequest, SizeRequest, UnknownFilesystems,
+    human, plan_repartition, unknown_text,
 };
 pub use report::{CapacityReport, FilesystemChange, PartitionChange, Remains};
 pub use shrink::{ShrinkOptions, ShrinkTo, shrink};

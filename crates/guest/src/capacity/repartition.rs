@@ -42,14 +42,24 @@ pub fn repartition(
     let sector = disk.sector_size().bytes();
     // Whatever table was there must not be found before everything is copied.
     let head = (2 << 20).min(target.size());
-    target.write_zeroes(0, head, ZeroMode::Unmap).map_err(Error::below)?;
+    target
+        .write_zeroes(0, head, ZeroMode::Unmap)
+        .map_err(Error::below)?;
     let tail = (64 * sector).min(target.size());
     target
         .write_zeroes(target.size() - tail, tail, ZeroMode::Unmap)
         .map_err(Error::below)?;
     if plan.boot_loader > sector {
         step(RepartitionStep::BootLoader);
-        copy(&**source, sector, &**target, sector, plan.boot_loader - sector, false).map_err(Error::below)?;
+        copy(
+            &**source,
+            sector,
+            &**target,
+            sector,
+            plan.boot_loader - sector,
+            false,
+        )
+        .map_err(Error::below)?;
     }
     for planned in &plan.partitions {
         match planned.fate {
@@ -100,9 +110,9 @@ fn slice_of(storage: &StorageRef, planned: &PlannedPartition, start: u64, len: u
 /// The header of Linux swap space (`union swap_header` of the kernel) says which its last page is.
 fn grow_swap(slice: &StorageRef) -> Result<()> {
     const LAST_PAGE_AT: u64 = 1024 + 4;
-    let page = [4096u64, 8192, 16384, 65536].into_iter().find(|page| {
-        read_vec(&**slice, page - 10, 10).is_ok_and(|magic| magic == b"SWAPSPACE2")
-    });
+    let page = [4096u64, 8192, 16384, 65536]
+        .into_iter()
+        .find(|page| read_vec(&**slice, page - 10, 10).is_ok_and(|magic| magic == b"SWAPSPACE2"));
     let Some(page) = page else {
         return Ok(());
     };
@@ -132,7 +142,11 @@ fn write_table(
                 let PartitionType::Gpt(type_guid) = planned.source.kind else {
                     continue;
                 };
-                let guid = planned.source.uuid.as_deref().and_then(|text| Uuid::parse_str(text).ok());
+                let guid = planned
+                    .source
+                    .uuid
+                    .as_deref()
+                    .and_then(|text| Uuid::parse_str(text).ok());
                 partitions.push(GptPartition {
                     number: planned.number,
                     start: planned.start,

@@ -184,7 +184,9 @@ pub fn plan_repartition(
         return Err(refuse(format!("{name}: the source disk has no partition table")));
     }
     if request.expand.is_some() && request.shrink.is_some() {
-        return Err(refuse("you cannot use options --expand and --shrink together".into()));
+        return Err(refuse(
+            "you cannot use options --expand and --shrink together".into(),
+        ));
     }
     let is_mbr = matches!(disk.table(), Table::Mbr { .. });
     let mut list: Vec<(PlannedPartition, u64)> = Vec::new();
@@ -220,7 +222,10 @@ pub fn plan_repartition(
     apply_requests(&mut list, &name, request)?;
     let plan = spread(&disk, list, target_size, request)?;
     if request.unknown == UnknownFilesystems::Error
-        && let Some(p) = plan.partitions.iter().find(|p| p.is_left_behind(request.keep_contents))
+        && let Some(p) = plan
+            .partitions
+            .iter()
+            .find(|p| p.is_left_behind(request.keep_contents))
     {
         return Err(refuse(unknown_text(p)));
     }
@@ -310,7 +315,11 @@ fn spread(
 ) -> Result<RepartitionPlan> {
     let sector = disk.sector_size().bytes();
     let source = disk.storage().name();
-    let alignment = if request.alignment == 0 { 128 } else { request.alignment };
+    let alignment = if request.alignment == 0 {
+        128
+    } else {
+        request.alignment
+    };
     let first = list.first().map_or(0, |(p, _)| p.source.start / sector);
     let before = first.max(TABLE_SECTORS).max(BOOT_LOADER_SECTORS);
     let overhead = (before + alignment * (list.len() as u64 + 1) + TABLE_SECTORS) * sector;
@@ -346,7 +355,9 @@ fn spread(
         };
         let new = entry.0.source.len.saturating_sub(deficit);
         if new == 0 {
-            return Err(refuse(format!("/dev/sda{number}: the whole of it is not enough to make up for {deficit} bytes")));
+            return Err(refuse(format!(
+                "/dev/sda{number}: the whole of it is not enough to make up for {deficit} bytes"
+            )));
         }
         set_size(entry, new, false, "--shrink")?;
     }
@@ -387,11 +398,9 @@ fn spread(
     let end = (target_size / sector).saturating_sub(TABLE_SECTORS);
     let is_mbr = matches!(disk.table(), Table::Mbr { .. });
     let free_number = list.iter().map(|(p, _)| p.number).max().unwrap_or(0) + 1;
-    let extra = (!request.no_extra_partition
-        && surplus >= LEAST_EXTRA
-        && end > at
-        && (!is_mbr || free_number <= 4))
-        .then(|| (free_number, at * sector, (end - at) * sector));
+    let extra =
+        (!request.no_extra_partition && surplus >= LEAST_EXTRA && end > at && (!is_mbr || free_number <= 4))
+            .then(|| (free_number, at * sector, (end - at) * sector));
     for (planned, _) in list.iter().filter(|(p, _)| p.fate != PartitionFate::Delete) {
         let limit = (planned.start + planned.len) / sector;
         if is_mbr && limit > u64::from(u32::MAX) {
@@ -401,7 +410,10 @@ fn spread(
             )));
         }
         if matches!(planned.source.kind, PartitionType::WholeDisk) || limit > target_size / sector {
-            return Err(refuse(format!("{}: it does not fit into the target disk", planned.device())));
+            return Err(refuse(format!(
+                "{}: it does not fit into the target disk",
+                planned.device()
+            )));
         }
     }
     Ok(RepartitionPlan {

@@ -47,7 +47,12 @@ pub(crate) fn change(storage: &dyn Storage, sector: SectorSize, change: TableCha
     let last_usable = sectors
         .checked_sub(behind + 1)
         .filter(|last| *last >= header.first_usable.0)
-        .ok_or_else(|| bad(format!("a disk of {} bytes is too small for its GPT", change.disk_size)))?;
+        .ok_or_else(|| {
+            bad(format!(
+                "a disk of {} bytes is too small for its GPT",
+                change.disk_size
+            ))
+        })?;
     if let Some((number, len)) = change.partition {
         let at = (number as usize).saturating_sub(1) * header.entry_size as usize;
         let entry = array
@@ -79,7 +84,11 @@ pub(crate) fn change(storage: &dyn Storage, sector: SectorSize, change: TableCha
         my_lba: Lba(1),
         alternate_lba: Lba(sectors - 1),
         last_usable: Lba(last_usable),
-        entries_lba: if header.my_lba == Lba(1) { header.entries_lba } else { Lba(2) },
+        entries_lba: if header.my_lba == Lba(1) {
+            header.entries_lba
+        } else {
+            Lba(2)
+        },
         entries_crc: crc32fast::hash(&array),
         ..header.clone()
     };

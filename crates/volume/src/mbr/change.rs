@@ -53,7 +53,11 @@ pub(crate) fn change(storage: &dyn Storage, sector: SectorSize, change: TableCha
             change_logical(storage, sector, &mut boot, number, sectors)?;
         }
     }
-    if let Some(extended) = boot.records.iter().position(|r| !r.is_unused() && r.is_extended()) {
+    if let Some(extended) = boot
+        .records
+        .iter()
+        .position(|r| !r.is_unused() && r.is_extended())
+    {
         // Where the disk is cut, an extended partition ends with it, if its logical ones do.
         shrink_extended(storage, sector, &mut boot, extended, disk_sectors)?;
     }
@@ -127,7 +131,11 @@ fn change_logical(
             if let Some(before) = index.checked_sub(1).and_then(|i| list.get(i)) {
                 let (bytes, mut record) = load(storage, offset(before.record_at))?;
                 let len = u32::try_from(end - found.record_at.0).unwrap_or(u32::MAX);
-                for slot in record.records.iter_mut().filter(|r| !r.is_unused() && r.is_extended()) {
+                for slot in record
+                    .records
+                    .iter_mut()
+                    .filter(|r| !r.is_unused() && r.is_extended())
+                {
                     slot.resize(base.0, len);
                 }
                 storage.write_at(offset(before.record_at), &record.encode_over(&bytes))?;

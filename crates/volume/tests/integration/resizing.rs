@@ -1,7 +1,7 @@
 //! Changing tables in place: sgdisk, sfdisk and blkid judge.
 
 use super::judge::{have, image, run};
-use disksmith_storage::{HostFile, LockMode, OpenMode, Storage, StorageRef};
+use disksmith_storage::{HostFile, LockMode, OpenMode, StorageRef};
 use disksmith_volume::{Disk, Notice, SectorSize, TableChange};
 use std::path::Path;
 use std::sync::Arc;
@@ -85,7 +85,8 @@ fn a_gpt_follows_the_end_of_its_disk() {
         partition: Some((2, len)),
     };
     assert!(disk.change_table(&*storage, change(40 * MIB, 100 * MIB)).is_err());
-    disk.change_table(&*storage, change(40 * MIB, 40960 * 512)).unwrap();
+    disk.change_table(&*storage, change(40 * MIB, 40960 * 512))
+        .unwrap();
     storage.set_size(40 * MIB).unwrap();
     content(&run("sgdisk", &["-v"], &path, ""));
     assert_eq!(dump(&path), before);
@@ -120,7 +121,10 @@ fn large_sectors_and_a_damaged_copy() {
     assert_eq!(grow(&path, 128 * MIB, 3), 126 * MIB);
     let storage = open(&path);
     let disk = Disk::probe(storage.clone()).unwrap();
-    assert_eq!((disk.sector_size(), disk.notices()), (SectorSize::Bytes4096, &[][..]));
+    assert_eq!(
+        (disk.sector_size(), disk.notices()),
+        (SectorSize::Bytes4096, &[][..])
+    );
     assert_eq!(disk.partitions()[0].len, 126 * MIB);
     // The first copy is gone: it is made anew from the other one.
     storage.write_at(4096, &[0; 512]).unwrap();
@@ -149,7 +153,10 @@ fn an_mbr_with_logical_partitions() {
         let len = grow(&path, size, 6);
         assert_eq!(47104 * 512 + len, size);
         let said = run("sfdisk", &["--verify"], &path, "");
-        assert!(said.contains("No errors detected") && !said.contains("overlap"), "{said}");
+        assert!(
+            said.contains("No errors detected") && !said.contains("overlap"),
+            "{said}"
+        );
         assert_eq!(without_sizes(&dump(&path)), without_sizes(&before));
         let disk = Disk::probe(open(&path)).unwrap();
         assert_eq!(disk.partition(2).unwrap().end(), size);
