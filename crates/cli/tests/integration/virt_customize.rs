@@ -393,6 +393,39 @@ fn a_dry_run_changes_nothing_and_a_random_password_is_told() {
 }
 
 #[test]
+fn every_run_fills_an_empty_machine_id_and_renews_the_random_seed() {
+    if !judges(JUDGES) || !may_mount() {
+        return;
+    }
+    let lab = Lab::new();
+    golden_guest(&lab, "debian");
+    // the verb leaves both empty
+    lab.disksmith("sysprep -a guest.img").ok();
+    assert_eq!(lab.disksmith("cat -a guest.img /etc/machine-id").ok(), "");
+    lab.disksmith("cat -a guest.img /var/lib/systemd/random-seed").fails(1);
+    let stdout = lab.disksmith("virt-customize -a guest.img").ok();
+    assert_eq!(
+        steps(&stdout),
+        [
+            "Examining the guest ...",
+            "Setting a random seed",
+            "Setting the machine ID in /etc/machine-id",
+            "Finishing off"
+        ]
+    );
+    let id = lab.disksmith("cat -a guest.img /etc/machine-id").ok();
+    assert!(id.len() == 33 && id.trim().bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+    // and one that is there stays
+    lab.disksmith("virt-customize -q -a guest.img --touch /x").ok();
+    assert_eq!(lab.disksmith("cat -a guest.img /etc/machine-id").ok(), id);
+    // sysprep's face empties it, and it is empty at the end
+    lab.disksmith("virt-sysprep -q -a guest.img").ok();
+    assert_eq!(lab.disksmith("cat -a guest.img /etc/machine-id").ok(), "");
+    lab.disksmith("virt-sysprep -q -a guest.img --enable customize").ok();
+    assert_eq!(lab.disksmith("cat -a guest.img /etc/machine-id").ok().len(), 33);
+}
+
+#[test]
 fn a_key_that_is_injected_while_the_keys_are_cleaned_stays() {
     if !judges(JUDGES) || !may_mount() {
         return;

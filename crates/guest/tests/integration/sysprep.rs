@@ -283,11 +283,9 @@ fn user_accounts_go_with_everything_of_theirs() {
 #[test]
 fn what_cannot_be_done_is_refused() {
     let mut random = SeededRandom::new(1);
-    for name in ["fs-uuids"] {
-        let chosen = select_operations("--operations", name).unwrap();
-        let error = sysprep(&guest(), &chosen, &[], &mut Context::new(&mut random)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-    }
+    let chosen = select_operations("--operations", "fs-uuids").unwrap();
+    let error = sysprep(&guest(), &chosen, &[], &mut Context::new(&mut random)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
 }
 
 #[test]
