@@ -42,7 +42,9 @@ pub fn build<T, E: From<Error>>(
                 let image = Arc::new(image);
                 Ok((image.clone(), Some(image)))
             }
-            Format::Luks => Err(Error::BadOption("an encrypted image cannot be built with contents".into())),
+            Format::Luks => Err(Error::BadOption(
+                "an encrypted image cannot be built with contents".into(),
+            )),
         }
     };
     let (storage, qcow2) = start()?;

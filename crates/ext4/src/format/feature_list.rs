@@ -58,11 +58,8 @@ const KNOWN: &[(&str, Features)] = &[
 /// Features that cannot be made yet.
 const NOT_MADE: Features = Features {
     compat: Compat::empty(),
-    incompat: Incompat::MMP.union(Incompat::ENCRYPT).union(Incompat::CASEFOLD),
-    ro_compat: RoCompat::QUOTA
-        .union(RoCompat::BIGALLOC)
-        .union(RoCompat::PROJECT)
-        .union(RoCompat::VERITY),
+    incompat: Incompat::MMP,
+    ro_compat: RoCompat::QUOTA.union(RoCompat::BIGALLOC).union(RoCompat::PROJECT),
 };
 
 const fn compat(compat: Compat) -> Features {

@@ -91,6 +91,8 @@ pub struct FormatOptions {
     pub stripe_width: u32,
     /// `-E resize`: the number of blocks that the descriptor table shall have room for.
     pub resize_limit: Option<u64>,
+    /// `-E encoding_flags`, with `casefold`: 1 refuses names that are no UTF-8.
+    pub encoding_flags: u16,
     /// `-e`: what the kernel does on errors: 1 goes on, 2 makes it read-only, 3 panics.
     pub errors: u16,
     /// The time of all that is made, in seconds since 1970.
@@ -122,6 +124,7 @@ impl FormatOptions {
             stride: 0,
             stripe_width: 0,
             resize_limit: None,
+            encoding_flags: 0,
             errors: 1,
             time,
         }

@@ -25,6 +25,10 @@ const DEFAULT_MOUNT_OPTIONS: u32 = 0x0C;
 const HASH_HALF_MD4: u8 = 1;
 /// The last word but one of each block of the orphan file.
 const ORPHAN_MAGIC: u32 = 0x0B10_CA04;
+/// `s_encrypt_algos`: AES-256-XTS for contents, AES-256-CTS for names.
+const ENCRYPTION: [u8; 4] = [1, 4, 0, 0];
+/// `s_encoding`: UTF-8, Unicode 12.1.
+const ENCODING_UTF8_12_1: u16 = 1;
 /// What may hold superblocks of something else (RAID) at both ends.
 const WIPED: u64 = 64 << 10;
 /// Files larger than this need the feature `large_file`.
@@ -348,6 +352,13 @@ fn superblock(options: &FormatOptions, sizes: &Sizes) -> Superblock {
     }
     if sizes.features.has_metadata_csum() {
         sb.checksum_type = 1;
+    }
+    if sizes.features.incompat.contains(Incompat::ENCRYPT) {
+        sb.encrypt_algorithms = ENCRYPTION;
+    }
+    if sizes.features.incompat.contains(Incompat::CASEFOLD) {
+        sb.encoding = ENCODING_UTF8_12_1;
+        sb.encoding_flags = options.encoding_flags;
     }
     if sizes.features.incompat.contains(Incompat::CSUM_SEED) {
         sb.checksum_seed = checksum::crc32c(!0, &options.uuid);

@@ -84,6 +84,10 @@ pub const TABLE: &[(u64, &str)] = &[
     (GIB, "-t ext4 -T small"),
     (GIB, "-t ext3 -O ^resize_inode -I 128"),
     (GIB, "-t ext4 -e remount-ro -M /mnt/somewhere"),
+    (64 * MIB, "-t ext4 -O encrypt"),
+    (64 * MIB, "-t ext4 -O verity"),
+    (64 * MIB, "-t ext4 -O casefold"),
+    (64 * MIB, "-t ext4 -O casefold,encrypt,verity,stable_inodes"),
 ];
 
 fn uuid(text: &str) -> [u8; 16] {

@@ -425,6 +425,12 @@ impl Request {
                         None => return die(format!("Invalid root_owner: '{value}'")),
                     }
                 }
+                ("encoding", _) if matches!(value, "utf8" | "utf8-12.1") => {
+                    self.features.push("casefold".into());
+                }
+                ("encoding", _) => return die(format!("Invalid encoding: {value}")),
+                ("encoding_flags", _) if value == "strict" => options.encoding_flags = 1,
+                ("encoding_flags", _) => return die(format!("Unknown encoding flag: {value}")),
                 ("discard", _) => self.discard = true,
                 ("nodiscard", _) => self.discard = false,
                 // What the kernel would do later is not needed, or done already.
@@ -437,11 +443,7 @@ impl Request {
                     _,
                 )
                 | ("packed_meta_blocks", Ok(0)) => {}
-                (
-                    "packed_meta_blocks" | "num_backup_sb" | "encoding" | "encoding_flags" | "quotatype"
-                    | "desc_size",
-                    _,
-                ) => {
+                ("packed_meta_blocks" | "num_backup_sb" | "quotatype" | "desc_size", _) => {
                     return die(format!("-E {name}: cannot be made yet"));
                 }
                 _ => bad.push(name),
