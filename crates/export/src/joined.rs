@@ -3,14 +3,14 @@
 use disksmith_storage::StorageRef;
 use disksmith_vfs::{FileSystemRef, InodeNo, Node, Tree};
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// The number of the root directory towards the kernel.
 pub(crate) const ROOT: u64 = 1;
 /// Bits of a number that are the filesystem's own; those above say which filesystem.
 const OWN_BITS: u32 = 56;
-/// What stands for an inode 1 that is not the root.
-const OTHER_ONE: u64 = 1 << (OWN_BITS - 1);
+/// From here on stand numbers that could not be used as they are: too large, or 1 without being the root.
+const ODD: u64 = 1 << (OWN_BITS - 1);
 
 /// A file: which filesystem, and which inode of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +37,14 @@ pub(crate) struct Joined {
     covered: HashMap<File, usize>,
     /// The root that is seen: that of a filesystem over the root, if there is one.
     root: File,
+    odd: Mutex<Odd>,
+}
+
+/// Inodes whose numbers could not be used as they are, in the order in which they were met.
+#[derive(Debug, Default)]
+struct Odd {
+    places: HashMap<File, u64>,
+    files: Vec<File>,
 }
 
 impl Joined {
@@ -68,6 +76,7 @@ impl Joined {
             mounts,
             covered,
             root: file_of(tree.root()),
+            odd: Mutex::default(),
         }
     }
 
@@ -108,17 +117,30 @@ impl Joined {
         self.mounts.get(mount).map_or(255, |m| m.max_name)
     }
 
-    /// The number of a file towards the kernel; none for numbers so large that no filesystem has them.
-    pub(crate) fn number(&self, file: File) -> Option<u64> {
+    /// The number of a file towards the kernel.
+    pub(crate) fn number(&self, file: File) -> u64 {
         if file == self.root {
-            return Some(ROOT);
+            return ROOT;
         }
         let own = match file.inode.0 {
-            1 if file.mount == 0 => OTHER_ONE,
-            own if own < OTHER_ONE => own,
-            _ => return None,
+            own if own < ODD && (own, file.mount) != (1, 0) => own,
+            _ => ODD + self.place_of_odd(file),
         };
-        Some((file.mount as u64) << OWN_BITS | own)
+        (file.mount as u64) << OWN_BITS | own
+    }
+
+    fn odd(&self) -> MutexGuard<'_, Odd> {
+        self.odd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place_of_odd(&self, file: File) -> u64 {
+        let mut odd = self.odd();
+        let next = odd.files.len() as u64;
+        let place = *odd.places.entry(file).or_insert(next);
+        if place == next {
+            odd.files.push(file);
+        }
+        place
     }
 
     /// The file of a number.
@@ -127,9 +149,14 @@ impl Joined {
             return self.root;
         }
         let own = number & ((1 << OWN_BITS) - 1);
+        if own >= ODD
+            && let Some(file) = self.odd().files.get((own - ODD) as usize)
+        {
+            return *file;
+        }
         File {
             mount: (number >> OWN_BITS) as usize,
-            inode: InodeNo(if own == OTHER_ONE { 1 } else { own }),
+            inode: InodeNo(own),
         }
     }
 
@@ -176,5 +203,37 @@ fn file_of(node: Node) -> File {
     File {
         mount: node.mount.index(),
         inode: node.inode,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disksmith_vfs::{MemoryFs, Timestamp};
+    use std::sync::Arc;
+
+    #[test]
+    fn numbers_come_back() {
+        let clock = Timestamp::default();
+        let tree = Tree::new(Arc::new(MemoryFs::new(clock)), clock);
+        let joined = Joined::new(&tree, |_| None);
+        let root = tree.root();
+        assert_eq!(joined.number(file_of(root)), ROOT);
+        let mut seen = std::collections::HashSet::from([ROOT]);
+        for mount in 0..3 {
+            for inode in [0, 1, 2, 12, 1 << 32, ODD - 1, ODD, ODD + 1, 1 << 60, u64::MAX] {
+                let file = File {
+                    mount,
+                    inode: InodeNo(inode),
+                };
+                if file == file_of(root) {
+                    continue;
+                }
+                let number = joined.number(file);
+                assert!(seen.insert(number), "{file:?}");
+                assert_eq!(joined.file(number), file);
+                assert_eq!(joined.number(file), number);
+            }
+        }
     }
 }

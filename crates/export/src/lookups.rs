@@ -1,7 +1,7 @@
 //! Which files the kernel knows, and how often it was told of each.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Parts that are locked on their own, so that threads seldom wait for each other.
 const PARTS: usize = 32;
@@ -16,12 +16,16 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct Lookups {
     parts: Vec<Mutex<HashMap<u64, Known>>>,
+    /// How often a number was given to another file while the kernel may still know the one before: only on filesystems that
+    /// free files whoever uses them.
+    generations: RwLock<HashMap<u64, u64>>,
 }
 
 impl Lookups {
     pub(crate) fn new() -> Self {
         Self {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            generations: RwLock::default(),
         }
     }
 
@@ -37,16 +41,34 @@ impl Lookups {
         }
     }
 
-    /// Runs `hold` unless the file is held already; remembers whether it is then. A file that the kernel does not know needs
-    /// no hold.
-    pub(crate) fn hold_with<E>(&self, number: u64, hold: impl FnOnce() -> Result<bool, E>) -> Result<(), E> {
+    /// Runs `hold` unless the file is held already; remembers whether it is then, and tells it. A file that the kernel does not
+    /// know needs no hold.
+    pub(crate) fn hold_with<E>(
+        &self,
+        number: u64,
+        hold: impl FnOnce() -> Result<bool, E>,
+    ) -> Result<bool, E> {
         if let Some(mut part) = self.part(number)
             && let Some(known) = part.get_mut(&number)
-            && !known.held
         {
-            known.held = hold()?;
+            if !known.held {
+                known.held = hold()?;
+            }
+            return Ok(known.held);
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// A number will mean another file from now on.
+    pub(crate) fn renew(&self, number: u64) {
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        *generations.entry(number).or_insert(0) += 1;
+    }
+
+    /// By which the kernel tells files of one number apart.
+    pub(crate) fn generation(&self, number: u64) -> u64 {
+        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+        generations.get(&number).copied().unwrap_or(0)
     }
 
     /// The kernel forgets a file as often as told; runs `release` where it does not know it any more and it was held.

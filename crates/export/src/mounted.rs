@@ -25,7 +25,6 @@ pub(crate) const EROFS: i32 = 30;
 pub(crate) const ERANGE: i32 = 34;
 pub(crate) const ENAMETOOLONG: i32 = 36;
 pub(crate) const ENODATA: i32 = 61;
-pub(crate) const EOVERFLOW: i32 = 75;
 pub(crate) const EOPNOTSUPP: i32 = 95;
 
 /// How long the kernel may believe what it was told. Nobody else changes the guest, so: as long as it likes.
@@ -63,10 +62,6 @@ impl Mounted {
         }
     }
 
-    pub(crate) fn number(&self, file: File) -> Answer<u64> {
-        self.joined.number(file).ok_or(EOVERFLOW)
-    }
-
     pub(crate) fn attributes_of(&self, file: File, number: u64, metadata: &Metadata) -> FileAttr {
         attributes(metadata, number, self.joined.block_size(file.mount), self.owners)
     }
@@ -81,7 +76,7 @@ impl Mounted {
     /// Tells the kernel of a file: attributes, and one lookup more.
     pub(crate) fn introduce(&self, file: File) -> Answer<FileAttr> {
         let file = self.joined.uncover(file);
-        let number = self.number(file)?;
+        let number = self.joined.number(file);
         let attributes = self.stat(number)?;
         self.lookups.add(number);
         Ok(attributes)
@@ -120,11 +115,18 @@ impl Mounted {
         });
     }
 
-    /// Lets an inode that is about to lose a name live on while the kernel knows it.
-    pub(crate) fn keep_alive(&self, fs: &dyn FileSystem, file: File) -> Answer<()> {
-        let number = self.number(file)?;
+    /// Lets an inode that is about to lose a name live on while the kernel knows it; tells whether it does.
+    pub(crate) fn keep_alive(&self, fs: &dyn FileSystem, file: File) -> Answer<bool> {
+        let number = self.joined.number(file);
         self.lookups
             .hold_with(number, || fs.hold(file.inode))
             .map_err(errno)
+    }
+
+    /// A file has lost a name; `kept` is what [`keep_alive`](Self::keep_alive) said.
+    pub(crate) fn has_lost_name(&self, file: File, kept: bool) {
+        if !kept {
+            self.lookups.renew(self.joined.number(file));
+        }
     }
 }

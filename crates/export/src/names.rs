@@ -89,13 +89,14 @@ impl Mounted {
             if self.joined.is_covered(file) {
                 return Err(EBUSY);
             }
-            self.keep_alive(fs, file)?;
+            let kept = self.keep_alive(fs, file)?;
             let removed = if directory {
                 fs.remove_dir(parent.inode, name)
             } else {
                 fs.unlink(parent.inode, name)
             };
             removed.map_err(errno)?;
+            self.has_lost_name(file, kept);
             self.listings.forget(dir);
             Ok(())
         })
@@ -128,6 +129,7 @@ impl Mounted {
             if self.joined.is_covered(File { inode, ..from }) {
                 return Err(EBUSY);
             }
+            let mut replaced = None;
             match fs.lookup(to.inode, new_name) {
                 Ok(inode) => {
                     let victim = File { inode, ..to };
@@ -135,7 +137,7 @@ impl Mounted {
                         return Err(EBUSY);
                     }
                     if mode == RenameMode::Replace {
-                        self.keep_alive(fs, victim)?;
+                        replaced = Some((victim, self.keep_alive(fs, victim)?));
                     }
                 }
                 Err(Error::NotFound { .. }) => {}
@@ -143,6 +145,9 @@ impl Mounted {
             }
             fs.rename(from.inode, name, to.inode, new_name, mode)
                 .map_err(errno)?;
+            if let Some((victim, kept)) = replaced {
+                self.has_lost_name(victim, kept);
+            }
             self.listings.forget(dir);
             self.listings.forget(new_dir);
             Ok(())

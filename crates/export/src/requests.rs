@@ -22,8 +22,6 @@ use std::time::SystemTime;
 
 /// Largest write that the kernel may send at once.
 const MAX_WRITE: u32 = 1 << 20;
-/// Inodes are not used again before the kernel has forgotten them, so that one generation will do.
-const GENERATION: Generation = Generation(0);
 /// Cookies of `.` and `..`; those of the filesystem come after them.
 const DOTS: u64 = 2;
 
@@ -34,13 +32,6 @@ fn error(number: i32) -> Errno {
 fn empty(answer: Answer<()>, reply: ReplyEmpty) {
     match answer {
         Ok(()) => reply.ok(),
-        Err(number) => reply.error(error(number)),
-    }
-}
-
-fn entry(answer: Answer<FileAttr>, reply: ReplyEntry) {
-    match answer {
-        Ok(attributes) => reply.entry(&FOREVER, &attributes, GENERATION),
         Err(number) => reply.error(error(number)),
     }
 }
@@ -63,6 +54,17 @@ fn bytes(answer: Answer<Vec<u8>>, size: u32, reply: ReplyXattr) {
 }
 
 impl Mounted {
+    fn generation(&self, number: INodeNo) -> Generation {
+        Generation(self.lookups.generation(number.0))
+    }
+
+    fn entry(&self, answer: Answer<FileAttr>, reply: ReplyEntry) {
+        match answer {
+            Ok(attributes) => reply.entry(&FOREVER, &attributes, self.generation(attributes.ino)),
+            Err(number) => reply.error(error(number)),
+        }
+    }
+
     /// Tells the entries of a directory from an offset on to `add`, which says `true` when there is no more room.
     fn list(
         &self,
@@ -76,7 +78,7 @@ impl Mounted {
         }
         if offset <= 1 {
             let parent = self.joined.parent(dir).unwrap_or(dir);
-            let above = self.joined.number(parent).unwrap_or(number);
+            let above = self.joined.number(parent);
             if add(parent, above, DOTS, fuser::FileType::Directory, b"..") {
                 return Ok(());
             }
@@ -96,15 +98,9 @@ impl Mounted {
                     ..dir
                 });
                 let next = found.cookie;
-                if let Some(of) = self.joined.number(file)
-                    && add(
-                        file,
-                        of,
-                        next.saturating_add(DOTS),
-                        kind_of(found.file_type),
-                        &found.name,
-                    )
-                {
+                let of = self.joined.number(file);
+                let cookie_after = next.saturating_add(DOTS);
+                if add(file, of, cookie_after, kind_of(found.file_type), &found.name) {
                     self.listings.put_back(number, cookie, rest);
                     return Ok(());
                 }
@@ -153,12 +149,12 @@ impl Filesystem for Mounted {
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.look_up(parent.0, name.as_bytes()) {
-            Ok(Some(attributes)) => reply.entry(&FOREVER, &attributes, GENERATION),
+            Ok(Some(attributes)) => self.entry(Ok(attributes), reply),
             // A name that is not there is remembered as well.
             Ok(None) => match self.stat(parent.0) {
                 Ok(mut nothing) => {
                     nothing.ino = INodeNo(0);
-                    reply.entry(&FOREVER, &nothing, GENERATION);
+                    reply.entry(&FOREVER, &nothing, Generation(0));
                 }
                 Err(_) => reply.error(Errno::ENOENT),
             },
@@ -231,7 +227,7 @@ impl Filesystem for Mounted {
             device: rdev,
             target: b"",
         };
-        entry(self.make(request, parent.0, name.as_bytes(), new), reply);
+        self.entry(self.make(request, parent.0, name.as_bytes(), new), reply);
     }
 
     fn mkdir(
@@ -249,7 +245,7 @@ impl Filesystem for Mounted {
             device: 0,
             target: b"",
         };
-        entry(self.make(request, parent.0, name.as_bytes(), new), reply);
+        self.entry(self.make(request, parent.0, name.as_bytes(), new), reply);
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -274,7 +270,7 @@ impl Filesystem for Mounted {
             device: 0,
             target: target.as_os_str().as_bytes(),
         };
-        entry(self.make(request, parent.0, link_name.as_bytes(), new), reply);
+        self.entry(self.make(request, parent.0, link_name.as_bytes(), new), reply);
     }
 
     fn rename(
@@ -295,7 +291,7 @@ impl Filesystem for Mounted {
     }
 
     fn link(&self, _request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
-        entry(self.add_name(ino.0, newparent.0, newname.as_bytes()), reply);
+        self.entry(self.add_name(ino.0, newparent.0, newname.as_bytes()), reply);
     }
 
     fn open(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -412,7 +408,7 @@ impl Filesystem for Mounted {
                 OsStr::from_bytes(name),
                 &FOREVER,
                 &attributes,
-                GENERATION,
+                self.generation(INodeNo(number)),
             );
             if !full && name != b"." && name != b".." {
                 self.lookups.add(number);
@@ -513,7 +509,7 @@ impl Filesystem for Mounted {
             Ok(attributes) => reply.created(
                 &FOREVER,
                 &attributes,
-                GENERATION,
+                self.generation(attributes.ino),
                 FileHandle(0),
                 FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH,
             ),

@@ -439,6 +439,53 @@ fn files_in_use_without_a_name_are_not_committed() {
 }
 
 #[test]
+fn a_fat_volume_is_mounted_too() {
+    if !may_fuse() || !judges(&["mkfs.vfat", "fsck.vfat"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.tool("truncate -s 64M a.raw").ok();
+    lab.tool("mkfs.vfat -F 32 a.raw").ok();
+    let mount = Mounted::new(&lab, "m", "-a a.raw -m /dev/sda --rw");
+    for round in 0..50u8 {
+        // the same place in the directory, and another file each time, while somebody may still hold the one before
+        let path = mount.path("a file with a long name.txt");
+        let before = std::fs::File::open(&path);
+        std::fs::write(mount.path("new"), vec![round; 5000 + usize::from(round)]).unwrap();
+        std::fs::rename(mount.path("new"), &path).unwrap();
+        assert_eq!(
+            std::fs::read(&path).unwrap(),
+            vec![round; 5000 + usize::from(round)]
+        );
+        drop(before);
+        if round % 3 == 0 {
+            std::fs::remove_file(&path).unwrap();
+            assert!(!path.exists());
+        }
+    }
+    std::fs::create_dir(mount.path("EFI")).unwrap();
+    for number in 0..100 {
+        std::fs::write(mount.path(&format!("EFI/file-{number}")), format!("{number}")).unwrap();
+    }
+    std::fs::remove_file(mount.path("EFI/file-7")).unwrap();
+    assert_eq!(std::fs::read_dir(mount.path("EFI")).unwrap().count(), 99);
+    let refused = std::os::unix::fs::symlink("x", mount.path("link")).unwrap_err();
+    assert!(matches!(refused.raw_os_error(), Some(1 | 95)), "{refused}");
+    assert!(std::fs::remove_dir(mount.path("EFI")).is_err());
+    std::fs::write(mount.path("EFI/file-8"), "8 again").unwrap();
+    mount.umount();
+    let said = lab.tool("fsck.vfat -n -v a.raw").ok();
+    assert!(
+        !said.contains("Dirty bit") && said.contains("101 files"),
+        "{said}"
+    );
+    assert_eq!(
+        lab.disksmith("cat -a a.raw -m /dev/sda /EFI/file-8").ok(),
+        "8 again"
+    );
+}
+
+#[test]
 fn a_full_host_is_told_and_nothing_committed_is_lost() {
     if !may_fuse() || !judges(&["qemu-img", "mke2fs", "e2fsck", "python3"]) {
         return;
