@@ -44,3 +44,46 @@ pub(super) fn system_of(volume: &Volume) -> Option<System> {
         PartitionType::WholeDisk => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::VolumeContent;
+
+    fn volume(kind: PartitionType) -> Volume {
+        Volume {
+            disk: 0,
+            partition: Some(1),
+            part_uuid: None,
+            part_label: None,
+            part_type: Some(kind),
+            logical: None,
+            content: VolumeContent::Unknown,
+            slice: None,
+        }
+    }
+
+    #[test]
+    fn partitions_tell_the_system() {
+        let gpt = |guid: &str| system_of(&volume(PartitionType::Gpt(guid.parse().unwrap())));
+        assert_eq!(gpt("516e7cb6-6ecf-11d6-8ff8-00022d09712b"), Some(System::FreeBsd));
+        assert_eq!(gpt("49f48d5a-b10e-11dc-b99b-0019d1879648"), Some(System::NetBsd));
+        assert_eq!(gpt("824cc7a0-36a8-11e3-890a-952519ad3f61"), Some(System::OpenBsd));
+        assert_eq!(gpt("0fc63daf-8483-4772-8e79-3d69d8477de4"), None);
+        assert_eq!(
+            system_of(&volume(PartitionType::Mbr(0xa6))),
+            Some(System::OpenBsd)
+        );
+        assert_eq!(system_of(&volume(PartitionType::Mbr(0x83))), None);
+        assert_eq!(system_of(&volume(PartitionType::WholeDisk)), None);
+        let mut windows = volume(PartitionType::Mbr(7));
+        windows.content = VolumeContent::Known {
+            kind: "ntfs".into(),
+            uuid: None,
+            label: None,
+            reason: String::new(),
+            class: disksmith_storage::ErrorKind::Unsupported,
+        };
+        assert_eq!(system_of(&windows), Some(System::Windows));
+    }
+}

@@ -323,6 +323,33 @@ fn what_cannot_be_put_together_is_named() {
     }
 }
 
+#[test]
+fn the_origin_of_a_snapshot_is_only_read() {
+    let linear = |name: &str, first: u64, visible: &str| {
+        format!(
+            "{name} {{ id = \"{name}\" status = [\"READ\", \"WRITE\"{visible}] segment_count = 1 segment1 {{ start_extent = 0 extent_count = 2 type = \"striped\" stripe_count = 1 stripes = [\"pv0\", {first}] }} }}\n"
+        )
+    };
+    let snapshot = "snapshot0 { id = \"s\" status = [\"READ\", \"WRITE\"] segment_count = 1 segment1 { start_extent = 0 extent_count = 2 type = \"snapshot\" chunk_size = 8 origin = \"root\" cow_store = \"before\" } }\n";
+    let all = [
+        linear("root", 0, ", \"VISIBLE\""),
+        linear("before", 4, ", \"VISIBLE\""),
+        linear("other", 8, ", \"VISIBLE\""),
+        linear("hidden", 12, ""),
+        snapshot.to_owned(),
+    ];
+    let found = find(&description(&all.concat()));
+    assert!(found.notices.is_empty(), "{:?}", found.notices);
+    let names: Vec<&str> = found.logical.iter().map(|v| v.name.as_str()).collect();
+    assert_eq!(names, ["before", "other", "root"]);
+    let storage = |at: usize| found.logical[at].storage.as_ref();
+    assert!(storage(0).unwrap_err().contains("snapshot of root"));
+    assert!(storage(1).unwrap().is_writable());
+    let root = storage(2).unwrap();
+    assert!(!root.is_writable() && root.read_at(0, &mut [0; 16]).is_ok());
+    assert!(root.write_at(0, b"x").is_err() && root.discard(0, 512).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
