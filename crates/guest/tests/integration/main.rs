@@ -13,6 +13,7 @@ mod guest_programs;
 mod hostile;
 mod judge;
 mod operations;
+mod packages;
 mod real_guest;
 mod releases;
 mod selinux;
