@@ -61,12 +61,12 @@ pub enum Error {
     },
     /// An error of another floor.
     #[error("{0}")]
-    Below(Box<dyn Diagnose + Send + Sync>),
+    Below(Box<dyn Diagnose>),
 }
 
 impl Error {
     /// Wraps an error of another floor.
-    pub fn below(error: impl Diagnose + Send + Sync + 'static) -> Self {
+    pub fn below(error: impl Diagnose + 'static) -> Self {
         Self::Below(Box::new(error))
     }
 }

@@ -248,7 +248,7 @@ impl Request {
         if let Some(text) = given.text("b") {
             match text.parse::<i64>() {
                 Ok(least) if least < 0 => {
-                    self.options.block_size = Some(least.unsigned_abs().max(4096) as u32)
+                    self.options.block_size = Some(least.unsigned_abs().max(4096) as u32);
                 }
                 Ok(size) if (1024..=65536).contains(&size) => self.options.block_size = Some(size as u32),
                 _ => return early(format!("invalid block size - {text}")),
