@@ -9,6 +9,7 @@
 
 mod chain;
 mod chain_edit;
+mod checkpoint;
 mod clone;
 mod convert;
 mod full_disk;
