@@ -4,7 +4,7 @@ use super::entry::{TarEntry, TarKind};
 use super::error::TarError;
 use super::header::{Block, Header, sparse_map};
 use super::sparse::{self, MAX_RANGES};
-use super::{BLOCK, pax};
+use super::{BLOCK, acl_text, pax};
 use crate::metadata::Timestamp;
 use std::io::{self, Read};
 
@@ -366,6 +366,12 @@ struct Sparse {
     pairs: Vec<(i64, i64)>,
 }
 
+/// Adds an attribute, in the place of one of the same name.
+fn put_attribute(entry: &mut TarEntry, name: Vec<u8>, value: Vec<u8>) {
+    entry.xattrs.retain(|(known, _)| *known != name);
+    entry.xattrs.push((name, value));
+}
+
 /// Takes one record of an extended header.
 fn apply(
     entry: &mut TarEntry,
@@ -392,10 +398,6 @@ fn apply(
     let time = || {
         let (seconds, nanoseconds) = pax::time(value).ok_or_else(wrong)?;
         Ok::<_, String>(Timestamp { seconds, nanoseconds })
-    };
-    let mut attribute = |name: Vec<u8>, value: Vec<u8>| {
-        entry.xattrs.retain(|(known, _)| *known != name);
-        entry.xattrs.push((name, value));
     };
     match keyword {
         b"path" => entry.name = value.to_vec(),
@@ -437,17 +439,29 @@ fn apply(
             if label.last() != Some(&0) {
                 label.push(0);
             }
-            attribute(b"security.selinux".to_vec(), label);
+            put_attribute(entry, b"security.selinux".to_vec(), label);
         }
         b"SCHILY.acl.access" => entry.acl = Some(value.to_vec()),
         b"SCHILY.acl.default" => entry.default_acl = Some(value.to_vec()),
         _ => {
-            if let Some(name) = keyword.strip_prefix(b"SCHILY.xattr.") {
-                attribute(percent_decoded(name), value.to_vec());
+            // lists stand there in both forms, and are kept as text
+            let list = match keyword.strip_prefix(b"SCHILY.xattr.system.posix_acl_") {
+                Some(b"access") => Some(&mut entry.acl),
+                Some(b"default") => Some(&mut entry.default_acl),
+                _ => None,
+            };
+            if let Some(list) = list {
+                if list.is_none() {
+                    let text = acl_text::from_attribute(value).ok_or_else(wrong)?;
+                    *list = Some(text.into_bytes());
+                }
+            } else if let Some(name) = keyword.strip_prefix(b"SCHILY.xattr.") {
+                put_attribute(entry, percent_decoded(name), value.to_vec());
             } else if let Some(name) = keyword.strip_prefix(b"LIBARCHIVE.xattr.") {
                 // written beside the other one, which keeps every byte
                 let name = percent_decoded(name);
-                if !entry.xattrs.iter().any(|(known, _)| *known == name) {
+                let is_list = name.starts_with(b"system.posix_acl_");
+                if !is_list && !entry.xattrs.iter().any(|(known, _)| *known == name) {
                     let value = base64(value).ok_or_else(wrong)?;
                     entry.xattrs.push((name, value));
                 }

@@ -31,6 +31,15 @@ pub struct TarInOptions {
     pub acls: bool,
 }
 
+/// What a directory gets when everything is in it: its mode and times, and its access control lists, of which what is unpacked into it
+/// must not inherit any.
+struct LateDirectory {
+    node: Node,
+    change: MetadataChange,
+    acl: Option<Vec<u8>>,
+    default_acl: Option<Vec<u8>>,
+}
+
 struct Unpack<'t, 'w> {
     tree: &'t Tree,
     destination: Node,
@@ -39,8 +48,8 @@ struct Unpack<'t, 'w> {
     report: CopyReport,
     /// Symbolic links that the archive made: they are not to be trusted with the way of its other members.
     links: HashSet<Node>,
-    /// Directories whose modes and times are set at the end.
-    directories: Vec<(Node, MetadataChange)>,
+    /// Directories that are finished at the end.
+    directories: Vec<LateDirectory>,
     /// The directory of the member before, by its name in the archive.
     last_dir: Option<(Vec<u8>, Node)>,
     buf: Vec<u8>,
@@ -121,7 +130,7 @@ impl Unpack<'_, '_> {
             // the destination itself
             if entry.kind == TarKind::Directory {
                 self.attributes(self.destination, entry).map_err(at)?;
-                self.directories.push((self.destination, self.change(entry)));
+                self.finish_later(self.destination, entry).map_err(at)?;
             }
             return Ok(());
         };
@@ -198,8 +207,7 @@ impl Unpack<'_, '_> {
             };
             if let Some(there) = there {
                 self.attributes(there, entry)?;
-                self.directories.push((there, self.change(entry)));
-                return Ok(());
+                return self.finish_later(there, entry);
             }
             self.remove(dir, name, existing)?;
         }
@@ -209,8 +217,7 @@ impl Unpack<'_, '_> {
         let node = self.tree.make(dir, name, &new)?;
         self.report.directories += 1;
         self.made(entry, dir, name, node)?;
-        self.directories.push((node, self.change(entry)));
-        Ok(())
+        self.finish_later(node, entry)
     }
 
     fn make_link(
@@ -261,7 +268,7 @@ impl Unpack<'_, '_> {
         let (fs, _) = self.tree.open_node(dir);
         if self.tree.node_metadata(existing)?.is_dir() {
             fs.remove_dir(dir.inode, name)?;
-            self.directories.retain(|(node, _)| *node != existing);
+            self.directories.retain(|late| late.node != existing);
         } else {
             fs.unlink(dir.inode, name)?;
             self.links.remove(&existing);
@@ -301,8 +308,10 @@ impl Unpack<'_, '_> {
     /// What a member's metadata become when its contents are there.
     fn change(&self, entry: &TarEntry) -> MetadataChange {
         let is_link = entry.kind == TarKind::Symlink;
+        // A list that a file has by then holds its permissions: the mode says less.
+        let has_list = entry.kind != TarKind::Directory && self.options.acls && entry.acl.is_some();
         MetadataChange {
-            permissions: (!is_link).then_some(entry.permissions),
+            permissions: (!is_link && !has_list).then_some(entry.permissions),
             uid: Some(entry.uid),
             gid: Some(entry.gid),
             accessed: Some(entry.accessed.unwrap_or(self.tree.clock())),
@@ -325,6 +334,31 @@ impl Unpack<'_, '_> {
         Ok(())
     }
 
+    /// The attribute of an access control list, where such are asked for.
+    fn list(&self, text: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+        let Some(text) = text.filter(|_| self.options.acls) else {
+            return Ok(None);
+        };
+        let names = self.names.get_or_init(|| Names::of(self.tree));
+        let value = acl_text::to_attribute(text, names).ok_or(Error::InvalidArgument {
+            path: String::new(),
+            reason: "its access control list cannot be read, or names users or groups that /etc/passwd and /etc/group do not have",
+        })?;
+        Ok(Some(value))
+    }
+
+    /// Has a directory get its mode, times and list for new files at the end.
+    fn finish_later(&mut self, node: Node, entry: &TarEntry) -> Result<()> {
+        let late = LateDirectory {
+            node,
+            change: self.change(entry),
+            acl: self.list(entry.acl.as_deref())?,
+            default_acl: self.list(entry.default_acl.as_deref())?,
+        };
+        self.directories.push(late);
+        Ok(())
+    }
+
     /// Sets the attributes that are asked for; whether a label was among them.
     fn attributes(&self, node: Node, entry: &TarEntry) -> Result<bool> {
         let (fs, inode) = self.tree.open_node(node);
@@ -341,20 +375,10 @@ impl Unpack<'_, '_> {
                 fs.set_xattr(inode, name, value, XattrMode::Set)?;
             }
         }
-        let lists = [
-            (&b"system.posix_acl_access"[..], &entry.acl),
-            (b"system.posix_acl_default", &entry.default_acl),
-        ];
-        for (name, text) in lists {
-            let Some(text) = text.as_ref().filter(|_| self.options.acls) else {
-                continue;
-            };
-            let names = self.names.get_or_init(|| Names::of(self.tree));
-            let value = acl_text::to_attribute(text, names).ok_or(Error::InvalidArgument {
-                path: String::new(),
-                reason: "its access control list cannot be read, or names users or groups that /etc/passwd and /etc/group do not have",
-            })?;
-            fs.set_xattr(inode, name, &value, XattrMode::Set)?;
+        if entry.kind != TarKind::Directory
+            && let Some(value) = self.list(entry.acl.as_deref())?
+        {
+            fs.set_xattr(inode, b"system.posix_acl_access", &value, XattrMode::Set)?;
         }
         Ok(labelled)
     }
@@ -466,9 +490,18 @@ impl Unpack<'_, '_> {
 
     /// Modes and times of directories, the deepest first.
     fn finish(self) -> std::result::Result<CopyReport, TarError> {
-        for (node, change) in self.directories.iter().rev() {
-            let (fs, inode) = self.tree.open_node(*node);
-            fs.set_metadata(inode, change)?;
+        for late in self.directories.iter().rev() {
+            let (fs, inode) = self.tree.open_node(late.node);
+            fs.set_metadata(inode, &late.change)?;
+            let lists = [
+                (&b"system.posix_acl_access"[..], &late.acl),
+                (b"system.posix_acl_default", &late.default_acl),
+            ];
+            for (name, list) in lists {
+                if let Some(list) = list {
+                    fs.set_xattr(inode, name, list, XattrMode::Set)?;
+                }
+            }
         }
         Ok(self.report)
     }
