@@ -10,6 +10,21 @@ use serde::Serialize;
 /// Largest file that is read to tell the release.
 const MAX_RELEASE: u64 = 1 << 20;
 
+/// Where os-release is: CoreOS makes the links in `/etc` only at the first boot.
+const OS_RELEASE: &[&str] = &[
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/lib/os-release",
+    "/usr/share/coreos/os-release",
+];
+
+/// Where lsb-release is, and what is written like it.
+const LSB_RELEASE: &[&str] = &[
+    "/etc/lsb-release",
+    "/etc/openwrt_release",
+    "/usr/share/coreos/lsb-release",
+];
+
 /// Distributions that keep their configuration alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -62,13 +77,13 @@ pub struct Distribution {
 impl Distribution {
     /// Reads what the guest says of itself: os-release, then lsb-release, then the files that older releases have.
     pub fn detect(tree: &Tree) -> Self {
-        for path in ["/etc/os-release", "/usr/lib/os-release", "/lib/os-release"] {
+        for path in OS_RELEASE {
             let contents = tree.read_limited(path, MAX_RELEASE).ok();
             if let Some(found) = contents.and_then(|t| from_os_release(tree, &t)) {
                 return found;
             }
         }
-        for path in ["/etc/lsb-release", "/etc/openwrt_release"] {
+        for path in LSB_RELEASE {
             let contents = tree.read_limited(path, MAX_RELEASE).ok();
             if let Some(found) = contents.and_then(|t| release_file::of_lsb_release(&t)) {
                 return found;

@@ -478,3 +478,38 @@ fn an_fstab_without_end_is_bounded() {
         guest.warnings()
     );
 }
+
+#[test]
+fn coreos_before_its_first_boot_is_told_by_its_usr() {
+    let root = filesystem(
+        &[
+            ("/etc/coreos/update.conf", ""),
+            ("/root/", ""),
+            ("/home/", ""),
+            ("/usr/", ""),
+        ],
+        "root",
+        "",
+    );
+    let usr = filesystem(
+        &[
+            ("/bin/", ""),
+            ("/local/", ""),
+            (
+                "/share/coreos/lsb-release",
+                "DISTRIB_ID=CoreOS\nDISTRIB_RELEASE=899.13.0\nDISTRIB_CODENAME=\"Red Dog\"\nDISTRIB_DESCRIPTION=\"CoreOS 899.13.0\"\n",
+            ),
+        ],
+        "usr",
+        "",
+    );
+    let guest = Guest::inspect(&[volume(0, 3, usr), volume(0, 5, root)], CLOCK).unwrap();
+    let found = guest.distribution();
+    assert_eq!(
+        (guest.root(), found.id.as_str(), found.product_name.as_str()),
+        ("/dev/sda5", "coreos", "CoreOS 899.13.0")
+    );
+    assert_eq!((found.major, found.minor), (Some(899), Some(13)));
+    assert_eq!(guest.osinfo(), "coreos899.13");
+    assert_eq!(guest.mounts()[1].path, "/usr");
+}
