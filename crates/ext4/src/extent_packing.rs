@@ -28,6 +28,10 @@ impl Core {
     }
 
     fn pack_tree(&mut self, ino: u32) -> Result<()> {
+        // The operation that made the inode may have been given up.
+        if !self.inode_in_use(ino)? {
+            return Ok(());
+        }
         let mut node = self.load_any(ino)?;
         if node.rec.links == 0 || !node.has(InodeFlags::EXTENTS) || !self.has_blocks(&node) {
             return Ok(());

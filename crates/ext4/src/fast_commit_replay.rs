@@ -257,6 +257,16 @@ impl Core {
             self.delete(node)?;
             old = None;
         }
+        if old
+            .as_ref()
+            .is_some_and(|node| node.rec.file_type() != Some(file_type))
+        {
+            return bad(
+                "i_mode",
+                usize::from(wanted.mode),
+                "another kind of file than the one in use",
+            );
+        }
         let is_new = old.is_none();
         let mut node = match old {
             Some(node) => node,

@@ -748,6 +748,9 @@ fn a_directory_of_a_million_names() {
             file = (create(&fs, fs.root(), &format!("file-{i}"), FileType::Regular), 0);
         }
         file.1 += 1;
+        if i % 100_000 == 0 {
+            eprintln!("{i} names: {:?}", start.elapsed());
+        }
         fs.link(file.0, names, format!("a name {i}").as_bytes()).unwrap();
     }
     fs.sync().unwrap();
