@@ -8,10 +8,11 @@ use crate::error::Result;
 pub(super) fn private_keys(look: &mut Look<'_>) -> Result<()> {
     for home in look.homes()? {
         let dir = join(&home, b".ssh");
-        if !look.metadata(&dir)?.is_some_and(|m| m.is_dir()) {
-            continue;
-        }
-        for entry in look.guest.tree().read_dir(&dir)? {
+        let entries = match look.metadata(&dir)? {
+            Some(metadata) if metadata.is_dir() => look.guest.tree().read_dir(&dir)?,
+            _ => Vec::new(),
+        };
+        for entry in entries {
             let path = join(&dir, &entry.name);
             let Some(contents) = look.read(&path)? else {
                 continue;

@@ -6,6 +6,7 @@
     clippy::type_complexity
 )]
 
+mod audit;
 mod customize;
 mod distributions;
 mod firstboot;
