@@ -13,15 +13,19 @@ fn bad(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
 }
 
-/// Checks that parts ascend inside a file of `size` bytes; empty ones, which mark its end, are left out.
-pub(crate) fn checked(parts: Vec<(u64, u64)>, size: u64) -> io::Result<Vec<(u64, u64)>> {
+/// Checks that parts ascend inside a file of `size` bytes, and that the `held` bytes of the archive are enough for them; empty ones, which mark its end, are left out.
+pub(crate) fn checked(parts: Vec<(u64, u64)>, size: u64, held: u64) -> io::Result<Vec<(u64, u64)>> {
     let mut end = 0;
+    let mut left = held;
     let mut kept = Vec::with_capacity(parts.len());
     for (offset, len) in parts {
         let limit = offset
             .checked_add(len)
             .filter(|limit| *limit <= size && offset >= end);
         end = limit.ok_or_else(|| bad("its map of data makes no sense"))?;
+        left = left
+            .checked_sub(len)
+            .ok_or_else(|| bad("its map tells of more data than it holds"))?;
         if len > 0 {
             kept.push((offset, len));
         }
@@ -143,8 +147,9 @@ mod tests {
             header_number(&[0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0]).unwrap(),
             2 << 32
         );
-        assert_eq!(checked(vec![(0, 5), (10, 0)], 10).unwrap(), [(0, 5)]);
-        assert!(checked(vec![(5, 5), (0, 2)], 10).is_err());
-        assert!(checked(vec![(5, u64::MAX)], 10).is_err());
+        assert_eq!(checked(vec![(0, 5), (10, 0)], 10, 5).unwrap(), [(0, 5)]);
+        assert!(checked(vec![(5, 5), (0, 2)], 10, 99).is_err());
+        assert!(checked(vec![(5, u64::MAX)], 10, 99).is_err());
+        assert!(checked(vec![(0, 5)], 10, 4).is_err());
     }
 }

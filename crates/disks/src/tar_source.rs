@@ -12,6 +12,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use tar::{Archive, EntryType};
 
+/// The kinds of extended attributes that Linux has.
+const NAMESPACES: [&[u8]; 4] = [b"user.", b"trusted.", b"security.", b"system.posix_acl_"];
+
 /// Where the contents of a member begin in the archive, and which parts of the file follow there; `None`: all of it.
 #[derive(Debug, Clone, Default)]
 struct Place {
@@ -107,6 +110,10 @@ impl TarSource {
                         .link_name_bytes()
                         .map(|t| t.into_owned())
                         .unwrap_or_default();
+                    if target.is_empty() || target.contains(&0) {
+                        let wrong = "a symbolic link whose target is empty or holds a zero byte";
+                        return Err(fail(io::Error::new(io::ErrorKind::InvalidData, wrong)));
+                    }
                     SourceBody::Symlink(target.into())
                 }
                 EntryType::Char => {
@@ -128,6 +135,8 @@ impl TarSource {
                 }
                 EntryType::GNUSparse => {
                     let size = entry.size();
+                    // What follows the header is checked when it is read.
+                    let held = u64::MAX;
                     let gnu = header.as_gnu().ok_or_else(|| {
                         fail(io::Error::new(
                             io::ErrorKind::InvalidData,
@@ -141,12 +150,13 @@ impl TarSource {
                     if gnu.is_extended() {
                         more = Some(parts);
                     } else {
-                        place.parts = Some(sparse_map::checked(parts, size).map_err(fail)?.into());
+                        place.parts = Some(sparse_map::checked(parts, size, held).map_err(fail)?.into());
                     }
                     file_of(size, &place)
                 }
                 EntryType::Regular | EntryType::Continuous => {
                     let size = pax.sparse_size.unwrap_or(entry.size());
+                    let mut held = entry.size();
                     let mut parts = match &pax.sparse_map {
                         Some(text) => Some(sparse_map::from_text(text).map_err(fail)?),
                         None if pax.sparse_parts.is_empty() => None,
@@ -155,10 +165,11 @@ impl TarSource {
                     if pax.map_in_data {
                         let (found, taken) = sparse_map::from_data(&mut entry).map_err(fail)?;
                         place.start += taken;
+                        held = held.saturating_sub(taken);
                         parts = Some(found);
                     }
                     if let Some(parts) = parts {
-                        place.parts = Some(sparse_map::checked(parts, size).map_err(fail)?.into());
+                        place.parts = Some(sparse_map::checked(parts, size, held).map_err(fail)?.into());
                     }
                     file_of(size, &place)
                 }
@@ -266,7 +277,7 @@ impl TarSource {
             ..
         }) = tree.inode_mut(index)
         {
-            let parts: Box<[_]> = sparse_map::checked(parts, *size)?.into();
+            let parts: Box<[_]> = sparse_map::checked(parts, *size, u64::MAX)?.into();
             *data = DataRanges::Parts(parts.clone());
             if let Some(place) = self.places.get_mut(index as usize) {
                 place.start += taken;
@@ -451,7 +462,10 @@ impl Pax {
                     pax.xattrs.push((b"security.selinux"[..].into(), label.into()));
                 }
                 _ => {
-                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                    // Names of other systems mean nothing to Linux.
+                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.")
+                        && NAMESPACES.iter().any(|space| name.starts_with(space))
+                    {
                         pax.xattrs.push((name.into(), value.into()));
                     }
                 }

@@ -13,6 +13,7 @@ const FAT_STEP: u64 = 64 << 10;
 /// The smallest FAT that is made where its size is computed.
 const FAT_MIN: u64 = 256 << 10;
 const MAX_TRIES: usize = 200;
+const MAX_FAT: u64 = 1 << 50;
 
 /// A filesystem that is to be made, with the options of its own kind.
 #[derive(Debug, Clone)]
@@ -198,10 +199,9 @@ fn fit_fat(
             return Ok(size);
         }
         let missing = (wanted - stat.free_blocks).saturating_mul(cluster);
-        size = size
-            .saturating_add(missing)
-            .saturating_add(missing / 512)
-            .next_multiple_of(FAT_STEP);
+        let more = missing.saturating_add(missing / 512);
+        // No FAT is larger.
+        size = size.saturating_add(more).min(MAX_FAT).next_multiple_of(FAT_STEP);
     }
     Err(disksmith_vfs::Error::NoSpace {
         filesystem: Kind::Vfat.name().into(),

@@ -127,6 +127,18 @@ fn hostile_archives_are_refused_and_leave_nothing() {
         header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
         header.to_vec()
     };
+    // A member that says it has almost 2^64 bytes of data, and holds none.
+    let lying = || {
+        let records = b"22 GNU.sparse.major=0\n22 GNU.sparse.minor=1\n44 GNU.sparse.realsize=18446744073709551615\n41 GNU.sparse.map=0,18446744073709551615\n";
+        let mut head = member("pax", b'x', "");
+        head[124..135].copy_from_slice(format!("{:011o}", records.len()).as_bytes());
+        head[148..156].fill(b' ');
+        let sum: u32 = head.iter().map(|b| u32::from(*b)).sum();
+        head[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        let mut body = records.to_vec();
+        body.resize(512, 0);
+        [head, body, member("x", b'0', "")].concat()
+    };
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("a path that leads out", member("a/../../etc/passwd", b'0', "")),
         ("a link to nothing", member("x", b'1', "nowhere")),
@@ -138,6 +150,8 @@ fn hostile_archives_are_refused_and_leave_nothing() {
             "a file as a directory",
             [member("f", b'0', ""), member("f/x", b'0', "")].concat(),
         ),
+        ("an empty link", member("x", b'2', "")),
+        ("a map that lies", lying()),
         ("no archive", vec![0x55; 4096]),
         ("cut off", member("x", b'0', "")[..300].to_vec()),
     ];

@@ -92,6 +92,11 @@ fn attribute(name: &[u8], value: &[u8]) -> Result<Attribute> {
         what: "extended attributes",
         reason: format!("{} is a name that cannot be stored", shown()),
     })?;
+    if rest.len() > usize::from(u8::MAX) {
+        return Err(Error::NoSpace {
+            what: "room for extended attributes",
+        });
+    }
     let value = if matches!(index, 2 | 3) {
         let acl = Acl::from_wire(value).ok_or_else(|| Error::InvalidOption {
             what: "extended attributes",

@@ -11,7 +11,7 @@ use super::options::FormatOptions;
 use super::sizes::Sizes;
 use super::write::{FIRST_FILE, LOST_AND_FOUND, LOST_AND_FOUND_SIZE, Maker, ROOT};
 use crate::checksum::Checksums;
-use crate::directory::{NameHasher, kind_of};
+use crate::directory::{MAX_NAME, NameHasher, kind_of};
 use crate::error::{Error, Result};
 use crate::features::{Compat, Incompat, RoCompat};
 use crate::inode::{Inode, InodeFlags, mode_of};
@@ -130,6 +130,12 @@ impl<'a> Fill<'a> {
             });
         }
         for (name, child) in inode.entries() {
+            if name.len() > MAX_NAME {
+                return Err(Error::File(disksmith_vfs::Error::NameTooLong {
+                    path: self.tree.path(*child),
+                    limit: MAX_NAME,
+                }));
+            }
             let kind = self.tree.inode(*child).map_or(0, |c| kind_of(c.file_type()));
             entries.push(Entry {
                 name,

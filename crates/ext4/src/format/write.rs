@@ -36,6 +36,8 @@ const LARGE_FILE: u64 = i32::MAX as u64;
 /// Sizes that are chosen are multiples of this, and so many are tried.
 const SIZE_STEP: u64 = 64 << 10;
 const MAX_TRIES: u32 = 200;
+/// No filesystem is larger.
+const MAX_SIZE: u64 = 1 << 60;
 /// The root directory.
 pub(super) const ROOT: u32 = 2;
 /// The directory for what e2fsck finds.
@@ -162,9 +164,12 @@ pub fn fit(options: &FormatOptions, tree: &SourceTree, free: u64) -> Result<(u64
             Ok((left, _, _)) => {
                 let missing = wanted.saturating_sub(left).max(1);
                 let more = missing.saturating_mul(block_size);
-                size = size.saturating_add(more).next_multiple_of(SIZE_STEP);
+                size = size
+                    .saturating_add(more)
+                    .min(MAX_SIZE)
+                    .next_multiple_of(SIZE_STEP);
             }
-            Err(_) => size += (size / 4).next_multiple_of(SIZE_STEP),
+            Err(_) => size = (size + size / 4).min(MAX_SIZE).next_multiple_of(SIZE_STEP),
         }
     }
     Err(Error::InvalidOption {
