@@ -52,5 +52,5 @@ pub use journal::{
     FastCommitName, FastCommitRecord, JournalCompat, JournalError, JournalIncompat, JournalSuperblock, Log,
     LogRun, RecoveredView, Recovery, RecoveryLimits, Sequence,
 };
-pub use resize::{BlockNumbers, ResizeOptions, Resized, SizeReport, resize, size_report};
+pub use resize::{BlockNumbers, ResizeOptions, Resized, SizeReport, fitting_blocks, resize, size_report};
 pub use superblock::Superblock;

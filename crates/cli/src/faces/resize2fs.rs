@@ -3,7 +3,8 @@
 
 use crate::clock;
 use disksmith_ext4::{
-    BlockNumbers, Compat, Error, Incompat, ResizeOptions, SizeReport, Superblock, resize, size_report,
+    BlockNumbers, Compat, Error, Incompat, ResizeOptions, SizeReport, Superblock, fitting_blocks, resize,
+    size_report,
 };
 use disksmith_image::{DiskSpec, Format, Transaction, TransactionOptions};
 use disksmith_storage::{HostFile, LockMode, OpenMode, StorageRef, read_vec};
@@ -248,6 +249,7 @@ fn work(name: &str, request: &Request) -> Result<(), String> {
             found.size / block_size
         ));
     }
+    let blocks = fitting(request, blocks);
     let is_64bit = sb.features().incompat.contains(Incompat::BIT64);
     if request.to_64bit && request.to_32bit {
         return Err("Cannot set and unset 64bit feature.".into());
@@ -302,6 +304,20 @@ fn work(name: &str, request: &Request) -> Result<(), String> {
     })?;
     println!("The filesystem on {shown} is now {done} ({kib}k) blocks long.\n");
     Ok(())
+}
+
+/// As many blocks as the filesystem will get: a last group that would be too small is not made. A size that is none stays, to
+/// be refused.
+fn fitting(request: &Request, blocks: u64) -> u64 {
+    let options = clock().map(ResizeOptions::new);
+    let file = HostFile::open(&request.file, OpenMode::Read, LockMode::Lock);
+    match (options, file) {
+        (Ok(options), Ok(file)) => {
+            let storage: StorageRef = Arc::new(file);
+            fitting_blocks(&storage, blocks, &options).unwrap_or(blocks)
+        }
+        _ => blocks,
+    }
 }
 
 /// Makes the change, as one transaction. Returns how many blocks there are now.

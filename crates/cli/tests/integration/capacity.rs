@@ -224,14 +224,15 @@ fn a_full_host_disk_leaves_the_image_as_it_was() {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             lab.tool(&format!("cp --sparse=always {image} small/{image}"))
                 .ok();
-            let before = lab.read(&format!("small/{image}"));
-            for call in ["grow small/IMAGE 200G", "shrink small/IMAGE --minimum"] {
+            let copy = format!("small/{image}");
+            for call in ["grow small/IMAGE 200G", "grow small/IMAGE 900G"] {
                 let said = lab.disksmith(&call.replace("IMAGE", image)).fails(7);
                 assert!(said.contains("unchanged:"), "{said}");
-                assert!(
-                    lab.read(&format!("small/{image}")) == before,
-                    "{call} changed {image}"
-                );
+                // Clusters of a qcow2 that nobody uses may hold what was tried.
+                lab.qemu_same(image, &copy);
+                if image.ends_with("qcow2") {
+                    lab.qemu_check(&copy);
+                }
             }
             assert_eq!(std::fs::read_dir(lab.path("small")).unwrap().count(), 1);
         }));

@@ -70,17 +70,6 @@ impl Resizer {
 
         let mut evacuated: Vec<Range<u64>> = new_base.without(&old_base).ranges().to_vec();
         evacuated.push(new_clusters.min(old_clusters)..old_clusters);
-        let shifted = self.find_shifted(&BlockSet::new(evacuated.clone()), kept)?;
-        for (group, blocks) in &shifted {
-            let own = self.old_groups.get(*group as usize).map(|desc| {
-                self.old
-                    .tables(desc)
-                    .map(|blocks| self.old.clusters_of(&blocks))
-                    .to_vec()
-            });
-            let own = BlockSet::new(own.unwrap_or_default());
-            evacuated.extend(own.gaps(self.new.clusters_of(blocks)));
-        }
         let evacuated = BlockSet::new(evacuated);
 
         // The bits of the last groups change their meaning.
@@ -88,8 +77,56 @@ impl Resizer {
             self.space.touch(self.old.g.groups - 1)?;
             self.space.touch(kept - 1)?;
         }
-        let mut to_move = Vec::new();
-        for range in evacuated.ranges() {
+        let structures = [&old_base, &all_tables];
+        let mut to_move = self.file_clusters(&evacuated, structures)?;
+        self.space.forget_beyond();
+
+        let within = |set: &BlockSet| -> Vec<Range<u64>> {
+            set.ranges()
+                .iter()
+                .map(|r| r.start..r.end.min(new_clusters))
+                .filter(|r| r.start < r.end)
+                .collect()
+        };
+        for range in within(&dead_tables.without(&kept_tables).without(&new_base)) {
+            self.space.fill(&range, false)?;
+        }
+        for range in within(&old_base.without(&new_base).without(&kept_tables)) {
+            self.space.fill(&range, false)?;
+        }
+        for range in within(&evacuated) {
+            self.space.fill(&range, true)?;
+        }
+        let shifted = self.find_shifted(&evacuated, kept)?;
+        if !shifted.is_empty() {
+            let mut more = Vec::new();
+            for (group, blocks) in &shifted {
+                let own = self.old_groups.get(*group as usize).map(|desc| {
+                    self.old
+                        .tables(desc)
+                        .map(|blocks| self.old.clusters_of(&blocks))
+                        .to_vec()
+                });
+                let own = BlockSet::new(own.unwrap_or_default());
+                more.extend(own.gaps(self.new.clusters_of(blocks)));
+            }
+            let more = BlockSet::new(more).without(&evacuated);
+            to_move.extend(self.file_clusters(&more, structures)?);
+            to_move.sort_unstable_by_key(|run| run.start);
+            for range in within(&more) {
+                self.space.fill(&range, true)?;
+            }
+        }
+        self.replace_tables(&evacuated, &shifted, kept)?;
+        self.to_move = to_move;
+        Ok(())
+    }
+
+    /// The runs of clusters in a set that files have; `structures` are no files.
+    fn file_clusters(&mut self, set: &BlockSet, structures: [&BlockSet; 2]) -> Result<Vec<Range<u64>>> {
+        let [base, tables] = structures;
+        let mut found = Vec::new();
+        for range in set.ranges() {
             for part in self.by_group(range) {
                 let (group, _) = self.new.group_of(part.start);
                 if self.is_plain(group) {
@@ -97,33 +134,13 @@ impl Resizer {
                 }
                 self.space.load(group)?;
                 for run in self.space.taken_in(&part) {
-                    for run in old_base.gaps(run) {
-                        to_move.extend(all_tables.gaps(run));
+                    for run in base.gaps(run) {
+                        found.extend(tables.gaps(run));
                     }
                 }
             }
         }
-        self.space.forget_beyond();
-
-        let within = |set: BlockSet| -> Vec<Range<u64>> {
-            set.ranges()
-                .iter()
-                .map(|r| r.start..r.end.min(new_clusters))
-                .filter(|r| r.start < r.end)
-                .collect()
-        };
-        for range in within(dead_tables.without(&kept_tables).without(&new_base)) {
-            self.space.fill(&range, false)?;
-        }
-        for range in within(old_base.without(&new_base).without(&kept_tables)) {
-            self.space.fill(&range, false)?;
-        }
-        for range in within(evacuated.clone()) {
-            self.space.fill(&range, true)?;
-        }
-        self.replace_tables(&evacuated, &shifted, kept)?;
-        self.to_move = to_move;
-        Ok(())
+        Ok(found)
     }
 
     /// Splits a range at the borders of groups.

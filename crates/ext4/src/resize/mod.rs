@@ -199,6 +199,16 @@ pub fn resize(storage: &StorageRef, blocks: u64, options: &ResizeOptions) -> Res
     })
 }
 
+/// How many blocks the filesystem gets where so many are asked for: fewer where the last group would be too small to be of use.
+///
+/// # Errors
+/// Those of opening, and of a size that is none.
+pub fn fitting_blocks(storage: &StorageRef, blocks: u64, options: &ResizeOptions) -> Result<u64> {
+    let core = Core::open(storage.clone(), 1 << 20, options.clock.clone(), false)?;
+    let old = Layout::new(core.superblock.clone(), storage.size())?;
+    Ok(numbers::plan(&old, blocks, options, u64::MAX)?.sb.blocks_count())
+}
+
 /// Tells the size of a filesystem and an estimate of the smallest that it can be shrunk to. Nothing is changed, and a
 /// journal that is dirty is left so: what stands in it does not count.
 ///

@@ -1,8 +1,8 @@
 //! Places for bitmaps and inode tables: those of new groups, and those that have to make room.
 //!
 //! With `flex_bg` a structure goes behind the last one of its kind in the flex group, else where the remaining ones fit
-//! together, else anywhere. Without, it stays in its group: if there is no other way, all three are shifted together to
-//! directly behind the descriptors, and what files have there is moved.
+//! together, else anywhere. Without, it stays in its group, in the first room that is free; where there is none, all three
+//! are shifted together to directly behind the descriptors, and what files have there is moved.
 
 use super::Resizer;
 use super::block_set::BlockSet;
@@ -51,8 +51,9 @@ pub(super) struct Shift {
 }
 
 impl Resizer {
-    /// Groups without `flex_bg` whose structures have to be shifted, with the blocks that they will take.
-    pub(super) fn find_shifted(&self, evacuated: &BlockSet, kept: u32) -> Result<Vec<(u32, Range<u64>)>> {
+    /// Groups without `flex_bg` whose structures have to be shifted, since there is no free room for those that are in the
+    /// way, with the blocks that they will take.
+    pub(super) fn find_shifted(&mut self, evacuated: &BlockSet, kept: u32) -> Result<Vec<(u32, Range<u64>)>> {
         let mut shifted = Vec::new();
         if self.new.has_flex() {
             return Ok(shifted);
@@ -61,12 +62,16 @@ impl Resizer {
             let Some(desc) = self.old_groups.get(group as usize) else {
                 break;
             };
-            let tables = self.old.tables(desc);
-            if !tables.iter().any(|t| evacuated.meets(&self.old.clusters_of(t))) {
-                continue;
+            let tables = self.old.tables(desc).map(|blocks| self.old.clusters_of(&blocks));
+            let room: u64 = tables
+                .iter()
+                .filter(|clusters| evacuated.meets(clusters))
+                .map(|clusters| clusters.end - clusters.start)
+                .sum();
+            let group_clusters = self.new.group_clusters(group);
+            if room > 0 && self.space.find(&group_clusters, room)?.is_none() {
+                shifted.push((group, self.behind_base(group)?));
             }
-            let blocks = self.behind_base(group)?;
-            shifted.push((group, blocks));
         }
         Ok(shifted)
     }
@@ -109,13 +114,13 @@ impl Resizer {
         for (group, blocks) in shifted {
             self.shift_group(*group, blocks)?;
         }
-        if !self.new.has_flex() {
-            return Ok(());
-        }
         for group in 0..kept {
             let Some(desc) = self.old_groups.get(group as usize).cloned() else {
                 break;
             };
+            if shifted.iter().any(|(other, _)| *other == group) {
+                continue;
+            }
             for (part, blocks) in PARTS.into_iter().zip(self.old.tables(&desc)) {
                 let clusters = self.old.clusters_of(&blocks);
                 if !evacuated.meets(&clusters) {
@@ -124,7 +129,11 @@ impl Resizer {
                 self.space.touch(group)?;
                 self.inodes.load(group, &desc)?;
                 let len = blocks.end - blocks.start;
-                let place = self.place_in_flex(group, part, len)?;
+                let place = if self.new.has_flex() {
+                    self.place_in_flex(group, part, len)?
+                } else {
+                    self.place_in_group(group, part, len)?
+                };
                 if part == Part::InodeTable {
                     let offset = |block| self.old.g.offset(block);
                     let storage = &*self.storage;
@@ -238,6 +247,22 @@ impl Resizer {
             }
         }
         Ok(())
+    }
+
+    /// Takes the first free place for a structure in its group.
+    fn place_in_group(&mut self, group: u32, part: Part, len: u64) -> Result<u64> {
+        let need = len.div_ceil(u64::from(self.new.g.cluster_blocks()));
+        let range = self.new.group_clusters(group);
+        let cluster = self
+            .space
+            .find(&range, need)?
+            .ok_or(Error::NoSpace { what: "blocks" })?;
+        self.space.fill(&(cluster..cluster + need), true)?;
+        let block = self.new.block_of(cluster);
+        if let Some(desc) = self.groups.get_mut(group as usize) {
+            part.set(desc, block);
+        }
+        Ok(block)
     }
 
     /// Takes a place for a structure in the flex group of its group.

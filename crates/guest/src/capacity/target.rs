@@ -162,7 +162,10 @@ pub(super) fn to_be_grown(kind: Option<Kind>, place: &str) -> Remains {
         None => "nothing that is known lies there; grow it with its own tools",
     };
     let what = match kind {
-        Some(kind) => format!("{} on {place}", kind.description()),
+        Some(kind) if kind.is_container() || matches!(kind, Kind::Swap | Kind::ExtJournal) => {
+            format!("{} on {place}", kind.description())
+        }
+        Some(kind) => format!("the {} filesystem on {place}", kind.name()),
         None => format!("what {place} holds"),
     };
     Remains {
