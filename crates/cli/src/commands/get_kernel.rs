@@ -19,7 +19,13 @@ pub(crate) struct GetKernelArgs {
     #[command(flatten)]
     guest: GuestArgs,
     /// The folder that the files go into
-    #[arg(short = 'd', long = "directory", value_name = "DIR", default_value = ".")]
+    #[arg(
+        short = 'o',
+        short_alias = 'd',
+        long = "directory",
+        value_name = "DIR",
+        default_value = "."
+    )]
     directory: PathBuf,
     /// What goes before the names of the files, with a dash behind it
     #[arg(long, value_name = "PREFIX")]
