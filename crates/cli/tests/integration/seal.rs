@@ -271,3 +271,36 @@ fn a_full_disk_leaves_the_template_as_it_was() {
         std::panic::resume_unwind(panic);
     }
 }
+
+#[test]
+fn an_audit_sees_disks_that_are_unclean_or_alike() {
+    if !judges(&["e2fsck", "mke2fs", "debugfs", "mkswap"]) || !may_mount() {
+        return;
+    }
+    let lab = Lab::new();
+    golden_guest(&lab, "debian");
+    for (name, size) in [("alike.img", 16u64 << 20), ("swap.img", 4 << 20)] {
+        std::fs::File::create(lab.path(name))
+            .unwrap()
+            .set_len(size)
+            .unwrap();
+    }
+    lab.tool("mke2fs -q -F -t ext4 -U 6c1e0ec2-5f3c-4a6e-9b0a-0d3a3f1d7c11 alike.img")
+        .ok();
+    lab.tool("mkswap swap.img").ok();
+    let line = "audit -a guest.img -a alike.img -a swap.img";
+    let names = found(&lab, line, 8);
+    assert!(names.iter().any(|n| n == "duplicate-uuid"), "{names:?}");
+    for other in ["unclean-filesystem", "swap-contents"] {
+        assert!(!names.iter().any(|n| n == other), "{names:?}");
+    }
+    lab.tool_args(&["debugfs", "-w", "-R", "ssv state 0", "alike.img"])
+        .ok();
+    let mut swap = lab.read("swap.img");
+    swap[1 << 20] = 1;
+    lab.write("swap.img", swap);
+    let names = found(&lab, line, 8);
+    for name in ["duplicate-uuid", "unclean-filesystem", "swap-contents"] {
+        assert!(names.iter().any(|n| n == name), "{name}: {names:?}");
+    }
+}
