@@ -51,7 +51,7 @@ def mounts(options, writable):
                 shell(f"mount -o loop,noatime{'' if writable else ',ro'} {image} {name}", folder)
                 made.append((name, f"umount {name}"))
             elif name == "guest" and options.libguestfs and shutil.which("guestmount"):
-                shell(f"guestmount -a {image} --format=raw -m /dev/sda {'--rw' if writable else '--ro'} {name}", folder)
+                shell(f"guestmount --format=raw -a {image} -m /dev/sda {'--rw' if writable else '--ro'} {name}", folder)
                 made.append((name, f"guestunmount {name}"))
         yield [name for name, _ in made]
     finally:
