@@ -3,8 +3,8 @@
 
 use crate::clock;
 use disksmith_ext4::{
-    BlockNumbers, Compat, Error, Incompat, ResizeOptions, SizeReport, Superblock, fitting_blocks, resize,
-    size_report,
+    BlockNumbers, Compat, Error, Incompat, ResizeOptions, Resized, SizeReport, Superblock, fitting_blocks,
+    resize, size_report,
 };
 use disksmith_image::{DiskSpec, Format, Transaction, TransactionOptions};
 use disksmith_storage::{HostFile, LockMode, OpenMode, StorageRef, read_vec};
@@ -29,6 +29,7 @@ struct Request {
     to_32bit: bool,
     stride: Option<u16>,
     undo: bool,
+    progress: bool,
 }
 
 /// Runs the face.
@@ -77,7 +78,8 @@ fn read(name: &str, words: &[OsString]) -> Result<Request, String> {
             rest = after;
             match letter {
                 b'f' => request.force = true,
-                b'F' | b'p' => {}
+                b'F' => {}
+                b'p' => request.progress = true,
                 b'M' => request.to_minimum = true,
                 b'P' => request.print_minimum = true,
                 b'b' => request.to_64bit = true,
@@ -302,7 +304,13 @@ fn work(name: &str, request: &Request) -> Result<(), String> {
     let done = change(request, &found, blocks).map_err(|reason| {
         format!("{name}: {reason} while trying to resize {shown}\nThe filesystem on {shown} is as it was.")
     })?;
-    println!("The filesystem on {shown} is now {done} ({kib}k) blocks long.\n");
+    if request.progress {
+        show_passes(&done, sb.features().has_group_checksums());
+    }
+    println!(
+        "The filesystem on {shown} is now {} ({kib}k) blocks long.\n",
+        done.blocks
+    );
     Ok(())
 }
 
@@ -320,8 +328,32 @@ fn fitting(request: &Request, blocks: u64) -> u64 {
     }
 }
 
-/// Makes the change, as one transaction. Returns how many blocks there are now.
-fn change(request: &Request, found: &Found, blocks: u64) -> Result<u64, String> {
+/// The passes that were worth a bar, with full bars.
+fn show_passes(done: &Resized, has_checksums: bool) {
+    let is_eager = !has_checksums || std::env::var_os("RESIZE2FS_FORCE_ITABLE_INIT").is_some();
+    let added = done.groups.saturating_sub(done.old_groups);
+    let looked_through = done.moved_blocks > 0 || done.groups < done.old_groups;
+    let passes = [
+        (1, u64::from(added), is_eager, "Extending the inode table"),
+        (2, done.moved_blocks, true, "Relocating blocks"),
+        (
+            3,
+            u64::from(done.old_groups),
+            looked_through,
+            "Scanning inode table",
+        ),
+        (5, u64::from(done.moved_tables), true, "Moving inode table"),
+    ];
+    for (pass, max, is_shown, name) in passes {
+        if is_shown && max > 0 {
+            let (line, back, bar) = ("-".repeat(40), "\u{8}".repeat(40), "X".repeat(40));
+            println!("Begin pass {pass} (max = {max})\n{name:<30}{line}{back}{bar}");
+        }
+    }
+}
+
+/// Makes the change, as one transaction.
+fn change(request: &Request, found: &Found, blocks: u64) -> Result<Resized, String> {
     let spec = DiskSpec {
         format: Some(Format::Raw),
         ..DiskSpec::in_place(&request.file)
@@ -357,7 +389,7 @@ fn change(request: &Request, found: &Found, blocks: u64) -> Result<u64, String> 
     }
     drop(storage);
     transaction.commit().map_err(|e| e.to_string())?;
-    Ok(done.blocks)
+    Ok(done)
 }
 
 #[cfg(test)]

@@ -254,7 +254,7 @@ fn resize2fs_by_its_old_name() {
         "fs 30M",
         "-P fs",
         "-f fs 30000",
-        "fs 20000",
+        "-p fs 20000",
         "fs abc",
         "fs 100",
         "none",

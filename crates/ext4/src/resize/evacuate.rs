@@ -97,27 +97,17 @@ impl Resizer {
         for range in within(&evacuated) {
             self.space.fill(&range, true)?;
         }
-        let shifted = self.find_shifted(&evacuated, kept)?;
-        if !shifted.is_empty() {
-            let mut more = Vec::new();
-            for (group, blocks) in &shifted {
-                let own = self.old_groups.get(*group as usize).map(|desc| {
-                    self.old
-                        .tables(desc)
-                        .map(|blocks| self.old.clusters_of(&blocks))
-                        .to_vec()
-                });
-                let own = BlockSet::new(own.unwrap_or_default());
-                more.extend(own.gaps(self.new.clusters_of(blocks)));
-            }
-            let more = BlockSet::new(more).without(&evacuated);
+        let placed = self.place_within_groups(&evacuated, &all_tables, kept)?;
+        if !placed.is_empty() {
+            // What stands there and is no structure has to go, whatever it is.
+            let more = BlockSet::new(placed).without(&evacuated).without(&all_tables);
             to_move.extend(self.file_clusters(&more, structures)?);
             to_move.sort_unstable_by_key(|run| run.start);
             for range in within(&more) {
                 self.space.fill(&range, true)?;
             }
         }
-        self.replace_tables(&evacuated, &shifted, kept)?;
+        self.replace_tables(&evacuated, kept)?;
         self.to_move = to_move;
         Ok(())
     }

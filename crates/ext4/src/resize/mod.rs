@@ -98,6 +98,12 @@ pub struct Resized {
     pub moved_blocks: u64,
     /// Inodes that were given other numbers.
     pub moved_inodes: u32,
+    /// Inode tables that were moved.
+    pub moved_tables: u32,
+    /// Block groups before.
+    pub old_groups: u32,
+    /// Block groups now.
+    pub groups: u32,
 }
 
 /// What is known of a filesystem's size without changing it.
@@ -162,6 +168,9 @@ pub fn resize(storage: &StorageRef, blocks: u64, options: &ResizeOptions) -> Res
             blocks: old_blocks,
             moved_blocks: 0,
             moved_inodes: 0,
+            moved_tables: 0,
+            old_groups: old.g.groups,
+            groups: old.g.groups,
         });
     }
     if old.g.has_compat(Compat::STABLE_INODES) && new.g.blocks_count < old_blocks {
@@ -196,6 +205,14 @@ pub fn resize(storage: &StorageRef, blocks: u64, options: &ResizeOptions) -> Res
         blocks: resizer.new.g.blocks_count,
         moved_blocks: resizer.moves.clusters() << resizer.new.g.cluster_shift,
         moved_inodes: resizer.renumbered.len() as u32,
+        moved_tables: resizer
+            .old_groups
+            .iter()
+            .zip(&resizer.groups)
+            .filter(|(old, new)| old.inode_table() != new.inode_table())
+            .count() as u32,
+        old_groups: resizer.old.g.groups,
+        groups: resizer.new.g.groups,
     })
 }
 

@@ -1,8 +1,8 @@
 //! Places for bitmaps and inode tables: those of new groups, and those that have to make room.
 //!
 //! With `flex_bg` a structure goes behind the last one of its kind in the flex group, else where the remaining ones fit
-//! together, else anywhere. Without, it stays in its group, in the first room that is free; where there is none, all three
-//! are shifted together to directly behind the descriptors, and what files have there is moved.
+//! together, else anywhere. Without, it stays in its group, in the first room that no structure has; where there is none, all three
+//! are shifted together to directly behind the descriptors. What files have there is moved.
 
 use super::Resizer;
 use super::block_set::BlockSet;
@@ -39,41 +39,107 @@ impl Part {
     }
 }
 
-/// An inode table that is copied once everything else is out of its way.
+/// Structures of a group that get other places there, once everything else is out of their way.
 #[derive(Debug)]
 pub(super) struct Shift {
-    from: u64,
-    to: u64,
-    /// Old places of the group's structures, in clusters.
+    /// Where the inode table was and will be.
+    table: (u64, u64),
+    /// Old places, in clusters.
     freed: Vec<Range<u64>>,
-    /// Their new places.
-    taken: Range<u64>,
+    /// New places, in clusters.
+    taken: Vec<Range<u64>>,
 }
 
 impl Resizer {
-    /// Groups without `flex_bg` whose structures have to be shifted, since there is no free room for those that are in the
-    /// way, with the blocks that they will take.
-    pub(super) fn find_shifted(&mut self, evacuated: &BlockSet, kept: u32) -> Result<Vec<(u32, Range<u64>)>> {
-        let mut shifted = Vec::new();
+    /// Without `flex_bg`: finds other places in their groups for structures that are in the way, whatever files have there.
+    /// Returns the clusters of those places.
+    pub(super) fn place_within_groups(
+        &mut self,
+        evacuated: &BlockSet,
+        all_tables: &BlockSet,
+        kept: u32,
+    ) -> Result<Vec<Range<u64>>> {
+        let mut placed = Vec::new();
         if self.new.has_flex() {
-            return Ok(shifted);
+            return Ok(placed);
         }
         for group in 0..kept {
-            let Some(desc) = self.old_groups.get(group as usize) else {
+            let Some(desc) = self.old_groups.get(group as usize).cloned() else {
                 break;
             };
-            let tables = self.old.tables(desc).map(|blocks| self.old.clusters_of(&blocks));
-            let room: u64 = tables
-                .iter()
-                .filter(|clusters| evacuated.meets(clusters))
-                .map(|clusters| clusters.end - clusters.start)
-                .sum();
-            let group_clusters = self.new.group_clusters(group);
-            if room > 0 && self.space.find(&group_clusters, room)?.is_none() {
-                shifted.push((group, self.behind_base(group)?));
+            let tables = self.old.tables(&desc).map(|blocks| self.old.clusters_of(&blocks));
+            if !tables.iter().any(|clusters| evacuated.meets(clusters)) {
+                continue;
+            }
+            self.space.touch(group)?;
+            self.inodes.load(group, &desc)?;
+            let shift = match self.first_places(group, &tables, evacuated, all_tables) {
+                Some((places, freed)) => self.shift_to(group, &places, freed),
+                None => {
+                    let start = self.behind_base(group)?.start;
+                    let places = PARTS.map(|part| (part, self.part_at(start, part)));
+                    self.shift_to(group, &places, tables.to_vec())
+                }
+            };
+            placed.extend(shift.taken.iter().cloned());
+            self.shifts.push(shift);
+        }
+        Ok(placed)
+    }
+
+    /// The first places in a group that no structure has, for each part that is in the way; and what those leave.
+    #[allow(clippy::type_complexity, reason = "a list and a list")]
+    fn first_places(
+        &self,
+        group: u32,
+        tables: &[Range<u64>; 3],
+        evacuated: &BlockSet,
+        all_tables: &BlockSet,
+    ) -> Option<(Vec<(Part, u64)>, Vec<Range<u64>>)> {
+        let mut taken = all_tables.ranges().to_vec();
+        taken.push(self.new.clusters_of(&self.new.base(group)));
+        let (mut places, mut freed) = (Vec::new(), Vec::new());
+        for (part, clusters) in PARTS.into_iter().zip(tables) {
+            if !evacuated.meets(clusters) {
+                continue;
+            }
+            let need = clusters.end - clusters.start;
+            let gaps = BlockSet::new(taken.clone()).gaps(self.new.group_clusters(group));
+            let gap = gaps.into_iter().find(|gap| gap.end - gap.start >= need)?;
+            taken.push(gap.start..gap.start + need);
+            places.push((part, self.new.block_of(gap.start)));
+            freed.push(clusters.clone());
+        }
+        Some((places, freed))
+    }
+
+    /// Gives parts of a group other places; what they leave is freed later.
+    fn shift_to(&mut self, group: u32, places: &[(Part, u64)], freed: Vec<Range<u64>>) -> Shift {
+        let end = self.new.clusters();
+        let mut shift = Shift {
+            table: (0, 0),
+            freed: freed
+                .into_iter()
+                .map(|clusters| clusters.start.min(end)..clusters.end.min(end))
+                .collect(),
+            taken: Vec::new(),
+        };
+        for (part, block) in places {
+            let mut len = 1;
+            if *part == Part::InodeTable {
+                len = u64::from(self.new.g.table_blocks);
+                let from = self
+                    .old_groups
+                    .get(group as usize)
+                    .map_or(0, GroupDescriptor::inode_table);
+                shift.table = (from, *block);
+            }
+            shift.taken.push(self.new.clusters_of(&(*block..*block + len)));
+            if let Some(slot) = self.groups.get_mut(group as usize) {
+                part.set(slot, *block);
             }
         }
-        Ok(shifted)
+        shift
     }
 
     /// The blocks directly behind a group's descriptors, as many as its structures take.
@@ -103,24 +169,15 @@ impl Resizer {
         }
     }
 
-    /// Finds new places for the structures of kept groups that are in the way. Those that go to free room are copied at
-    /// once.
-    pub(super) fn replace_tables(
-        &mut self,
-        evacuated: &BlockSet,
-        shifted: &[(u32, Range<u64>)],
-        kept: u32,
-    ) -> Result<()> {
-        for (group, blocks) in shifted {
-            self.shift_group(*group, blocks)?;
+    /// With `flex_bg`: finds free places for the structures of kept groups that are in the way, and copies them at once.
+    pub(super) fn replace_tables(&mut self, evacuated: &BlockSet, kept: u32) -> Result<()> {
+        if !self.new.has_flex() {
+            return Ok(());
         }
         for group in 0..kept {
             let Some(desc) = self.old_groups.get(group as usize).cloned() else {
                 break;
             };
-            if shifted.iter().any(|(other, _)| *other == group) {
-                continue;
-            }
             for (part, blocks) in PARTS.into_iter().zip(self.old.tables(&desc)) {
                 let clusters = self.old.clusters_of(&blocks);
                 if !evacuated.meets(&clusters) {
@@ -129,11 +186,7 @@ impl Resizer {
                 self.space.touch(group)?;
                 self.inodes.load(group, &desc)?;
                 let len = blocks.end - blocks.start;
-                let place = if self.new.has_flex() {
-                    self.place_in_flex(group, part, len)?
-                } else {
-                    self.place_in_group(group, part, len)?
-                };
+                let place = self.place_in_flex(group, part, len)?;
                 if part == Part::InodeTable {
                     let offset = |block| self.old.g.offset(block);
                     let storage = &*self.storage;
@@ -155,43 +208,21 @@ impl Resizer {
         Ok(())
     }
 
-    fn shift_group(&mut self, group: u32, blocks: &Range<u64>) -> Result<()> {
-        let Some(desc) = self.old_groups.get(group as usize).cloned() else {
-            return Ok(());
-        };
-        self.space.touch(group)?;
-        self.inodes.load(group, &desc)?;
-        let places = PARTS.map(|part| (part, self.part_at(blocks.start, part)));
-        let to = self.part_at(blocks.start, Part::InodeTable);
-        if let Some(slot) = self.groups.get_mut(group as usize) {
-            for (part, block) in places {
-                part.set(slot, block);
-            }
-        }
-        let end = self.new.clusters();
-        let freed = self.old.tables(&desc).map(|blocks| {
-            let clusters = self.old.clusters_of(&blocks);
-            clusters.start.min(end)..clusters.end.min(end)
-        });
-        self.shifts.push(Shift {
-            from: desc.inode_table(),
-            to,
-            freed: freed.to_vec(),
-            taken: self.new.clusters_of(blocks),
-        });
-        Ok(())
-    }
-
     /// Copies the inode tables that are shifted: nothing else is in their way any more.
     pub(super) fn move_tables(&mut self) -> Result<()> {
         for shift in std::mem::take(&mut self.shifts) {
-            let len = self.old.g.offset(u64::from(self.old.g.table_blocks));
-            let table = read_vec(&*self.storage, self.old.g.offset(shift.from), len as usize)?;
-            self.storage.write_at(self.old.g.offset(shift.to), &table)?;
+            let (from, to) = shift.table;
+            if from != to {
+                let len = self.old.g.offset(u64::from(self.old.g.table_blocks));
+                let table = read_vec(&*self.storage, self.old.g.offset(from), len as usize)?;
+                self.storage.write_at(self.old.g.offset(to), &table)?;
+            }
             for clusters in &shift.freed {
                 self.space.fill(clusters, false)?;
             }
-            self.space.fill(&shift.taken, true)?;
+            for clusters in &shift.taken {
+                self.space.fill(clusters, true)?;
+            }
         }
         // What was freed may have been where descriptors are now.
         for group in 0..self.old.g.groups.min(self.new.g.groups) {
@@ -247,22 +278,6 @@ impl Resizer {
             }
         }
         Ok(())
-    }
-
-    /// Takes the first free place for a structure in its group.
-    fn place_in_group(&mut self, group: u32, part: Part, len: u64) -> Result<u64> {
-        let need = len.div_ceil(u64::from(self.new.g.cluster_blocks()));
-        let range = self.new.group_clusters(group);
-        let cluster = self
-            .space
-            .find(&range, need)?
-            .ok_or(Error::NoSpace { what: "blocks" })?;
-        self.space.fill(&(cluster..cluster + need), true)?;
-        let block = self.new.block_of(cluster);
-        if let Some(desc) = self.groups.get_mut(group as usize) {
-            part.set(desc, block);
-        }
-        Ok(block)
     }
 
     /// Takes a place for a structure in the flex group of its group.
