@@ -1,10 +1,10 @@
 //! Which lines of two texts belong together: a shortest way to make one of the other (E. Myers, "An O(ND) Difference Algorithm and Its
 //! Variations", 1986), in linear space.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Steps from either end after which the best way so far is good enough.
-const MAX_COST: usize = 2048;
+const MAX_COST: usize = 1024;
 
 /// For each line of both texts, whether the other text lacks it.
 #[derive(Debug)]
@@ -22,23 +22,44 @@ pub(super) fn match_lines(old: &[&[u8]], new: &[&[u8]]) -> Matched {
     };
     let a: Vec<u32> = old.iter().map(|line| number(*line)).collect();
     let b: Vec<u32> = new.iter().map(|line| number(*line)).collect();
+    // A line that the other text has nowhere belongs to none of its lines.
+    let (kept_a, kept_b) = (also_in(&a, &b), also_in(&b, &a));
+    let pick = |lines: &[u32], kept: &[usize]| kept.iter().filter_map(|at| lines.get(*at).copied()).collect();
     let mut matcher = Matcher {
         matched: Matched {
-            removed: vec![false; a.len()],
-            added: vec![false; b.len()],
+            removed: vec![false; kept_a.len()],
+            added: vec![false; kept_b.len()],
         },
         forward: Vec::new(),
         backward: Vec::new(),
-        a,
-        b,
+        a: pick(&a, &kept_a),
+        b: pick(&b, &kept_b),
     };
     matcher.run();
-    let Matcher {
-        mut matched, a, b, ..
-    } = matcher;
+    let mut matched = Matched {
+        removed: vec![true; a.len()],
+        added: vec![true; b.len()],
+    };
+    let put_back = |whole: &mut [bool], kept: &[usize], found: &[bool]| {
+        for (at, changed) in kept.iter().zip(found) {
+            whole[*at] = *changed;
+        }
+    };
+    put_back(&mut matched.removed, &kept_a, &matcher.matched.removed);
+    put_back(&mut matched.added, &kept_b, &matcher.matched.added);
     slide(&mut matched.removed, &matched.added, &a);
     slide(&mut matched.added, &matched.removed, &b);
     matched
+}
+
+/// The places of lines that the other text has too.
+fn also_in(lines: &[u32], other: &[u32]) -> Vec<usize> {
+    let other: HashSet<u32> = other.iter().copied().collect();
+    let places = lines.iter().enumerate();
+    places
+        .filter(|(_, line)| other.contains(line))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 struct Matcher {
