@@ -402,7 +402,8 @@ fn every_run_fills_an_empty_machine_id_and_renews_the_random_seed() {
     // the verb leaves both empty
     lab.disksmith("sysprep -a guest.img").ok();
     assert_eq!(lab.disksmith("cat -a guest.img /etc/machine-id").ok(), "");
-    lab.disksmith("cat -a guest.img /var/lib/systemd/random-seed").fails(1);
+    lab.disksmith("cat -a guest.img /var/lib/systemd/random-seed")
+        .fails(1);
     let stdout = lab.disksmith("virt-customize -a guest.img").ok();
     assert_eq!(
         steps(&stdout),
@@ -414,14 +415,18 @@ fn every_run_fills_an_empty_machine_id_and_renews_the_random_seed() {
         ]
     );
     let id = lab.disksmith("cat -a guest.img /etc/machine-id").ok();
-    assert!(id.len() == 33 && id.trim().bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+    assert!(
+        id.len() == 33 && id.trim().bytes().all(|b| b.is_ascii_hexdigit()),
+        "{id}"
+    );
     // and one that is there stays
     lab.disksmith("virt-customize -q -a guest.img --touch /x").ok();
     assert_eq!(lab.disksmith("cat -a guest.img /etc/machine-id").ok(), id);
     // sysprep's face empties it, and it is empty at the end
     lab.disksmith("virt-sysprep -q -a guest.img").ok();
     assert_eq!(lab.disksmith("cat -a guest.img /etc/machine-id").ok(), "");
-    lab.disksmith("virt-sysprep -q -a guest.img --enable customize").ok();
+    lab.disksmith("virt-sysprep -q -a guest.img --enable customize")
+        .ok();
     assert_eq!(lab.disksmith("cat -a guest.img /etc/machine-id").ok().len(), 33);
 }
 
