@@ -172,11 +172,8 @@ fn prepare(request: &mut Request) -> Result<u64, Stop> {
     let file =
         HostFile::open(path, OpenMode::Read, LockMode::None).map_err(|error| Stop::Die(error.to_string()))?;
     let size = file.size();
-    request.has_data = (0..1).any(|_| {
-        !file
-            .extent_at(0, size.max(1))
-            .is_ok_and(|extent| extent.reads_as_zero() && extent.len >= size)
-    });
+    let whole = file.extent_at(0, size.max(1));
+    request.has_data = !whole.is_ok_and(|extent| extent.reads_as_zero() && extent.len >= size);
     if let Some(wanted) = wanted(request)
         && wanted > size
     {

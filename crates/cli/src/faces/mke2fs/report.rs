@@ -54,12 +54,6 @@ pub(super) fn geometry(request: &Request, made: &Formatted) {
     let mut text = String::new();
     if request.verbose {
         let log = made.block_size.trailing_zeros().saturating_sub(10);
-        let per_descriptor = made.block_size
-            / if made.features.names().iter().any(|n| n == "64bit") {
-                64
-            } else {
-                32
-            };
         let _ = write!(
             text,
             "Filesystem label={}\nOS type: Linux\nBlock size={} (log={log})\nFragment size={} (log={log})\nStride={} blocks, Stripe width={} blocks\n{} inodes, {} blocks\n{} blocks ({:.2}%) reserved for the super user\nFirst data block={}\n",
@@ -77,7 +71,6 @@ pub(super) fn geometry(request: &Request, made: &Formatted) {
         if made.max_blocks > 0 {
             let _ = writeln!(text, "Maximum filesystem blocks={}", made.max_blocks);
         }
-        let _ = per_descriptor;
         let groups = if made.groups > 1 { "groups" } else { "group" };
         let _ = write!(
             text,
