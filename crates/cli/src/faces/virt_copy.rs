@@ -187,10 +187,9 @@ fn take_in(call: &Invocation) -> Result<(), Stop> {
     let sources: Vec<PathBuf> = sources.iter().map(PathBuf::from).collect();
     for source in &sources {
         if let Err(error) = std::fs::symlink_metadata(source) {
-            let why = rustix::io::Errno::from_io_error(&error)
-                .map_or_else(String::new, super::guestfs_options::errno_text);
+            log::info!("{}: {error}", source.display());
             return Err(Stop::Said(format!(
-                "libguestfs: error: local file or directory: {}: {why}",
+                "*stdin*:0: libguestfs: error: source ‘{}’ does not exist (or cannot be read)",
                 source.display()
             )));
         }
@@ -205,7 +204,7 @@ fn take_in(call: &Invocation) -> Result<(), Stop> {
             let path = directory.as_bytes();
             let wrong = check_directory(guest.tree(), path, |_| {
                 format!(
-                    "libguestfs: error: target ‘{}’ is not a directory",
+                    "*stdin*:0: libguestfs: error: target ‘{}’ is not a directory",
                     directory.display()
                 )
             });
@@ -224,7 +223,7 @@ fn take_out(call: &Invocation) -> Result<(), Stop> {
     let directory = Path::new(directory);
     if !directory.is_dir() {
         return Err(Stop::Said(format!(
-            "libguestfs: error: target ‘{}’ is not a directory",
+            "*stdin*:0: libguestfs: error: target ‘{}’ is not a directory",
             directory.display()
         )));
     }
@@ -237,7 +236,11 @@ fn take_out(call: &Invocation) -> Result<(), Stop> {
             for path in paths {
                 let bytes = path.as_bytes();
                 if let Err(error) = guest.tree().metadata(bytes) {
-                    return Err(say(api_error("stat", bytes, &error)));
+                    log::info!("{error}");
+                    return Err(say(format!(
+                        "*stdin*:0: libguestfs: error: ‘{}’ is not a file or directory",
+                        path.display()
+                    )));
                 }
                 let report = guest.tree().copy_out(bytes, directory, options)?;
                 for skipped in report.skipped {
@@ -303,7 +306,7 @@ fn unpack_to(call: &Invocation, archive: &OsStr, directory: &OsStr, words: &[OsS
     let words = TarWords::read(words)?;
     let input = open_archive(Path::new(archive)).map_err(|_| {
         Stop::Said(format!(
-            "libguestfs: error: {}: No such file or directory",
+            "*stdin*:0: libguestfs: error: open: {}: No such file or directory",
             archive.display()
         ))
     })?;
@@ -316,8 +319,9 @@ fn unpack_to(call: &Invocation, archive: &OsStr, directory: &OsStr, words: &[OsS
     said(|say| {
         call.edit(|guest| {
             let path = directory.as_bytes();
-            if let Some(words) = check_directory(guest.tree(), path, |error| api_error("tar_in", path, error))
-            {
+            if let Some(words) = check_directory(guest.tree(), path, |error| {
+                format!("*stdin*:0: {}", api_error("tar_in", path, error))
+            }) {
                 return Err(say(words));
             }
             tar_in(guest.tree(), input, path, options, false).map(|_| ())

@@ -84,15 +84,14 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
                         return Err(error.into());
                     }
                 }
-                work(guest).map_err(|error| {
+                work(guest).inspect_err(|error| {
                     if let Error::Expression {
                         source: EditError::Perl { complaint },
                         ..
-                    } = &error
+                    } = error
                     {
                         *told.borrow_mut() = Some(complaint.clone());
                     }
-                    error
                 })
             })
         })
