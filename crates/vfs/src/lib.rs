@@ -22,7 +22,7 @@ pub use filesystem::{
 };
 pub use gate::OperationGate;
 pub use host_copy::{CopyInOptions, CopyOutOptions, CopyReport, OwnerPolicy, Skipped};
-pub use made_file::{MadeFile, MadeFile as TarMade};
+pub use made_file::MadeFile;
 pub use memory_fs::MemoryFs;
 pub use metadata::{FileType, InodeNo, Metadata, MetadataChange, StatFs, Timestamp};
 pub use name::check_name;

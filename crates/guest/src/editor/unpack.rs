@@ -2,7 +2,7 @@
 
 use super::Editor;
 use crate::error::{Error, Result};
-use disksmith_vfs::{TarInOptions, TarMade};
+use disksmith_vfs::{MadeFile, TarInOptions};
 use std::fs::File;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ impl Editor<'_> {
         let tree = self.tree();
         let labels = &mut self.labels;
         let mut failure = None;
-        let mut watch = |made: TarMade<'_>| {
+        let mut watch = |made: MadeFile<'_>| {
             if labels.in_use && failure.is_none() {
                 let labelled = labels.label_new(tree, made.dir, made.node, made.file_type, made.name);
                 failure = labelled.err();
