@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufReader, Read, Result};
 use std::os::unix::fs::FileExt;
 
-/// An xz file may want so much memory for its dictionary, in KiB: enough for `xz -9`.
-const XZ_MEMORY: u32 = 100 << 10;
+/// An xz file may want so much memory, in bytes: enough for `xz -9`.
+const XZ_MEMORY: u64 = 100 << 20;
 /// The same for zstd, as the logarithm of a number of bytes: enough for `zstd --ultra -22`.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
@@ -52,7 +52,10 @@ impl Compression {
             Self::None => Box::new(raw),
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(raw)),
-            Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(raw, true, XZ_MEMORY)),
+            Self::Xz => {
+                let stream = xz2::stream::Stream::new_stream_decoder(XZ_MEMORY, xz2::stream::CONCATENATED)?;
+                Box::new(xz2::bufread::XzDecoder::new_stream(raw, stream))
+            }
             Self::Zstd => {
                 let mut reader = zstd::stream::read::Decoder::with_buffer(raw)?;
                 reader.window_log_max(ZSTD_WINDOW_LOG)?;

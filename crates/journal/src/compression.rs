@@ -10,6 +10,9 @@ const ZSTD: u8 = 1 << 2;
 /// The most bytes that a field may have once it is decompressed; journald itself takes up to 768 MiB.
 pub(crate) const MAX_FIELD: usize = 16 << 20;
 
+/// The most memory, in bytes, that a payload may ask for; journald compresses with the smallest preset.
+const XZ_MEMORY: u64 = 32 << 20;
+
 /// Whether a payload is compressed.
 pub(crate) fn is_compressed(flags: u8) -> bool {
     flags & (XZ | LZ4 | ZSTD) != 0
@@ -21,8 +24,8 @@ pub(crate) fn decompress(flags: u8, payload: &[u8], limit: usize) -> Result<Vec<
     match flags & (XZ | LZ4 | ZSTD) {
         0 => Ok(payload.get(..limit).unwrap_or(payload).to_vec()),
         XZ => {
-            let reader = lzma_rust2::XzReader::new_mem_limit(payload, false, 32 << 10);
-            up_to(reader, limit)
+            let stream = xz2::stream::Stream::new_stream_decoder(XZ_MEMORY, 0).map_err(|e| e.to_string())?;
+            up_to(xz2::bufread::XzDecoder::new_stream(payload, stream), limit)
         }
         ZSTD => {
             let mut reader = zstd::stream::read::Decoder::with_buffer(payload).map_err(|e| e.to_string())?;

@@ -22,8 +22,8 @@ pub(crate) enum Compression {
     Zstd,
 }
 
-/// The most memory that an archive may ask for to be decompressed, in KiB: 64 MiB is what `xz -9` needs.
-const XZ_MEMORY: u32 = 80 << 10;
+/// The most memory that an archive may ask for to be decompressed, in bytes: 65 MiB is what `xz -9` needs.
+const XZ_MEMORY: u64 = 80 << 20;
 
 impl Compression {
     /// The kind whose first bytes these are.
@@ -54,7 +54,12 @@ impl Compression {
             Self::None => Box::new(input),
             Self::Gzip => gathered(flate2::bufread::MultiGzDecoder::new(input)),
             Self::Bzip2 => gathered(bzip2::bufread::MultiBzDecoder::new(input)),
-            Self::Xz => gathered(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY)),
+            Self::Xz => {
+                let several = xz2::stream::CONCATENATED;
+                let stream = xz2::stream::Stream::new_stream_decoder(XZ_MEMORY, several)
+                    .map_err(|error| failed(error.into()))?;
+                gathered(xz2::bufread::XzDecoder::new_stream(input, stream))
+            }
             Self::Zstd => gathered(zstd::stream::read::Decoder::with_buffer(input).map_err(failed)?),
         })
     }
@@ -79,8 +84,7 @@ impl Compression {
                 writer.finish()?;
             }
             Self::Xz => {
-                let options = lzma_rust2::XzOptions::with_preset(6);
-                let mut writer = lzma_rust2::XzWriter::new(&mut out, options)?;
+                let mut writer = xz2::write::XzEncoder::new(&mut out, 6);
                 work(&mut writer)?;
                 writer.finish()?;
             }

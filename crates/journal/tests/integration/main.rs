@@ -153,8 +153,7 @@ fn variants() -> Vec<(&'static str, Vec<u8>)> {
         out
     };
     let xz = |plain: &[u8]| {
-        let mut writer =
-            lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(0)).unwrap();
+        let mut writer = xz2::write::XzEncoder::new(Vec::new(), 0);
         io::Write::write_all(&mut writer, plain).unwrap();
         writer.finish().unwrap()
     };
