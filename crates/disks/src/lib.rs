@@ -9,7 +9,6 @@ mod files;
 mod format_disk;
 mod layout;
 mod make_fs;
-mod sparse_map;
 mod sparsify;
 mod tar_source;
 

@@ -3,17 +3,19 @@
 
 use crate::compression::Compression;
 use crate::error::{Error, Result};
-use crate::sparse_map;
 use disksmith_vfs::{
-    DataRanges, FileType, SourceBody, SourceContents, SourceInode, SourceTree, SourceXattr, Timestamp,
+    AclNames, DataRanges, FileType, SourceBody, SourceContents, SourceInode, SourceTree, TarEntry, TarError,
+    TarKind, TarReader, Timestamp,
 };
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use tar::{Archive, EntryType};
 
-/// The kinds of extended attributes that Linux has.
-const NAMESPACES: [&[u8]; 4] = [b"user.", b"trusted.", b"security.", b"system.posix_acl_"];
+/// The kinds of extended attributes that Linux has, but access control lists. Names of other systems mean nothing to it.
+const NAMESPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+
+/// The most bytes of a passwd or group file that are looked at.
+const MAX_NAMES: u64 = 1 << 20;
 
 /// Where the contents of a member begin in the archive, and which parts of the file follow there; `None`: all of it.
 #[derive(Debug, Clone, Default)]
@@ -32,19 +34,11 @@ pub(crate) struct TarSource {
     at: u64,
 }
 
-/// What a member is called in pax headers, and what it has there beside the plain header.
-#[derive(Debug, Default)]
-struct Pax {
-    modified: Option<Timestamp>,
-    uid: Option<u32>,
-    gid: Option<u32>,
-    xattrs: Vec<SourceXattr>,
-    sparse_name: Option<Vec<u8>>,
-    sparse_size: Option<u64>,
-    sparse_map: Option<String>,
-    /// Offsets and lengths one by one, as format 0.0 has them.
-    sparse_parts: Vec<u64>,
-    map_in_data: bool,
+/// An access control list that names users whom the archive's own passwd file knows, perhaps.
+struct NamedList {
+    file: u32,
+    attribute: &'static [u8],
+    text: Vec<u8>,
 }
 
 impl TarSource {
@@ -67,165 +61,140 @@ impl TarSource {
         };
         let root = SourceInode::new(directory(), 0o755, (0, 0), Timestamp::default());
         let mut tree = SourceTree::new(root);
-        let mut archive = Archive::new(this.compression.open(&this.file).map_err(host)?);
-        let damaged = |member: String| {
-            let archive = path.to_owned();
-            move |error: io::Error| Error::Archive {
-                archive,
-                member,
-                reason: error.to_string(),
-            }
-        };
+        let raw = this.compression.open(&this.file).map_err(host)?;
+        let mut reader = TarReader::new(BufReader::with_capacity(1 << 17, raw));
+        let mut lists = Vec::new();
         let mut members = 0u64;
-        // Members in the old sparse format whose map goes on behind the header.
-        let mut extended: Vec<(u32, Vec<(u64, u64)>)> = Vec::new();
-        for entry in archive.entries().map_err(damaged("the archive".into()))? {
-            let mut entry = entry.map_err(damaged(format!("member {}", members + 1)))?;
+        loop {
             members += 1;
-            let name = entry.path_bytes().into_owned();
-            let shown = String::from_utf8_lossy(&name).into_owned();
-            let fail = |error: io::Error| damaged(shown.clone())(error);
-            let pax = Pax::of(&mut entry).map_err(fail)?;
-            let name = pax.sparse_name.clone().unwrap_or(name);
-            let header = entry.header();
-            let kind = header.entry_type();
-            if matches!(kind, EntryType::XGlobalHeader) {
-                continue;
-            }
-            let mut place = Place {
-                start: entry.raw_file_position(),
-                parts: None,
+            let next = reader.next_entry();
+            let Some(entry) = next.map_err(|error| this.damaged(members, error))? else {
+                break;
             };
-            let device = || -> io::Result<(u32, u32)> {
-                Ok((
-                    header.device_major()?.unwrap_or(0),
-                    header.device_minor()?.unwrap_or(0),
-                ))
+            let place = Place {
+                start: reader.position(),
+                parts: entry.map.as_deref().map(Into::into),
             };
-            let mut more = None;
-            let body = match kind {
-                EntryType::Directory => directory(),
-                EntryType::Symlink => {
-                    let target = entry
-                        .link_name_bytes()
-                        .map(|t| t.into_owned())
-                        .unwrap_or_default();
-                    if target.is_empty() || target.contains(&0) {
-                        let wrong = "a symbolic link whose target is empty or holds a zero byte";
-                        return Err(fail(io::Error::new(io::ErrorKind::InvalidData, wrong)));
-                    }
-                    SourceBody::Symlink(target.into())
-                }
-                EntryType::Char => {
-                    let (major, minor) = device().map_err(fail)?;
-                    SourceBody::CharDevice(major, minor)
-                }
-                EntryType::Block => {
-                    let (major, minor) = device().map_err(fail)?;
-                    SourceBody::BlockDevice(major, minor)
-                }
-                EntryType::Fifo => SourceBody::Fifo,
-                EntryType::Link => {
-                    let target = entry
-                        .link_name_bytes()
-                        .map(|t| t.into_owned())
-                        .unwrap_or_default();
-                    link(&mut tree, &name, &target, &mut this.places)?;
-                    continue;
-                }
-                EntryType::GNUSparse => {
-                    let size = entry.size();
-                    // What follows the header is checked when it is read.
-                    let held = u64::MAX;
-                    let gnu = header.as_gnu().ok_or_else(|| {
-                        fail(io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            "a sparse member without a GNU header",
-                        ))
-                    })?;
-                    let mut parts = Vec::new();
-                    for part in gnu.sparse.iter().filter(|part| !part.is_empty()) {
-                        parts.push((part.offset().map_err(fail)?, part.length().map_err(fail)?));
-                    }
-                    if gnu.is_extended() {
-                        more = Some(parts);
-                    } else {
-                        place.parts = Some(sparse_map::checked(parts, size, held).map_err(fail)?.into());
-                    }
-                    file_of(size, &place)
-                }
-                EntryType::Regular | EntryType::Continuous => {
-                    let size = pax.sparse_size.unwrap_or(entry.size());
-                    let mut held = entry.size();
-                    let mut parts = match &pax.sparse_map {
-                        Some(text) => Some(sparse_map::from_text(text).map_err(fail)?),
-                        None if pax.sparse_parts.is_empty() => None,
-                        None => Some(sparse_map::pairs(&pax.sparse_parts)),
-                    };
-                    if pax.map_in_data {
-                        let (found, taken) = sparse_map::from_data(&mut entry).map_err(fail)?;
-                        place.start += taken;
-                        held = held.saturating_sub(taken);
-                        parts = Some(found);
-                    }
-                    if let Some(parts) = parts {
-                        place.parts = Some(sparse_map::checked(parts, size, held).map_err(fail)?.into());
-                    }
-                    file_of(size, &place)
-                }
-                other => {
-                    return Err(Error::Archive {
-                        archive: path.to_owned(),
-                        member: shown,
-                        reason: format!(
-                            "a member of type {:?}, which is not known",
-                            char::from(other.as_byte())
-                        ),
-                    });
-                }
-            };
-            let header = entry.header();
-            let number = |n: io::Result<u64>| n.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-            let owner = (
-                pax.uid.map_or_else(|| number(header.uid()), Ok).map_err(fail)?,
-                pax.gid.map_or_else(|| number(header.gid()), Ok).map_err(fail)?,
-            );
-            let modified = match pax.modified {
-                Some(time) => time,
-                None => Timestamp {
-                    seconds: i64::try_from(header.mtime().map_err(fail)?).unwrap_or(i64::MAX),
-                    nanoseconds: 0,
-                },
-            };
-            let permissions = (header.mode().map_err(fail)? & 0o7777) as u16;
-            let mut inode = SourceInode::new(body, permissions, owner, modified);
-            inode.xattrs = pax.xattrs;
-            let added = add(&mut tree, &name, inode, place, &mut this.places)?;
-            if let Some(parts) = more {
-                extended.push((added, parts));
-            }
+            this.member(&mut tree, &entry, place, &mut lists)?;
         }
-        if members == 0 && this.at_least(&mut [0]).is_ok() && !this.is_empty_archive() {
-            return Err(Error::Archive {
-                archive: path.to_owned(),
-                member: "the archive".into(),
-                reason: "neither a directory nor a tar archive".into(),
-            });
-        }
-        for (index, parts) in extended {
-            this.read_extensions(&mut tree, index, parts)
-                .map_err(damaged(tree.path(index)))?;
-        }
+        this.resolve_lists(&mut tree, lists)?;
         this.reader = None;
         tree.finish();
         Ok((tree, this))
     }
 
-    /// Whether the first block is one of zeroes, as an archive without members has it.
-    fn is_empty_archive(&mut self) -> bool {
-        let mut block = [1; 512];
-        self.reader = None;
-        self.seek(0).is_ok() && self.at_least(&mut block).is_ok() && block == [0; 512]
+    fn wrong(&self, member: impl Into<String>, reason: impl Into<String>) -> Error {
+        Error::Archive {
+            archive: self.path.clone(),
+            member: member.into(),
+            reason: reason.into(),
+        }
+    }
+
+    fn damaged(&self, member: u64, error: TarError) -> Error {
+        match error {
+            TarError::NotATar => self.wrong("the archive", "neither a directory nor a tar archive"),
+            TarError::Damaged { offset, detail } => {
+                self.wrong(format!("member {member}"), format!("at byte {offset}: {detail}"))
+            }
+            TarError::Read(error) => self.wrong(format!("member {member}"), error.to_string()),
+            other => self.wrong(format!("member {member}"), other.to_string()),
+        }
+    }
+
+    fn member(
+        &mut self,
+        tree: &mut SourceTree,
+        entry: &TarEntry,
+        place: Place,
+        lists: &mut Vec<NamedList>,
+    ) -> Result<()> {
+        let body = match entry.kind {
+            TarKind::Directory => directory(),
+            TarKind::Symlink => {
+                if entry.link.is_empty() || entry.link.contains(&0) {
+                    let shown = String::from_utf8_lossy(&entry.name);
+                    let wrong = "a symbolic link whose target is empty or holds a zero byte";
+                    return Err(self.wrong(shown, wrong));
+                }
+                SourceBody::Symlink(entry.link.as_slice().into())
+            }
+            TarKind::CharDevice => SourceBody::CharDevice(entry.device.0, entry.device.1),
+            TarKind::BlockDevice => SourceBody::BlockDevice(entry.device.0, entry.device.1),
+            TarKind::Fifo => SourceBody::Fifo,
+            TarKind::HardLink => return link(tree, &entry.name, &entry.link, &mut self.places),
+            TarKind::File => SourceBody::File {
+                size: entry.size,
+                data: match &place.parts {
+                    Some(parts) => DataRanges::Parts(parts.clone()),
+                    None => DataRanges::Whole,
+                },
+            },
+        };
+        let owner = (entry.uid, entry.gid);
+        let mut inode = SourceInode::new(body, entry.permissions, owner, entry.modified);
+        for (name, value) in &entry.xattrs {
+            if NAMESPACES.iter().any(|space| name.starts_with(space)) {
+                inode
+                    .xattrs
+                    .push((name.as_slice().into(), value.as_slice().into()));
+            }
+        }
+        let mut named = Vec::new();
+        for (attribute, text) in [
+            (&b"system.posix_acl_access"[..], &entry.acl),
+            (b"system.posix_acl_default", &entry.default_acl),
+        ] {
+            let Some(text) = text else { continue };
+            match AclNames::default().attribute(text) {
+                Some(value) => inode.xattrs.push((attribute.into(), value.into())),
+                None => named.push((attribute, text.clone())),
+            }
+        }
+        inode.xattrs.sort();
+        let file = add(tree, &entry.name, inode, place, &mut self.places)?;
+        lists.extend(named.into_iter().map(|(attribute, text)| NamedList {
+            file,
+            attribute,
+            text,
+        }));
+        Ok(())
+    }
+
+    /// Gives the files whose lists have names in them these lists, by the archive's own passwd and group files.
+    fn resolve_lists(&mut self, tree: &mut SourceTree, lists: Vec<NamedList>) -> Result<()> {
+        if lists.is_empty() {
+            return Ok(());
+        }
+        let passwd = self.small_file(tree, b"passwd")?;
+        let group = self.small_file(tree, b"group")?;
+        let names = AclNames::parse(&passwd, &group);
+        for list in lists {
+            let Some(value) = names.attribute(&list.text) else {
+                let reason = "its access control list cannot be read, or names users or groups that the archive's \
+                              etc/passwd and etc/group do not have";
+                return Err(self.wrong(tree.path(list.file), reason));
+            };
+            if let Some(inode) = tree.inode_mut(list.file) {
+                inode.xattrs.retain(|(name, _)| **name != *list.attribute);
+                inode.xattrs.push((list.attribute.into(), value.into()));
+                inode.xattrs.sort();
+            }
+        }
+        Ok(())
+    }
+
+    /// The contents of a file in `/etc`, as far as they are looked at; nothing where there is none.
+    fn small_file(&mut self, tree: &SourceTree, name: &[u8]) -> Result<Vec<u8>> {
+        let file = tree.lookup(0, b"etc").and_then(|etc| tree.lookup(etc, name));
+        let Some((file, SourceBody::File { size, .. })) =
+            file.and_then(|file| Some((file, &tree.inode(file)?.body)))
+        else {
+            return Ok(Vec::new());
+        };
+        let mut text = vec![0; usize::try_from((*size).min(MAX_NAMES)).unwrap_or(0)];
+        self.read(file, 0, &mut text)?;
+        Ok(text)
     }
 
     fn at_least(&mut self, buf: &mut [u8]) -> io::Result<()> {
@@ -254,36 +223,6 @@ impl TarSource {
             }
         }
         self.at = to;
-        Ok(())
-    }
-
-    fn read_extensions(
-        &mut self,
-        tree: &mut SourceTree,
-        index: u32,
-        mut parts: Vec<(u64, u64)>,
-    ) -> io::Result<()> {
-        let Some(start) = self.places.get(index as usize).map(|place| place.start) else {
-            return Ok(());
-        };
-        self.seek(start)?;
-        let mut taken = 0;
-        if let Some(reader) = &mut self.reader {
-            taken = sparse_map::from_extensions(reader, &mut parts)?;
-            self.at += taken;
-        }
-        if let Some(SourceInode {
-            body: SourceBody::File { size, data },
-            ..
-        }) = tree.inode_mut(index)
-        {
-            let parts: Box<[_]> = sparse_map::checked(parts, *size, u64::MAX)?.into();
-            *data = DataRanges::Parts(parts.clone());
-            if let Some(place) = self.places.get_mut(index as usize) {
-                place.start += taken;
-                place.parts = Some(parts);
-            }
-        }
         Ok(())
     }
 }
@@ -327,16 +266,6 @@ impl SourceContents for TarSource {
 
 fn directory() -> SourceBody {
     SourceBody::Directory(Vec::new())
-}
-
-fn file_of(size: u64, place: &Place) -> SourceBody {
-    SourceBody::File {
-        size,
-        data: match &place.parts {
-            Some(parts) => DataRanges::Parts(parts.clone()),
-            None => DataRanges::Whole,
-        },
-    }
 }
 
 fn missing() -> SourceInode {
@@ -432,66 +361,4 @@ fn link(tree: &mut SourceTree, name: &[u8], target: &[u8], places: &mut Vec<Plac
     tree.link(parent, &last, found)?;
     note(tree, places);
     Ok(())
-}
-
-impl Pax {
-    fn of(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Self> {
-        let mut pax = Self::default();
-        let Some(extensions) = entry.pax_extensions()? else {
-            return Ok(pax);
-        };
-        let mut major = None;
-        for extension in extensions {
-            let extension = extension?;
-            let (key, value) = (extension.key_bytes(), extension.value_bytes());
-            let text = std::str::from_utf8(value).unwrap_or_default();
-            match key {
-                b"mtime" => pax.modified = time(text),
-                b"uid" => pax.uid = text.parse().ok(),
-                b"gid" => pax.gid = text.parse().ok(),
-                b"GNU.sparse.major" => major = text.parse::<u32>().ok(),
-                b"GNU.sparse.name" => pax.sparse_name = Some(value.to_vec()),
-                b"GNU.sparse.realsize" | b"GNU.sparse.size" => pax.sparse_size = text.parse().ok(),
-                b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => pax.sparse_parts.extend(text.parse::<u64>()),
-                b"GNU.sparse.map" => pax.sparse_map = Some(text.to_owned()),
-                b"RHT.security.selinux" => {
-                    let mut label = value.to_vec();
-                    if label.last() != Some(&0) {
-                        label.push(0);
-                    }
-                    pax.xattrs.push((b"security.selinux"[..].into(), label.into()));
-                }
-                _ => {
-                    // Names of other systems mean nothing to Linux.
-                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.")
-                        && NAMESPACES.iter().any(|space| name.starts_with(space))
-                    {
-                        pax.xattrs.push((name.into(), value.into()));
-                    }
-                }
-            }
-        }
-        pax.map_in_data = major == Some(1);
-        pax.xattrs.sort();
-        pax.xattrs.dedup_by(|a, b| a.0 == b.0);
-        Ok(pax)
-    }
-}
-
-/// A time of a pax header: seconds with a fraction.
-fn time(text: &str) -> Option<Timestamp> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let negative = whole.starts_with('-');
-    let mut seconds: i64 = whole.parse().ok()?;
-    let digits: String = fraction.chars().take(9).collect();
-    let mut nanoseconds: u32 = if digits.is_empty() {
-        0
-    } else {
-        format!("{digits:0<9}").parse().ok()?
-    };
-    if negative && nanoseconds > 0 {
-        seconds = seconds.checked_sub(1)?;
-        nanoseconds = 1_000_000_000 - nanoseconds;
-    }
-    Some(Timestamp { seconds, nanoseconds })
 }

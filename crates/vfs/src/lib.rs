@@ -29,5 +29,5 @@ pub use name::check_name;
 pub use source_tree::{
     DataRanges, HostSource, SourceBody, SourceContents, SourceInode, SourceTree, SourceXattr,
 };
-pub use tar::{TarEntry, TarError, TarInOptions, TarKind, TarOutOptions, TarReader};
+pub use tar::{AclNames, TarEntry, TarError, TarInOptions, TarKind, TarOutOptions, TarReader};
 pub use tree::{MountId, Node, Owner, Tree, WalkEntry, WalkStep};

@@ -17,18 +17,17 @@ const VERSION: u32 = 2;
 /// What stands for no identifier.
 const NO_ID: u32 = u32::MAX;
 
-/// The numbers of users and groups.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    pub(super) users: HashMap<Vec<u8>, u32>,
-    pub(super) groups: HashMap<Vec<u8>, u32>,
+/// The numbers of users and groups by their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AclNames {
+    users: HashMap<Vec<u8>, u32>,
+    groups: HashMap<Vec<u8>, u32>,
 }
 
-impl Names {
-    /// Those of a tree's own passwd and group files; none where they cannot be read.
-    pub(super) fn of(tree: &Tree) -> Self {
-        let read = |path: &str| {
-            let text = tree.read(path).unwrap_or_default();
+impl AclNames {
+    /// Those of the texts of a passwd and a group file; lines that are none are passed over.
+    pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
+        let read = |text: &[u8]| {
             let lines = text.split(|b| *b == b'\n').filter_map(|line| {
                 let mut fields = line.split(|b| *b == b':');
                 let name = fields.next()?.to_vec();
@@ -38,9 +37,21 @@ impl Names {
             lines.collect()
         };
         Self {
-            users: read("/etc/passwd"),
-            groups: read("/etc/group"),
+            users: read(passwd),
+            groups: read(group),
         }
+    }
+
+    /// Those of a tree's own files; none where they cannot be read.
+    pub(super) fn of(tree: &Tree) -> Self {
+        let read = |path: &str| tree.read(path).unwrap_or_default();
+        Self::parse(&read("/etc/passwd"), &read("/etc/group"))
+    }
+
+    /// The attribute (`system.posix_acl_access` or `system.posix_acl_default`) of a list as text: entries between commas or line ends, a
+    /// number of a fourth field before a name. `None` for what is none, or holds names that are not known.
+    pub fn attribute(&self, text: &[u8]) -> Option<Vec<u8>> {
+        to_attribute(text, self)
     }
 }
 
@@ -74,9 +85,7 @@ pub(super) fn from_attribute(value: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// The attribute of a text: entries between commas or line ends, a number of a fourth field before a name, and names as `names`
-/// knows them. `None` for what is none, or holds names without a number.
-pub(super) fn to_attribute(text: &[u8], names: &Names) -> Option<Vec<u8>> {
+fn to_attribute(text: &[u8], names: &AclNames) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
     let mut entries = Vec::new();
     for line in text.split([',', '\n', '\0']) {
@@ -143,10 +152,7 @@ mod tests {
 
     #[test]
     fn lists_come_back() {
-        let names = Names {
-            users: HashMap::from([(b"bob".to_vec(), 1000)]),
-            groups: HashMap::new(),
-        };
+        let names = AclNames::parse(b"bob:x:1000:7::/:\nwrong", b"");
         let text = "user::rw-\nuser:1000:rwx\ngroup::r--\ngroup:7:--x\nmask::rwx\nother::---\n";
         let value = to_attribute(text.as_bytes(), &names).unwrap();
         assert_eq!(from_attribute(&value).unwrap(), text);

@@ -1,33 +1,28 @@
-//! The header of a member (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format").
+//! The header of a member (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format"): its fields are decoded and
+//! encoded by the `tar` crate.
 
-use super::{BLOCK, number};
+use super::BLOCK;
+use super::sparse::Pairs;
+use std::io;
+use tar::GnuSparseHeader;
 
 /// A header, decoded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Header {
-    /// Offset 0, 100 bytes, with ustar's prefix (offset 345, 155 bytes) before it.
+    /// With ustar's prefix before it.
     pub(super) name: Vec<u8>,
-    /// Offset 100, 8 bytes.
-    pub(super) mode: i64,
-    /// Offset 108, 8 bytes.
-    pub(super) uid: i64,
-    /// Offset 116, 8 bytes.
-    pub(super) gid: i64,
-    /// Offset 124, 12 bytes.
-    pub(super) size: i64,
-    /// Offset 136, 12 bytes: seconds since 1970.
+    pub(super) mode: u32,
+    pub(super) uid: u64,
+    pub(super) gid: u64,
+    /// Bytes of the contents in the archive; a negative one is larger than any file.
+    pub(super) size: u64,
+    /// Seconds since 1970.
     pub(super) modified: i64,
-    /// Offset 156.
     pub(super) kind: u8,
-    /// Offset 157, 100 bytes.
     pub(super) link: Vec<u8>,
-    /// Offset 329 and 337, 8 bytes each.
-    pub(super) device: (i64, i64),
-    /// Whether it is of GNU tar's own format (magic `ustar  `).
-    pub(super) gnu: bool,
-    /// GNU's sparse map of the header (offset 386, four times 24 bytes), whether blocks with more of it follow (offset 482), and
-    /// the file's real size (offset 483).
-    pub(super) sparse: (Vec<(i64, i64)>, bool, i64),
+    pub(super) device: (u32, u32),
+    /// GNU's sparse map of the header, whether blocks with more of it follow, and the file's real size.
+    pub(super) sparse: (Pairs, bool, u64),
 }
 
 /// What a block is.
@@ -40,131 +35,173 @@ pub(super) enum Block {
     Wrong(String),
 }
 
-fn text(field: &[u8]) -> Vec<u8> {
-    field.split(|b| *b == 0).next().unwrap_or_default().to_vec()
-}
-
 impl Header {
     pub(super) fn parse(block: &[u8; BLOCK]) -> Block {
         if block.iter().all(|b| *b == 0) {
             return Block::Zero;
         }
-        let wrong = |what: &str| Block::Wrong(format!("the header's {what} is no number"));
-        let at = |start: usize, len: usize| block.get(start..start + len).unwrap_or_default();
-        let Some(checksum) = number::parse(at(148, 8)) else {
-            return wrong("checksum");
-        };
-        let (unsigned, signed) = checksums(block);
-        if checksum != unsigned && checksum != signed {
-            return Block::Wrong(format!("the header's checksum is {checksum:o}, not {unsigned:o}"));
+        match Self::decode(block) {
+            Ok(header) => Block::Header(Box::new(header)),
+            Err(why) => Block::Wrong(why),
         }
-        let posix = at(257, 6) == b"ustar\0";
-        let gnu = at(257, 8) == b"ustar  \0";
-        let mut name = text(at(0, 100));
-        if posix {
-            let prefix = text(at(345, 155));
-            if !prefix.is_empty() {
-                name = [&prefix, &b"/"[..], &name].concat();
-            }
+    }
+
+    fn decode(block: &[u8; BLOCK]) -> Result<Self, String> {
+        let mut coded = tar::Header::new_old();
+        *coded.as_mut_bytes() = *block;
+        let old = coded.as_old();
+        let sum = number("checksum", &old.cksum, coded.cksum().map(u64::from))?;
+        let mut again = coded.clone();
+        again.set_cksum();
+        let right = again.cksum().map_or(0, u64::from);
+        if sum != right && sum != signed_checksum(block) {
+            return Err(format!("the header's checksum is {sum:o}, not {right:o}"));
         }
         let mut header = Self {
-            name,
-            kind: block.get(156).copied().unwrap_or(0),
-            link: text(at(157, 100)),
-            gnu,
-            ..Self::default()
+            name: coded.path_bytes().into_owned(),
+            mode: number("mode", &old.mode, coded.mode().map(u64::from))? as u32,
+            uid: number("uid", &old.uid, coded.uid())?,
+            gid: number("gid", &old.gid, coded.gid())?,
+            size: number("size", &old.size, coded.entry_size())?,
+            modified: number("mtime", &old.mtime, coded.mtime())? as i64,
+            kind: old.linkflag.first().copied().unwrap_or(0),
+            link: until_nul(&old.linkname),
+            device: (
+                coded.device_major().ok().flatten().unwrap_or(0),
+                coded.device_minor().ok().flatten().unwrap_or(0),
+            ),
+            sparse: Default::default(),
         };
-        let fields = [
-            (&mut header.mode, at(100, 8), "mode"),
-            (&mut header.uid, at(108, 8), "uid"),
-            (&mut header.gid, at(116, 8), "gid"),
-            (&mut header.size, at(124, 12), "size"),
-            (&mut header.modified, at(136, 12), "mtime"),
-        ];
-        for (place, field, what) in fields {
-            match number::parse(field) {
-                Some(value) => *place = value,
-                None => return wrong(what),
-            }
+        if header.kind == b'S' {
+            let gnu = coded
+                .as_gnu()
+                .ok_or("a sparse file's header is not one of GNU tar")?;
+            let size = number("real size", &gnu.realsize, gnu.real_size())?;
+            header.sparse = (sparse_map(&gnu.sparse)?, gnu.is_extended(), size);
         }
-        if posix || gnu {
-            header.device = (
-                number::parse(at(329, 8)).unwrap_or(0),
-                number::parse(at(337, 8)).unwrap_or(0),
-            );
-        }
-        if gnu && header.kind == b'S' {
-            let Some(map) = sparse_map(at(386, 96)) else {
-                return wrong("sparse map");
-            };
-            let Some(size) = number::parse(at(483, 12)) else {
-                return wrong("real size");
-            };
-            header.sparse = (map, at(482, 1) != [0], size);
-        }
-        Block::Header(Box::new(header))
+        Ok(header)
     }
 
     /// The block of a member in ustar's format. Names that do not fit are cut: a pax header says them before.
     pub(super) fn encode(&self) -> [u8; BLOCK] {
-        let mut block = [0; BLOCK];
-        {
-            let mut put = |start: usize, len: usize, bytes: &[u8]| {
-                if let Some(field) = block.get_mut(start..start + len) {
-                    for (to, from) in field.iter_mut().zip(bytes) {
-                        *to = *from;
-                    }
-                }
-            };
-            put(0, 100, &self.name);
-            put(148, 8, b"        ");
-            put(156, 1, &[self.kind]);
-            put(157, 100, &self.link);
-            put(257, 8, b"ustar\x0000");
+        let mut coded = tar::Header::new_ustar();
+        let old = coded.as_old_mut();
+        // as they are: the crate would take `./` away
+        fill(&mut old.name, &self.name);
+        fill(&mut old.linkname, &self.link);
+        old.linkflag = [self.kind];
+        coded.set_mode(self.mode);
+        coded.set_uid(self.uid);
+        coded.set_gid(self.gid);
+        coded.set_size(self.size);
+        coded.set_mtime(u64::try_from(self.modified).unwrap_or(0));
+        if let Some(ustar) = coded.as_ustar_mut() {
+            ustar.set_device_major(self.device.0);
+            ustar.set_device_minor(self.device.1);
         }
-        let numbers = [
-            (100, 8, self.mode),
-            (108, 8, self.uid),
-            (116, 8, self.gid),
-            (124, 12, self.size),
-            (136, 12, self.modified),
-            (329, 8, self.device.0),
-            (337, 8, self.device.1),
-        ];
-        for (start, len, value) in numbers {
-            if let Some(field) = block.get_mut(start..start + len) {
-                number::put(field, value);
-            }
-        }
-        let (sum, _) = checksums(&block);
-        let sum = format!("{sum:06o}\0 ");
-        if let Some(field) = block.get_mut(148..156) {
-            field.copy_from_slice(sum.as_bytes());
-        }
-        block
+        coded.set_cksum();
+        *coded.as_bytes()
     }
+}
+
+/// A field's number. An empty field is 0; a binary one must not reach beyond 64 bits, which the crate does not look at.
+fn number(what: &str, field: &[u8], decoded: io::Result<u64>) -> Result<u64, String> {
+    let wrong = || format!("the header's {what} is no number");
+    if until_nul(field).trim_ascii().is_empty() {
+        return Ok(0);
+    }
+    let fits = match field {
+        [0x80, 0, 0, 0, ..] | [0xff, 0xff, 0xff, 0xff, ..] => true,
+        [first, ..] if first & 0x80 != 0 => field.len() <= 8,
+        _ => true,
+    };
+    decoded.ok().filter(|_| fits).ok_or_else(wrong)
 }
 
 /// Pairs of offset and length, up to the first that is empty.
-pub(super) fn sparse_map(bytes: &[u8]) -> Option<Vec<(i64, i64)>> {
-    let mut map = Vec::new();
-    for pair in bytes.chunks_exact(24) {
-        let (offset, len) = pair.split_at(12);
-        if offset.first() == Some(&0) {
-            break;
-        }
-        map.push((number::parse(offset)?, number::parse(len)?));
-    }
-    Some(map)
+pub(super) fn sparse_map(map: &[GnuSparseHeader]) -> Result<Pairs, String> {
+    let held = map.iter().take_while(|part| !part.is_empty());
+    let pairs = held.map(|part| {
+        let offset = number("sparse map", &part.offset, part.offset())?;
+        Ok((offset, number("sparse map", &part.numbytes, part.length())?))
+    });
+    pairs.collect()
 }
 
-/// The sum of all bytes, the checksum's own as spaces; old tars took them as signed.
-fn checksums(block: &[u8; BLOCK]) -> (i64, i64) {
+/// Old tars took the bytes as signed; the checksum's own count as spaces.
+fn signed_checksum(block: &[u8; BLOCK]) -> u64 {
     let bytes = block.iter().enumerate().map(|(at, byte)| match at {
-        148..156 => b' ',
-        _ => *byte,
+        148..156 => 32,
+        _ => i64::from(*byte as i8),
     });
-    bytes.fold((0, 0), |(unsigned, signed), byte| {
-        (unsigned + i64::from(byte), signed + i64::from(byte as i8))
-    })
+    u64::try_from(bytes.sum::<i64>()).unwrap_or(0)
+}
+
+fn until_nul(field: &[u8]) -> Vec<u8> {
+    field.split(|b| *b == 0).next().unwrap_or_default().to_vec()
+}
+
+fn fill(field: &mut [u8], bytes: &[u8]) {
+    for (to, from) in field.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_come_back() {
+        for (id, size, modified) in [(0, 0, 0), (0o7777777, 7, 1), (0o10000000, 1 << 33, 1 << 40)] {
+            let header = Header {
+                name: b"./a/".to_vec(),
+                mode: 0o4755,
+                uid: id,
+                gid: id + 1,
+                size,
+                modified,
+                kind: b'3',
+                link: b"to".to_vec(),
+                device: (4095, 1_048_575),
+                ..Header::default()
+            };
+            let block = header.encode();
+            assert_eq!(Header::parse(&block), Block::Header(Box::new(header)));
+        }
+        assert_eq!(Header::parse(&[0; BLOCK]), Block::Zero);
+    }
+
+    #[test]
+    fn numbers_of_all_kinds() {
+        let parse = |field: &[u8; 12]| {
+            let mut coded = tar::Header::new_ustar();
+            coded.as_old_mut().mtime = *field;
+            coded.set_cksum();
+            match Header::parse(coded.as_bytes()) {
+                Block::Header(header) => Some(header.modified),
+                _ => None,
+            }
+        };
+        assert_eq!(parse(b"  644 \0x    "), Some(0o644));
+        assert_eq!(parse(&[0; 12]), Some(0));
+        assert_eq!(parse(b"            "), Some(0));
+        assert_eq!(parse(&[0xff; 12]), Some(-1));
+        assert_eq!(parse(b"9\0          "), None);
+        assert_eq!(parse(&[0xbf; 12]), None);
+        assert_eq!(parse(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn checksums_of_signed_bytes_are_taken() {
+        let mut coded = tar::Header::new_ustar();
+        fill(&mut coded.as_old_mut().name, b"caf\xe9");
+        coded.set_cksum();
+        let mut block = *coded.as_bytes();
+        let sum = format!("{:06o}\0 ", signed_checksum(&block));
+        block[148..156].copy_from_slice(sum.as_bytes());
+        assert!(matches!(Header::parse(&block), Block::Header(_)));
+        block[148] = b'7';
+        assert!(matches!(Header::parse(&block), Block::Wrong(_)));
+    }
 }

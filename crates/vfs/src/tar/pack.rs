@@ -122,9 +122,9 @@ impl Pack<'_> {
         let at = |error: Error| TarError::from(error.at_path(&entry.path));
         let (fs, inode) = self.tree.open_node(entry.node);
         let mut header = Header {
-            mode: i64::from(metadata.permissions),
-            uid: i64::from(metadata.uid),
-            gid: i64::from(metadata.gid),
+            mode: u32::from(metadata.permissions),
+            uid: u64::from(metadata.uid),
+            gid: u64::from(metadata.gid),
             modified: metadata.modified.seconds,
             ..Header::default()
         };
@@ -147,7 +147,7 @@ impl Pack<'_> {
             header.link = fs.read_link(inode).map_err(at)?;
         }
         if matches!(metadata.file_type, FileType::CharDevice | FileType::BlockDevice) {
-            header.device = (i64::from(metadata.device.0), i64::from(metadata.device.1));
+            header.device = metadata.device;
         }
         let mut records = Vec::new();
         if metadata.links > 1 && !metadata.is_dir() {
@@ -228,11 +228,11 @@ impl Pack<'_> {
             pax::put(&mut records, b"linkpath", &header.link);
         }
         for (keyword, value, limit) in [
-            (&b"uid"[..], &mut header.uid, 0o7777777),
-            (b"gid", &mut header.gid, 0o7777777),
-            (b"size", &mut header.size, 0o77777777777),
+            (&b"uid"[..], header.uid, 0o7777777),
+            (b"gid", header.gid, 0o7777777),
+            (b"size", header.size, 0o77777777777),
         ] {
-            if *value > limit {
+            if value > limit {
                 pax::put(&mut records, keyword, value.to_string().as_bytes());
             }
         }
@@ -254,7 +254,7 @@ impl Pack<'_> {
             let mut extended = Header {
                 name: b"./PaxHeaders/".to_vec(),
                 mode: 0o644,
-                size: i64::try_from(records.len()).unwrap_or(0),
+                size: records.len() as u64,
                 modified: header.modified.max(0),
                 kind: b'x',
                 ..Header::default()
@@ -286,7 +286,6 @@ impl Pack<'_> {
             vec![(0, size)]
         };
         let stored: u64 = ranges.iter().map(|(_, len)| len).sum();
-        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         if self.options.sparse && stored < size {
             // the last range tells where the file ends
             let mut map = format!("{}\n", ranges.len() + 1);
@@ -298,7 +297,7 @@ impl Pack<'_> {
             pax::put(&mut records, b"GNU.sparse.minor", b"0");
             pax::put(&mut records, b"GNU.sparse.name", name);
             pax::put(&mut records, b"GNU.sparse.realsize", size.to_string().as_bytes());
-            header.size = signed(stored.saturating_add(map_size));
+            header.size = stored.saturating_add(map_size);
             let (dir, last) = name.split_at(name.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1));
             let mut placeholder = [dir, b"GNUSparseFile.0/", last].concat();
             placeholder.truncate(100);
@@ -309,7 +308,7 @@ impl Pack<'_> {
                 self.range(entry, offset, len)?;
             }
         } else {
-            header.size = signed(size);
+            header.size = size;
             self.headers(header, name, records, metadata)?;
             let mut end = 0;
             for (offset, len) in ranges {

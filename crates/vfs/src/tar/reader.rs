@@ -3,8 +3,8 @@
 use super::entry::{TarEntry, TarKind};
 use super::error::TarError;
 use super::header::{Block, Header, sparse_map};
-use super::sparse::{self, MAX_RANGES};
-use super::{BLOCK, acl_text, pax};
+use super::sparse::{self, MAX_RANGES, MapText, Pairs, Sparse};
+use super::{BLOCK, pax, pax_record};
 use crate::metadata::Timestamp;
 use std::io::{self, Read};
 
@@ -13,6 +13,9 @@ const MAX_EXTENDED: u64 = 16 << 20;
 
 /// The most bytes of a long name.
 const MAX_NAME: u64 = 1 << 20;
+
+/// The largest file that Linux knows, and so that its contents, filled up, can be counted.
+const MAX_SIZE: u64 = i64::MAX as u64;
 
 /// An archive that is read from a stream, which is never sought.
 #[derive(Debug)]
@@ -94,8 +97,8 @@ impl<R: Read> TarReader<R> {
     }
 
     /// The contents of a header that describes the member after it.
-    fn contents(&mut self, size: i64, limit: u64, what: &str) -> Result<Vec<u8>, TarError> {
-        let size = u64::try_from(size).ok().filter(|size| *size <= limit);
+    fn contents(&mut self, size: u64, limit: u64, what: &str) -> Result<Vec<u8>, TarError> {
+        let size = Some(size).filter(|size| *size <= limit);
         let size = size.ok_or_else(|| self.damaged(format!("{what} is larger than {limit} bytes")))?;
         let whole = size.next_multiple_of(BLOCK as u64);
         let mut bytes = Vec::new();
@@ -162,8 +165,8 @@ impl<R: Read> TarReader<R> {
                 }
                 // a volume's label
                 b'V' => {
-                    let size = u64::try_from(header.size).unwrap_or(0);
-                    self.skip(size.next_multiple_of(BLOCK as u64))?;
+                    let label = self.contents(header.size, MAX_NAME, "a volume's label")?;
+                    drop(label);
                 }
                 b'M' => return Err(self.damaged("it is one volume of several, which are not read")),
                 b'N' => return Err(self.damaged("names are stored as GNU tar 1.10 did, which is not read")),
@@ -189,8 +192,8 @@ impl<R: Read> TarReader<R> {
 
     fn entry(&mut self, header: Header, before: Before) -> Result<TarEntry, TarError> {
         let negative = |what: &str| format!("a member's {what} is negative or too large");
-        let mut stored = u64::try_from(header.size).map_err(|_| self.damaged(negative("size")))?;
-        let id = |value: i64| u32::try_from(value).ok();
+        let mut stored = header.size;
+        let id = |value: u64| u32::try_from(value).ok();
         let mut entry = TarEntry {
             name: before.name.unwrap_or_else(|| header.name.clone()),
             kind: TarKind::File,
@@ -204,7 +207,7 @@ impl<R: Read> TarReader<R> {
             },
             accessed: None,
             link: before.link.unwrap_or_else(|| header.link.clone()),
-            device: (id(header.device.0).unwrap_or(0), id(header.device.1).unwrap_or(0)),
+            device: header.device,
             xattrs: Vec::new(),
             acl: None,
             default_acl: None,
@@ -214,10 +217,14 @@ impl<R: Read> TarReader<R> {
         let mut has_ids = (id(header.uid).is_some(), id(header.gid).is_some());
         let global = std::mem::take(&mut self.global);
         for (keyword, value) in global.iter().chain(&before.records) {
-            let applied = apply(&mut entry, &mut sparse, &mut stored, &mut has_ids, keyword, value);
+            let applied =
+                pax_record::apply(&mut entry, &mut sparse, &mut stored, &mut has_ids, keyword, value);
             applied.map_err(|why| self.damaged(why))?;
         }
         self.global = global;
+        if stored > MAX_SIZE || entry.size > MAX_SIZE || sparse.size.is_some_and(|size| size > MAX_SIZE) {
+            return Err(self.damaged(negative("size")));
+        }
         if has_ids != (true, true) {
             return Err(self.damaged(negative("owner")));
         }
@@ -229,10 +236,10 @@ impl<R: Read> TarReader<R> {
             b'5' | b'D' => TarKind::Directory,
             b'6' => TarKind::Fifo,
             // before ustar, a slash at the end was what made a directory
-            0 if entry.name.ends_with(b"/") => TarKind::Directory,
+            0 | b'0' if entry.name.ends_with(b"/") => TarKind::Directory,
             _ => TarKind::File,
         };
-        let has_contents = entry.kind == TarKind::File || header.kind == b'D';
+        let has_contents = entry.kind == TarKind::File || matches!(header.kind, 0 | b'0' | b'D');
         if !has_contents {
             stored = 0;
             entry.size = 0;
@@ -243,18 +250,20 @@ impl<R: Read> TarReader<R> {
         (self.range, self.done) = (0, 0);
         if header.kind == b'S' {
             let (mut map, mut more, size) = header.sparse;
-            entry.size = u64::try_from(size).map_err(|_| self.damaged(negative("real size")))?;
+            if size > MAX_SIZE {
+                return Err(self.damaged(negative("real size")));
+            }
+            entry.size = size;
             while more {
-                let mut block = [0; BLOCK];
-                if !self.fill(&mut block)? {
+                let mut block = tar::GnuExtSparseHeader::new();
+                if !self.fill(block.as_mut_bytes())? {
                     return Err(self.damaged("the archive is cut off"));
                 }
-                let (pairs, rest) = block.split_at(504);
-                map.extend(sparse_map(pairs).ok_or_else(|| self.damaged("a sparse file's map is wrong"))?);
+                map.extend(sparse_map(block.sparse()).map_err(|why| self.damaged(why))?);
                 if map.len() > MAX_RANGES {
                     return Err(self.damaged("a sparse file's map is too long"));
                 }
-                more = rest.first().is_some_and(|b| *b != 0);
+                more = block.is_extended();
             }
             entry.map = Some(sparse::check(&map, entry.size, stored).map_err(|why| self.damaged(why))?);
         } else if entry.kind == TarKind::File && (sparse.major == Some(1) || !sparse.pairs.is_empty()) {
@@ -266,7 +275,7 @@ impl<R: Read> TarReader<R> {
             };
             entry.size = size;
             entry.map = Some(sparse::check(&pairs, size, self.left).map_err(|why| self.damaged(why))?);
-        } else if header.kind == b'D' {
+        } else if entry.kind == TarKind::Directory {
             // a list of names, of use to backups only
             let rest = self.left + self.padding;
             (self.left, self.padding) = (0, 0);
@@ -284,49 +293,26 @@ impl<R: Read> TarReader<R> {
         Ok(entry)
     }
 
-    /// The map at the beginning of the contents (sparse format 1.0): decimal numbers, a line each, filled up to a block.
-    fn map_in_contents(&mut self) -> Result<Vec<(i64, i64)>, TarError> {
-        let mut numbers: Vec<i64> = Vec::new();
-        let mut digits = Vec::new();
-        let mut wanted = None;
-        while wanted.is_none_or(|wanted| numbers.len() < wanted) {
+    /// The map at the beginning of the contents (sparse format 1.0), filled up to a block.
+    fn map_in_contents(&mut self) -> Result<Pairs, TarError> {
+        let mut text = MapText::default();
+        loop {
             let mut block = [0; BLOCK];
-            let size = self.left.checked_sub(BLOCK as u64);
-            self.left = size.ok_or_else(|| self.damaged("a sparse file's map does not end"))?;
+            let left = self.left.checked_sub(BLOCK as u64);
+            self.left = left.ok_or_else(|| self.damaged("a sparse file's map does not end"))?;
             if !self.fill(&mut block)? {
                 return Err(self.damaged("the archive is cut off"));
             }
-            for byte in block {
-                if wanted.is_some_and(|wanted| numbers.len() >= wanted) {
-                    break;
-                }
-                if byte != b'\n' {
-                    digits.push(byte);
-                    if digits.len() > 20 {
-                        return Err(self.damaged("a sparse file's map holds no numbers"));
-                    }
-                    continue;
-                }
-                let number = std::str::from_utf8(&digits)
-                    .ok()
-                    .and_then(|text| text.parse().ok());
-                let number: i64 =
-                    number.ok_or_else(|| self.damaged("a sparse file's map holds no numbers"))?;
-                digits.clear();
-                if wanted.is_none() {
-                    let count = usize::try_from(number).ok().filter(|count| *count <= MAX_RANGES);
-                    let count = count.ok_or_else(|| self.damaged("a sparse file's map is too long"))?;
-                    wanted = Some(count * 2);
-                } else {
-                    numbers.push(number);
-                }
+            if let Some(map) = text.take(&block).map_err(|why| self.damaged(why))? {
+                return Ok(map);
             }
         }
-        let pairs = numbers.chunks_exact(2).filter_map(|pair| match pair {
-            [offset, len] => Some((*offset, *len)),
-            _ => None,
-        });
-        Ok(pairs.collect())
+    }
+
+    /// Where in the archive, not compressed, the next byte comes from: after [`next_entry`](Self::next_entry) the first byte of the
+    /// member's contents, of which the parts that its map names stand there one behind the other.
+    pub fn position(&self) -> u64 {
+        self.offset
     }
 
     /// Reads the next bytes of the member's contents: where they belong in the file, and how many there are. `None` at the end.
@@ -354,156 +340,4 @@ impl<R: Read> TarReader<R> {
         }
         Ok(Some((at, n)))
     }
-}
-
-/// What extended headers say of a sparse file.
-#[derive(Default)]
-struct Sparse {
-    major: Option<u32>,
-    size: Option<u64>,
-    name: Option<Vec<u8>>,
-    offset: Option<i64>,
-    pairs: Vec<(i64, i64)>,
-}
-
-/// Adds an attribute, in the place of one of the same name.
-fn put_attribute(entry: &mut TarEntry, name: Vec<u8>, value: Vec<u8>) {
-    entry.xattrs.retain(|(known, _)| *known != name);
-    entry.xattrs.push((name, value));
-}
-
-/// Takes one record of an extended header.
-fn apply(
-    entry: &mut TarEntry,
-    sparse: &mut Sparse,
-    stored: &mut u64,
-    has_ids: &mut (bool, bool),
-    keyword: &[u8],
-    value: &[u8],
-) -> Result<(), String> {
-    let named = || String::from_utf8_lossy(keyword).into_owned();
-    let wrong = || {
-        format!(
-            "the record {} has the value {}",
-            named(),
-            String::from_utf8_lossy(value)
-        )
-    };
-    let number = || {
-        let text = std::str::from_utf8(value).ok();
-        text.and_then(|text| text.parse::<i64>().ok()).ok_or_else(wrong)
-    };
-    let unsigned = || number().and_then(|n| u64::try_from(n).map_err(|_| wrong()));
-    let id = || number().and_then(|n| u32::try_from(n).map_err(|_| wrong()));
-    let time = || {
-        let (seconds, nanoseconds) = pax::time(value).ok_or_else(wrong)?;
-        Ok::<_, String>(Timestamp { seconds, nanoseconds })
-    };
-    match keyword {
-        b"path" => entry.name = value.to_vec(),
-        b"linkpath" => entry.link = value.to_vec(),
-        b"size" => {
-            *stored = unsigned()?;
-            entry.size = *stored;
-        }
-        b"uid" => {
-            entry.uid = id()?;
-            has_ids.0 = true;
-        }
-        b"gid" => {
-            entry.gid = id()?;
-            has_ids.1 = true;
-        }
-        b"mtime" => entry.modified = time()?,
-        b"atime" => entry.accessed = Some(time()?),
-        b"SCHILY.devmajor" => entry.device.0 = id()?,
-        b"SCHILY.devminor" => entry.device.1 = id()?,
-        b"GNU.sparse.major" => sparse.major = Some(id()?),
-        b"GNU.sparse.realsize" | b"GNU.sparse.size" => sparse.size = Some(unsigned()?),
-        b"GNU.sparse.name" => sparse.name = Some(value.to_vec()),
-        b"GNU.sparse.map" => sparse.pairs = sparse::parse_list(value)?,
-        b"GNU.sparse.offset" => sparse.offset = Some(number()?),
-        b"GNU.sparse.numbytes" => {
-            if sparse.pairs.len() >= MAX_RANGES {
-                return Err("a sparse file's map is too long".into());
-            }
-            let offset = sparse
-                .offset
-                .take()
-                .ok_or("a sparse file's map has a length without offset")?;
-            sparse.pairs.push((offset, number()?));
-        }
-        b"RHT.security.selinux" => {
-            // the kernel keeps the NUL; archives do not
-            let mut label = value.to_vec();
-            if label.last() != Some(&0) {
-                label.push(0);
-            }
-            put_attribute(entry, b"security.selinux".to_vec(), label);
-        }
-        b"SCHILY.acl.access" => entry.acl = Some(value.to_vec()),
-        b"SCHILY.acl.default" => entry.default_acl = Some(value.to_vec()),
-        _ => {
-            // lists stand there in both forms, and are kept as text
-            let list = match keyword.strip_prefix(b"SCHILY.xattr.system.posix_acl_") {
-                Some(b"access") => Some(&mut entry.acl),
-                Some(b"default") => Some(&mut entry.default_acl),
-                _ => None,
-            };
-            if let Some(list) = list {
-                if list.is_none() {
-                    let text = acl_text::from_attribute(value).ok_or_else(wrong)?;
-                    *list = Some(text.into_bytes());
-                }
-            } else if let Some(name) = keyword.strip_prefix(b"SCHILY.xattr.") {
-                put_attribute(entry, percent_decoded(name), value.to_vec());
-            } else if let Some(name) = keyword.strip_prefix(b"LIBARCHIVE.xattr.") {
-                // written beside the other one, which keeps every byte
-                let name = percent_decoded(name);
-                let is_list = name.starts_with(b"system.posix_acl_");
-                if !is_list && !entry.xattrs.iter().any(|(known, _)| *known == name) {
-                    let value = base64(value).ok_or_else(wrong)?;
-                    entry.xattrs.push((name, value));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// `%3D` stands for a byte that a keyword cannot hold.
-fn percent_decoded(name: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(name.len());
-    let mut at = 0;
-    while let Some(byte) = name.get(at) {
-        let hex = name.get(at + 1..at + 3).filter(|_| *byte == b'%');
-        let code = hex
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        out.push(code.unwrap_or(*byte));
-        at += if code.is_some() { 3 } else { 1 };
-    }
-    out
-}
-
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let (mut bits, mut count) = (0u32, 0);
-    for byte in text.iter().filter(|b| !matches!(b, b'=' | b'\n')) {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 & 0xff_ffff | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count & 0xff) as u8);
-        }
-    }
-    Some(out)
 }

@@ -37,7 +37,7 @@ fn member(kind: u8, name: &str, link: &str, contents: &[u8]) -> Vec<u8> {
         link: link.as_bytes().to_vec(),
         mode: 0o640,
         kind,
-        size: contents.len() as i64,
+        size: contents.len() as u64,
         ..Header::default()
     };
     let mut out = header.encode().to_vec();
@@ -220,7 +220,7 @@ fn damage_is_told() {
     };
     let negative = Header {
         kind: b'0',
-        size: -5,
+        size: -5i64 as u64,
         ..Header::default()
     };
     for (what, archive) in [
@@ -282,6 +282,8 @@ fn members_are_read_in_all_formats() {
         member(b'6', "pipe", "", b""),
         member(b'7', "contiguous", "", b"c"),
         member(0, "old/", "", b""),
+        member(b'0', "slash/", "", b"what nobody reads"),
+        member(b'0', "after", "", b"a"),
     ]
     .concat();
     unpack(&tree, &archive).unwrap();
@@ -294,5 +296,6 @@ fn members_are_read_in_all_formats() {
     );
     assert_eq!(tree.metadata("/in/pipe").unwrap().file_type, FileType::Fifo);
     assert_eq!(tree.read("/in/contiguous").unwrap(), b"c");
-    assert!(tree.is_dir("/in/old"));
+    assert!(tree.is_dir("/in/old") && tree.is_dir("/in/slash"));
+    assert_eq!(tree.read("/in/after").unwrap(), b"a");
 }

@@ -1,6 +1,6 @@
 //! Unpacking an archive into a tree.
 
-use super::acl_text::{self, Names};
+use super::acl_text::AclNames;
 use super::entry::{TarEntry, TarKind};
 use super::error::TarError;
 use super::reader::TarReader;
@@ -54,7 +54,7 @@ struct Unpack<'t, 'w> {
     last_dir: Option<(Vec<u8>, Node)>,
     buf: Vec<u8>,
     /// Read when a list asks for it.
-    names: OnceCell<Names>,
+    names: OnceCell<AclNames>,
 }
 
 impl Tree {
@@ -339,8 +339,8 @@ impl Unpack<'_, '_> {
         let Some(text) = text.filter(|_| self.options.acls) else {
             return Ok(None);
         };
-        let names = self.names.get_or_init(|| Names::of(self.tree));
-        let value = acl_text::to_attribute(text, names).ok_or(Error::InvalidArgument {
+        let names = self.names.get_or_init(|| AclNames::of(self.tree));
+        let value = names.attribute(text).ok_or(Error::InvalidArgument {
             path: String::new(),
             reason: "its access control list cannot be read, or names users or groups that /etc/passwd and /etc/group do not have",
         })?;
