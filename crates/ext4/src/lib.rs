@@ -19,6 +19,7 @@ mod filesystem;
 mod format;
 mod geometry;
 mod group_descriptor;
+mod identity;
 mod inline_data;
 mod inode;
 mod inode_table;
@@ -47,6 +48,7 @@ pub use format::{
     make as format, make_filled as format_filled, plan as plan_format,
 };
 pub use group_descriptor::GroupDescriptor;
+pub use identity::set_uuid;
 pub use inode::{Inode, InodeFlags};
 pub use journal::{
     FastCommitName, FastCommitRecord, JournalCompat, JournalError, JournalIncompat, JournalSuperblock, Log,

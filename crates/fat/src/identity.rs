@@ -5,9 +5,13 @@ use crate::code_page::CodePage;
 use crate::directory::{DirectoryPlace, Found, read_entries};
 use crate::directory_entry::label_text;
 use crate::fat_table::FatTable;
-use disksmith_storage::{StorageRef, read_vec};
-use disksmith_vfs::Result;
+use byteorder::{ByteOrder, LittleEndian};
+use disksmith_storage::{Storage, StorageRef, read_vec};
+use disksmith_vfs::{Error, Result};
 use std::sync::Arc;
+
+/// Where the boot sector of a FAT32 tells the sector of its copy.
+const BACKUP_SECTOR: u64 = 50;
 
 /// What a FAT filesystem is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,35 @@ pub fn identify(storage: &StorageRef) -> Option<Identity> {
     // A root directory that cannot be read is a matter of opening the filesystem.
     let label = root_label(storage, &boot, &table).ok().flatten();
     Some(Identity::new(&boot, label, CodePage::CP437))
+}
+
+/// Gives a filesystem another serial number: in its boot sector, and in the copy that a FAT32 has.
+///
+/// # Errors
+/// [`Error::Unsupported`] where the boot sector has no place for one; those of reading and writing.
+pub fn set_serial(storage: &dyn Storage, serial: u32) -> Result<()> {
+    let boot = BootSector::load(storage)?;
+    if boot.serial.is_none() {
+        return Err(Error::Unsupported {
+            filesystem: "vfat".into(),
+            operation: "a serial number (its boot sector is of a kind that has none)".into(),
+        });
+    }
+    // The extended fields lie after the 16-bit or the 32-bit parameter block.
+    let is_fat32 = boot.kind == FatKind::Fat32;
+    let place = if is_fat32 { 67 } else { 39 };
+    let bytes = serial.to_le_bytes();
+    if is_fat32 {
+        let number = u64::from(LittleEndian::read_u16(&read_vec(storage, BACKUP_SECTOR, 2)?));
+        let copy = number * u64::from(boot.sector_len);
+        let is_copy =
+            number > 0 && copy < boot.fat_offset && read_vec(storage, copy, 67)? == read_vec(storage, 0, 67)?;
+        if is_copy {
+            storage.write_at(copy + place, &bytes)?;
+        }
+    }
+    storage.write_at(place, &bytes)?;
+    Ok(())
 }
 
 impl Identity {

@@ -40,6 +40,6 @@ pub use details::{Attributes, EntryDetails};
 pub use file_system::{Clock, Fat, OpenOptions};
 pub use format::{FormatNote, FormatOptions, Formatted, format, plan_format};
 pub use format_layout::Suits;
-pub use identity::{Identity, identify};
+pub use identity::{Identity, identify, set_serial};
 pub use volume_builder::{Volume, VolumeBuilder};
 pub use volume_tree::Content;

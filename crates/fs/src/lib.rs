@@ -5,6 +5,7 @@
 mod capacity;
 mod error;
 mod format;
+mod identifier;
 mod kind;
 mod new_filesystem;
 mod open;
@@ -16,6 +17,7 @@ mod signature;
 pub use capacity::capacity;
 pub use error::{Error, Result};
 pub use format::{FormatOptions, format};
+pub use identifier::set_identifier;
 pub use kind::Kind;
 pub use new_filesystem::NewFileSystem;
 pub use open::{Clock, OpenOptions, open, open_with_clock};

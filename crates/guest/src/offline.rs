@@ -75,7 +75,7 @@ pub fn edit<T>(
         .collect();
     let guest = options.open(&storages, true)?;
     let result = work(&guest)?;
-    guest.tree().sync()?;
+    guest.settle()?;
     drop(guest);
     drop(storages);
     let report = transaction.commit().map_err(Error::below)?;
@@ -183,7 +183,7 @@ pub fn edit_all<T>(
         };
         let guest = options.open(&storages, true)?;
         results.push(work(&guest)?);
-        guest.tree().sync()?;
+        guest.settle()?;
     }
     drop(storages);
     let report = transaction.commit().map_err(Error::below)?;

@@ -257,6 +257,11 @@ impl JournalSuperblock {
         crc32c(!0, self.bytes.get(UUID..UUID + 16).unwrap_or(&[]))
     }
 
+    /// Changes the identifier that the checksums of the journal's blocks start with: of an empty journal only.
+    pub fn set_uuid(&mut self, uuid: [u8; 16]) {
+        put(&mut self.bytes, UUID, &uuid);
+    }
+
     /// Marks the journal empty, the next transaction being `next`; clears the error number and the mark of fast commits.
     pub fn set_empty(&mut self, next: Sequence) {
         self.set(START, 0);

@@ -9,25 +9,25 @@ use std::ops::Range;
 
 /// A filesystem's numbers, before or after. Clusters are counted from the first block of group 0.
 #[derive(Debug, Clone)]
-pub(super) struct Layout {
-    pub(super) sb: Superblock,
-    pub(super) g: Geometry,
+pub(crate) struct Layout {
+    pub(crate) sb: Superblock,
+    pub(crate) g: Geometry,
 }
 
 /// A copy of (a part of) the descriptor table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DescriptorCopy {
+pub(crate) struct DescriptorCopy {
     /// Its first block.
-    pub(super) block: u64,
+    pub(crate) block: u64,
     /// The block of the table that it starts with.
-    pub(super) first: u32,
+    pub(crate) first: u32,
     /// How many blocks.
-    pub(super) len: u32,
+    pub(crate) len: u32,
 }
 
 impl Layout {
     /// From a superblock that was checked; `size` is that of the storage in bytes.
-    pub(super) fn new(sb: Superblock, size: u64) -> Result<Self> {
+    pub(crate) fn new(sb: Superblock, size: u64) -> Result<Self> {
         let g = Geometry::new(&sb, size)?;
         Ok(Self { sb, g })
     }
@@ -91,7 +91,7 @@ impl Layout {
     }
 
     /// The descriptor blocks that a group holds.
-    pub(super) fn descriptors_in(&self, group: u32) -> Option<DescriptorCopy> {
+    pub(crate) fn descriptors_in(&self, group: u32) -> Option<DescriptorCopy> {
         let per_block = self.g.descriptors_per_block();
         let has_super = self.sb.group_has_superblock(group);
         let meta = group / per_block;
@@ -115,7 +115,7 @@ impl Layout {
     }
 
     /// The block that the superblock (or its copy) of a group lies in.
-    pub(super) fn superblock_of(&self, group: u32) -> u64 {
+    pub(crate) fn superblock_of(&self, group: u32) -> u64 {
         if group == 0 {
             self.g.superblock_block()
         } else {

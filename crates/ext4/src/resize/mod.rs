@@ -36,11 +36,13 @@ use disksmith_storage::{StorageRef, read_vec};
 use disksmith_vfs::FileSystem;
 use evacuate::Moves;
 use inode_maps::InodeMaps;
-use layout::Layout;
 use space::Space;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use tables::Shift;
+
+pub(crate) use layout::Layout;
+pub(crate) use values::{entries as attribute_entries, list_start as attribute_list_start};
 
 /// How wide block numbers shall be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,7 +13,7 @@ use std::ops::Range;
 const ENTRY: usize = 16;
 
 /// Byte offsets of the entries of a list that starts at `start`; `None` where it has no end.
-fn entries(area: &[u8], start: usize) -> Option<Vec<usize>> {
+pub(crate) fn entries(area: &[u8], start: usize) -> Option<Vec<usize>> {
     let mut found = Vec::new();
     let mut at = start;
     while area.len() >= at + 4 && le32(area, at) != 0 {
@@ -29,7 +29,7 @@ fn entries(area: &[u8], start: usize) -> Option<Vec<usize>> {
 }
 
 /// Where the list in an inode starts, if it has one.
-fn list_start(raw: &[u8]) -> Option<usize> {
+pub(crate) fn list_start(raw: &[u8]) -> Option<usize> {
     if raw.len() <= INODE_BASE_SIZE {
         return None;
     }

@@ -11,6 +11,7 @@ mod edit;
 mod features;
 mod fill;
 mod format;
+mod identity;
 mod journal;
 mod judges;
 mod kernel;

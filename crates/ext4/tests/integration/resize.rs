@@ -12,19 +12,19 @@ use std::sync::Arc;
 
 const MIB: u64 = 1 << 20;
 
-fn clock() -> Clock {
+pub fn clock() -> Clock {
     Arc::new(|| Timestamp {
         seconds: 1_700_000_000,
         nanoseconds: 0,
     })
 }
 
-fn storage(image: &Path) -> StorageRef {
+pub fn storage(image: &Path) -> StorageRef {
     Arc::new(HostFile::open(image, OpenMode::Write, LockMode::None).unwrap())
 }
 
 /// What a resize has to leave as it is.
-fn tree(image: &Path) -> Snapshot {
+pub fn tree(image: &Path) -> Snapshot {
     let fs = Ext4::open(storage(image), OpenOptions::new(clock())).unwrap();
     snapshot::of(&fs)
 }
@@ -46,7 +46,7 @@ fn change(image: &Path, blocks: u64, options: &ResizeOptions) -> Result<Resized,
 }
 
 /// A folder with a bit of everything, about 5 MiB.
-fn contents(dir: &Path) {
+pub fn contents(dir: &Path) {
     let mut state = 1u64;
     let mut random = |len: usize| -> Vec<u8> {
         (0..len)

@@ -9,9 +9,10 @@ use super::volume::{Volume, VolumeContent};
 use super::{architecture, foreign, own_hostname, rules};
 use crate::error::{Error, Result};
 use crate::files::text;
-use disksmith_storage::ErrorKind;
+use disksmith_storage::{ErrorKind, StorageRef};
 use disksmith_vfs::{Timestamp, Tree};
 use serde::Serialize;
+use std::sync::{Mutex, PoisonError};
 
 /// A filesystem of a guest and where it is mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,6 +88,19 @@ pub struct Guest {
     init: Init,
     mounts: Vec<Mounted>,
     warnings: Vec<String>,
+    volumes: Vec<Volume>,
+    renamings: Mutex<Vec<Renaming>>,
+}
+
+/// Another identifier for a filesystem, which it gets when all files are written.
+#[derive(Debug, Clone)]
+pub(crate) struct Renaming {
+    /// The canonical name of its volume.
+    pub(crate) device: String,
+    /// Its bytes.
+    pub(crate) slice: StorageRef,
+    /// As [`disksmith_fs::set_identifier`] takes it.
+    pub(crate) uuid: [u8; 16],
 }
 
 impl Guest {
@@ -147,7 +161,9 @@ impl Guest {
             warnings,
             ..
         } = joining;
-        Ok(Self::assemble(tree, root.device(), system, mounts, warnings))
+        let mut guest = Self::assemble(tree, root.device(), system, mounts, warnings);
+        guest.volumes = volumes.to_vec();
+        Ok(guest)
     }
 
     /// Every root of an operating system that the volumes hold, in their order.
@@ -200,7 +216,9 @@ impl Guest {
         let tree = tree.ok_or_else(|| Error::usage("-m", "no mount was given"))?;
         let root = mounts.first().map(|m| m.device.clone()).unwrap_or_default();
         let system = system_of(&tree);
-        Ok(Self::assemble(tree, root, system, mounts, Vec::new()))
+        let mut guest = Self::assemble(tree, root, system, mounts, Vec::new());
+        guest.volumes = volumes.to_vec();
+        Ok(guest)
     }
 
     /// A guest whose files are at hand as a tree.
@@ -227,7 +245,38 @@ impl Guest {
             init,
             mounts,
             warnings,
+            volumes: Vec::new(),
+            renamings: Mutex::default(),
         }
+    }
+
+    /// Everything on its disks.
+    pub(crate) fn volumes(&self) -> &[Volume] {
+        &self.volumes
+    }
+
+    /// Notes that a filesystem gets another identifier.
+    pub(crate) fn rename_later(&self, renaming: Renaming) {
+        let mut renamings = self.renamings.lock().unwrap_or_else(PoisonError::into_inner);
+        renamings.push(renaming);
+    }
+
+    /// Writes everything that is only in memory, and gives filesystems the identifiers that were noted. No file can be reached
+    /// afterwards in those that got one.
+    ///
+    /// # Errors
+    /// Those of writing, and of filesystems that are damaged.
+    pub fn settle(&self) -> Result<()> {
+        self.tree.sync()?;
+        let noted = std::mem::take(&mut *self.renamings.lock().unwrap_or_else(PoisonError::into_inner));
+        let now = self.tree.clock();
+        let clock: disksmith_fs::Clock = std::sync::Arc::new(move || now);
+        for renaming in noted {
+            disksmith_fs::set_identifier(&renaming.slice, renaming.uuid, &clock).map_err(|error| {
+                Error::below(error).in_operation(format!("another UUID for {}", renaming.device))
+            })?;
+        }
+        Ok(())
     }
 
     /// All its files.

@@ -24,6 +24,7 @@ mod tests;
 
 pub use device_name::{canonical_device_name, parse_device_name};
 pub use distribution::{Distribution, Family};
+pub(crate) use guest::Renaming;
 pub use guest::{FoundRoot, Guest, MountSpec, Mounted};
 pub use init::Init;
 pub use role::{Role, System};

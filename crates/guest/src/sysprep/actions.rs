@@ -1,7 +1,7 @@
 //! Does what the table says.
 
 use super::table::{Action, SysprepOperation};
-use super::{accounts, certificates, host_keys};
+use super::{accounts, certificates, host_keys, uuids};
 use crate::customize::Session;
 use crate::editor::{NewFile, join, split};
 use crate::error::{Error, Result};
@@ -61,11 +61,7 @@ fn act(session: &mut Session<'_, '_>, name: &str, action: &Action) -> Result<()>
             }
             Ok(())
         }
-        Action::Unsupported(reason) => Err(Error::Unsupported {
-            what: format!("the operation {name}"),
-            reason: (*reason).into(),
-            hint: Some(format!("leave it out: --operations …,-{name}")),
-        }),
+        Action::FilesystemUuids => uuids::renew(session),
     }
 }
 

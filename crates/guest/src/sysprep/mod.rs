@@ -6,6 +6,7 @@ mod certificates;
 mod host_keys;
 mod selection;
 mod table;
+mod uuids;
 
 pub(crate) use host_keys::host_keys_return_by;
 pub use selection::{change_selection, default_operations, select_operations, tool_default_operations};

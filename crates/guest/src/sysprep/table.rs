@@ -51,8 +51,8 @@ pub(crate) enum Action {
     Elsewhere,
     /// Volume groups of LVM keep their UUIDs; a guest that has some is told.
     LvmUuids,
-    /// It cannot be done by editing files (yet).
-    Unsupported(&'static str),
+    /// See [`super::uuids`].
+    FilesystemUuids,
 }
 
 const fn on(name: &'static str, summary: &'static str, actions: &'static [Action]) -> SysprepOperation {
@@ -237,8 +237,8 @@ pub const OPERATIONS: &[SysprepOperation] = &[
     ),
     off(
         "fs-uuids",
-        "Give filesystems new UUIDs",
-        &[Action::Unsupported("fstab and boot loader would no longer match")],
+        "Give filesystems new UUIDs, in fstab and boot loaders too",
+        &[Action::FilesystemUuids],
     ),
     on(
         "ipa-client",

@@ -281,14 +281,6 @@ fn user_accounts_go_with_everything_of_theirs() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused() {
-    let mut random = SeededRandom::new(1);
-    let chosen = select_operations("--operations", "fs-uuids").unwrap();
-    let error = sysprep(&guest(), &chosen, &[], &mut Context::new(&mut random)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-}
-
-#[test]
 fn a_part_of_the_guest_that_cannot_be_opened_is_not_passed_over() {
     let template = guest();
     let tree = template.tree();
