@@ -2,7 +2,9 @@
 //! as with QEMU: what is missing counts as zeroes, before it is decrypted.
 
 use crate::sector_cipher::{SECTOR, SectorCipher};
-use disksmith_storage::{Alignment, Error, Extent, Prepared, Result, Shadow, Storage, StorageRef, ZeroMode};
+use disksmith_storage::{
+    Alignment, Error, Extent, Prepared, Result, Shadow, Storage, StorageRef, Unprepared, ZeroMode,
+};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -190,6 +192,26 @@ impl Shadow for Payload<Box<dyn Shadow>> {
 
     fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
         self.holder.prepare()
+    }
+
+    fn try_prepare(self: Box<Self>) -> std::result::Result<Box<dyn Prepared>, Unprepared> {
+        let Self {
+            holder,
+            offset,
+            cipher,
+            edges,
+        } = *self;
+        holder.try_prepare().map_err(|unprepared| Unprepared {
+            shadow: unprepared.shadow.map(|holder| {
+                Box::new(Self {
+                    holder,
+                    offset,
+                    cipher,
+                    edges,
+                }) as Box<dyn Shadow>
+            }),
+            ..unprepared
+        })
     }
 
     fn abandon(self: Box<Self>) -> Result<()> {

@@ -12,7 +12,8 @@ use crate::image::Qcow2;
 use crate::prepared::PreparedImage;
 use crate::state::{Mode, State};
 use disksmith_storage::{
-    self as storage, Alignment, Extent, HostSpan, Prepared, Shadow, Storage, StorageRef, ZeroMode,
+    self as storage, Alignment, Diagnose, ErrorKind, Extent, HostSpan, Prepared, Shadow, Storage, StorageRef,
+    Unprepared, ZeroMode,
 };
 use std::sync::Arc;
 
@@ -276,20 +277,40 @@ impl Shadow for Qcow2Shadow {
         self.engine.lock().modified
     }
 
-    fn prepare(mut self: Box<Self>) -> storage::Result<Box<dyn Prepared>> {
+    fn prepare(self: Box<Self>) -> storage::Result<Box<dyn Prepared>> {
+        self.try_prepare().map_err(|unprepared| unprepared.error)
+    }
+
+    fn try_prepare(mut self: Box<Self>) -> std::result::Result<Box<dyn Prepared>, Unprepared> {
+        let lost = |error| Unprepared { error, shadow: None };
         let Some(mut claim) = self.claim.take() else {
-            return Err(storage::Error::ReadOnly { object: self.name() });
+            return Err(lost(storage::Error::ReadOnly { object: self.name() }));
         };
-        let prepared = {
-            let mut state = self.engine.lock();
-            if let Err(error) = state.prepare(&mut claim) {
-                // The first error is the one that matters.
-                let _ = claim.cut();
-                return Err(error.into());
+        let mut state = self.engine.lock();
+        if let Err(error) = state.add_dirtied() {
+            let _ = claim.cut();
+            return Err(lost(error.into()));
+        }
+        let written = state.write_tables().map_err(storage::Error::from);
+        if let Err(error) = written {
+            drop(state);
+            if error.kind() == ErrorKind::NoSpace {
+                self.claim = Some(claim);
+                let shadow: Option<Box<dyn Shadow>> = Some(self);
+                return Err(Unprepared { error, shadow });
             }
-            PreparedImage::new(&mut state, claim)?
-        };
-        Ok(Box::new(prepared))
+            // The first error is the one that matters.
+            let _ = claim.cut();
+            return Err(lost(error));
+        }
+        if let Err(error) = state.make_durable(&mut claim) {
+            let _ = claim.cut();
+            return Err(lost(error.into()));
+        }
+        match PreparedImage::new(&mut state, claim) {
+            Ok(prepared) => Ok(Box::new(prepared)),
+            Err(error) => Err(lost(error.into())),
+        }
     }
 
     fn abandon(mut self: Box<Self>) -> storage::Result<()> {
@@ -301,10 +322,9 @@ impl Shadow for Qcow2Shadow {
 }
 
 impl State {
-    /// Writes everything that the new state needs beside the old one, and makes it durable.
-    fn prepare(&mut self, claim: &mut Claim) -> Result<()> {
+    /// Writes all tables that the new state needs beside the old ones. Where it fails for lack of space it can be done again.
+    fn write_tables(&mut self) -> Result<()> {
         let geometry = self.core.geometry;
-        self.add_dirtied()?;
         self.settle()?;
         if !self.l1_dirty.is_empty() {
             let bytes = self.l1.len() as u64 * 8;
@@ -331,6 +351,11 @@ impl State {
             self.write_table(self.header.refcount_table_offset, &self.refcount_table)?;
             self.refcount_table_dirty.clear();
         }
+        Ok(())
+    }
+
+    /// Writes what the header needs, and makes everything durable.
+    fn make_durable(&mut self, claim: &mut Claim) -> Result<()> {
         self.prepare_header(claim)?;
         self.core.file.flush()?;
         Ok(())
@@ -354,26 +379,25 @@ impl State {
     }
 
     /// Gives the refcount table a new place. Counting that place, and no longer the old one, may need further
-    /// blocks, and those a longer table: then again.
+    /// blocks, and those a longer table: then again. At each step the header names the place that is counted.
     fn move_refcount_table(&mut self) -> Result<()> {
         let geometry = self.core.geometry;
-        let old = (
-            self.header.refcount_table_offset,
-            u64::from(self.header.refcount_table_clusters),
-        );
-        let (mut first, mut clusters) = self.allocate_refcount_table()?;
-        self.release(old.0 >> geometry.cluster_bits, old.1);
-        self.settle()?;
-        while geometry.clusters(self.refcount_table.len() as u64 * 8) > clusters {
-            self.release(first, clusters);
-            (first, clusters) = self.allocate_refcount_table()?;
+        loop {
+            let (first, clusters) = self.allocate_refcount_table()?;
+            let old = (
+                self.header.refcount_table_offset,
+                u64::from(self.header.refcount_table_clusters),
+            );
+            self.header.refcount_table_offset = first << geometry.cluster_bits;
+            self.header.refcount_table_clusters = clusters as u32;
+            self.release(old.0 >> geometry.cluster_bits, old.1);
             self.settle()?;
+            if geometry.clusters(self.refcount_table.len() as u64 * 8) <= clusters {
+                let entries = (clusters << geometry.cluster_bits) / 8;
+                self.refcount_table.resize(entries as usize, 0);
+                return Ok(());
+            }
         }
-        self.header.refcount_table_offset = first << geometry.cluster_bits;
-        self.header.refcount_table_clusters = clusters as u32;
-        let entries = (clusters << geometry.cluster_bits) / 8;
-        self.refcount_table.resize(entries as usize, 0);
-        Ok(())
     }
 
     fn write_table(&self, offset: u64, table: &[u64]) -> Result<()> {

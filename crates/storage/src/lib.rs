@@ -50,6 +50,7 @@ mod memory;
 mod new_file;
 mod record;
 mod redo_log;
+mod replaceable;
 mod run_map;
 mod scratch;
 mod shadow;
@@ -69,8 +70,9 @@ pub use new_file::{Durability, Existing, NewFile, sync_directory};
 pub use redo_log::{
     LogView, PendingLog, RawShadow, Recovery, finish_prepared, open_for_change, pending_log, recover,
 };
+pub use replaceable::check_replaceable;
 pub use scratch::Scratch;
-pub use shadow::{Prepared, Shadow};
+pub use shadow::{Prepared, Shadow, Unprepared};
 pub use staging::Staging;
 pub use storage::{
     Alignment, HostSpan, Storage, StorageRef, ZeroMode, copy, fill_first_block, is_zero, read_vec,

@@ -1,6 +1,6 @@
 //! Storages whose writes nobody sees until they are switched in as a whole.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::Storage;
 use std::fmt::Debug;
 
@@ -35,6 +35,15 @@ pub trait Prepared: Send + Debug {
     fn abandon(self: Box<Self>) -> Result<()>;
 }
 
+/// A change set that could not be prepared.
+#[derive(Debug)]
+pub struct Unprepared {
+    /// Why.
+    pub error: Error,
+    /// The change set, where it still holds all changes and can be prepared again once the reason is gone.
+    pub shadow: Option<Box<dyn Shadow>>,
+}
+
 /// A writable view of an image: reads see the writes made through it, the image itself stays as it is.
 ///
 /// Each write should be of whole [`allocation`](crate::Alignment::allocation) units, each written once: what is
@@ -45,6 +54,15 @@ pub trait Shadow: Storage {
 
     /// Makes all that was written durable beside the old state. The image is not changed as a guest reads it.
     fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>>;
+
+    /// As [`prepare`](Self::prepare); where only space is missing the change set comes back, whole.
+    ///
+    /// # Errors
+    /// Those of [`prepare`](Self::prepare). After a flush that failed nothing comes back: what the system had not written by
+    /// then may be gone, and a second flush would not say so.
+    fn try_prepare(self: Box<Self>) -> std::result::Result<Box<dyn Prepared>, Unprepared> {
+        self.prepare().map_err(|error| Unprepared { error, shadow: None })
+    }
 
     /// Throws the changes away and frees what they took.
     fn abandon(self: Box<Self>) -> Result<()>;

@@ -2,7 +2,7 @@
 
 use super::{CommitReport, Disk, Transaction, give_up};
 use crate::error::{Error, Result};
-use disksmith_storage::{Prepared, Staging};
+use disksmith_storage::{Prepared, Staging, Unprepared};
 use std::path::{Path, PathBuf};
 
 /// A checkpoint that could not be made.
@@ -41,10 +41,7 @@ impl Transaction {
             // Most of the work, and what can fail for lack of space: nothing is lost by trying.
             disk.stage.drain().map_err(|e| retry(e.into()))?;
         }
-        self.replace().map_err(|error| CheckpointFailure {
-            error: Box::new(error),
-            staged: false,
-        })?;
+        self.replace()?;
         Ok(CommitReport { changed })
     }
 
@@ -69,22 +66,37 @@ impl Transaction {
     }
 
     /// Prepares and switches what is staged, and begins anew.
-    fn replace(&mut self) -> Result<()> {
+    fn replace(&mut self) -> std::result::Result<(), CheckpointFailure> {
         let mut stages: Vec<_> = self.disks.iter().map(|disk| disk.stage.close()).collect();
         let mut prepared: Vec<(PathBuf, Box<dyn Prepared>)> = Vec::new();
         let mut result = Ok(());
         for (disk, stage) in self.disks.iter().zip(&mut stages) {
-            let Some(staging) = stage.take() else { continue };
-            if !staging.is_dirty() {
-                **stage = Some(staging);
-            } else if result.is_ok() {
-                result = disk.prepare(staging, &mut prepared);
+            let Some(staging) = stage.take_if(|staging| staging.is_dirty()) else {
+                continue;
+            };
+            let (kept, tried) = disk.prepare(staging, &mut prepared);
+            **stage = kept;
+            if let Err(error) = tried {
+                if stage.is_some() && prepared.is_empty() {
+                    return Err(CheckpointFailure {
+                        error: Box::new(error),
+                        staged: true,
+                    });
+                }
+                result = Err(error);
+                break;
             }
         }
         let result = match result {
             Ok(()) => self.switch_all(prepared, true),
             Err(error) => {
                 give_up(prepared);
+                // The changes of one image are gone, so those of the others must not stay without them.
+                for stage in &mut stages {
+                    if let Some(Err(error)) = stage.take_if(|s| s.is_dirty()).map(Staging::abandon) {
+                        log::warn!("{error}");
+                    }
+                }
                 Err(error)
             }
         };
@@ -109,17 +121,39 @@ impl Transaction {
                 disk.data = beside;
             }
         }
-        result.and(renewed)
+        result.and(renewed).map_err(|error| CheckpointFailure {
+            error: Box::new(error),
+            staged: false,
+        })
     }
 }
 
 impl Disk {
-    /// Brings the changes of an image to where only the switch is missing.
-    fn prepare(&self, staging: Staging, prepared: &mut Vec<(PathBuf, Box<dyn Prepared>)>) -> Result<()> {
-        prepared.push((self.path.clone(), staging.into_shadow()?.prepare()?));
-        if let Some(data) = &self.data {
-            prepared.extend(data.prepare()?);
+    /// Brings the changes of an image to where only the switch is missing; gives the staging back where it still holds them.
+    fn prepare(
+        &self,
+        staging: Staging,
+        prepared: &mut Vec<(PathBuf, Box<dyn Prepared>)>,
+    ) -> (Option<Staging>, Result<()>) {
+        if let Err(error) = staging.drain() {
+            return (Some(staging), Err(error.into()));
         }
-        Ok(())
+        let shadow = match staging.into_shadow() {
+            Ok(shadow) => shadow,
+            Err(error) => return (None, Err(error.into())),
+        };
+        match shadow.try_prepare() {
+            Ok(change) => prepared.push((self.path.clone(), change)),
+            Err(Unprepared { error, shadow }) => {
+                let kept = shadow.map(|shadow| Staging::new(shadow, self.budget));
+                return (kept, Err(error.into()));
+            }
+        }
+        match self.data.as_ref().map(|data| data.prepare()) {
+            Some(Ok(change)) => prepared.extend(change),
+            Some(Err(error)) => return (None, Err(error.into())),
+            None => {}
+        }
+        (None, Ok(()))
     }
 }

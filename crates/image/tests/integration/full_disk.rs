@@ -114,6 +114,15 @@ fn template() -> &'static Path {
         .path()
 }
 
+fn copy_sparsely(from: &Path, to: &Path) {
+    let status = Command::new("cp")
+        .arg("--sparse=always")
+        .arg(from)
+        .arg(to)
+        .status();
+    assert!(status.unwrap().success());
+}
+
 type Verb = fn(&Path) -> Result<()>;
 
 /// Runs a verb for which `left` KiB are too little. Afterwards everything must read as before, and no file may be there, or take
@@ -122,12 +131,7 @@ fn case(name: &str, left: usize, changed_in_place: &[&str], verb: Verb) {
     let Some(mount) = Mount::new() else { return };
     for image in IMAGES {
         let (from, to) = (template().join(image), mount.path().join(image));
-        let status = Command::new("cp")
-            .arg("--sparse=always")
-            .arg(from)
-            .arg(to)
-            .status();
-        assert!(status.unwrap().success());
+        copy_sparsely(&from, &to);
     }
     mount.fill(left);
     let files = mount.files();
@@ -352,4 +356,83 @@ fn edit_of(dir: &Path, name: &str) -> Result<()> {
     disk.write_at(6 << 20, &vec![9; 2 << 20])?;
     drop(disk);
     edit.commit().map(drop)
+}
+
+/// An edit that goes on, over changes of about `len` bytes: what there was no space for is there as soon as there is.
+fn goes_on(image: &str, places: &[(u64, usize)], left: usize) -> bool {
+    let mount = Mount::new().unwrap();
+    for name in ["base", image] {
+        copy_sparsely(&template().join(name), &mount.path().join(name));
+    }
+    let path = mount.path().join(image);
+    let mut edit = Transaction::begin(&[DiskSpec::in_place(&path)], &TransactionOptions::default()).unwrap();
+    let disk = edit.storage(0).unwrap();
+    let change = |value: u8| {
+        for (offset, len) in places {
+            disk.write_at(*offset, &vec![value; *len]).unwrap();
+        }
+    };
+    let check = |value: u8| {
+        for (offset, len) in places {
+            let mut bytes = vec![0; *len];
+            disk.read_at(*offset, &mut bytes).unwrap();
+            assert!(bytes.iter().all(|b| *b == value), "{image}, {left} KiB: {offset}");
+        }
+    };
+    // A first one that succeeds, of one place only.
+    disk.write_at(places[0].0, &vec![7; places[0].1]).unwrap();
+    edit.checkpoint().unwrap();
+    mount.fill(left);
+    change(8);
+    let failed = match edit.checkpoint() {
+        Ok(_) => false,
+        Err(failure) => {
+            assert_eq!(
+                failure.error.kind(),
+                ErrorKind::NoSpace,
+                "{left} KiB: {}",
+                failure.error
+            );
+            assert!(failure.staged, "{image}, {left} KiB: {}", failure.error);
+            true
+        }
+    };
+    check(8);
+    change(9);
+    if let Err(failure) = edit.checkpoint() {
+        assert!(failure.staged, "{image}, {left} KiB: {}", failure.error);
+    }
+    check(9);
+    mount.free();
+    edit.checkpoint().unwrap();
+    check(9);
+    drop(disk);
+    edit.abandon();
+    if !image.ends_with("raw") {
+        assert_clean(&path);
+    }
+    let open = disksmith_image::Image::open(&path, &OpenOptions::read()).unwrap();
+    for (offset, len) in places {
+        let mut bytes = vec![0; *len];
+        open.storage().read_at(*offset, &mut bytes).unwrap();
+        assert!(bytes.iter().all(|b| *b == 9), "{image}, {left} KiB: {offset}");
+    }
+    failed
+}
+
+#[test]
+fn an_edit_that_goes_on_keeps_what_there_is_no_space_for() {
+    if !have("qemu-img") || !have("qemu-io") || Mount::new().is_none() {
+        return;
+    }
+    let cases: [(&str, &[(u64, usize)], usize); 3] = [
+        ("small", &[(0, 5000), (7 << 20, 60_000), (40 << 20, 3000)], 12),
+        ("top", &[(3 << 20, 200_000), (9 << 20, 100_000)], 64),
+        ("flat.raw", &[(64 << 10, 70_000), (5 << 20, 130_000)], 32),
+    ];
+    for (image, places, step) in cases {
+        let outcomes: Vec<bool> = (0..12).map(|i| goes_on(image, places, i * step)).collect();
+        assert!(outcomes[0], "{image}: no space was enough");
+        assert!(outcomes.contains(&false), "{image}: no space was ever enough");
+    }
 }

@@ -36,13 +36,14 @@ impl RawPrepared {
         Self { image, log: None }
     }
 
-    /// Completes a log: takes the space that the image will need, and makes everything durable.
-    pub(super) fn complete(image: Image, file: LogFile, mut header: LogHeader, index: Index) -> Result<Self> {
-        let mut taken = Vec::new();
-        if let Err(error) = take_space(&image, &header, &index, &mut taken) {
-            give_back(&image, &taken);
-            return Err(error);
-        }
+    /// Completes a log: makes everything durable. `taken`: the space that the image got for it.
+    pub(super) fn complete(
+        image: Image,
+        file: LogFile,
+        mut header: LogHeader,
+        index: Index,
+        taken: Vec<(u64, u64)>,
+    ) -> Result<Self> {
         let finish = |header: &mut LogHeader| {
             // The space that was taken must outlast a power cut. So must what an earlier writer left unflushed:
             // recovery compares with the contents as they were read here.
@@ -71,8 +72,23 @@ impl RawPrepared {
     }
 }
 
-/// Takes space in the image's file for all data of the log, so that carrying it over cannot run out of it.
-fn take_space(image: &Image, header: &LogHeader, index: &Index, taken: &mut Vec<(u64, u64)>) -> Result<()> {
+/// Takes space in the image's file for all data of the log, so that carrying it over cannot run out of it: the holes that it
+/// took, as offset and length. `new_size`: what the image's size will be.
+///
+/// # Errors
+/// Nothing is taken then.
+pub(super) fn take_space(image: &Image, new_size: u64, index: &Index) -> Result<Vec<(u64, u64)>> {
+    let mut taken = Vec::new();
+    match take_all(image, new_size, index, &mut taken) {
+        Ok(()) => Ok(taken),
+        Err(error) => {
+            give_back(image, &taken);
+            Err(error)
+        }
+    }
+}
+
+fn take_all(image: &Image, new_size: u64, index: &Index, taken: &mut Vec<(u64, u64)>) -> Result<()> {
     let Some(file) = image.file.as_ref().filter(|file| !file.is_block_device()) else {
         return Ok(());
     };
@@ -85,7 +101,7 @@ fn take_space(image: &Image, header: &LogHeader, index: &Index, taken: &mut Vec<
         }
     }
     for (start, end) in ranges {
-        let end = end.saturating_mul(PAGE).min(header.new_size);
+        let end = end.saturating_mul(PAGE).min(new_size);
         let mut at = start.saturating_mul(PAGE);
         while at < end {
             let extent_len = if at < image.size {

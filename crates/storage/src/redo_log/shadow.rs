@@ -3,14 +3,15 @@
 use super::header::LogHeader;
 use super::index::{Index, Logged};
 use super::log_file::LogFile;
-use super::prepared::RawPrepared;
+use super::prepared::{RawPrepared, take_space};
 use super::table::{ENTRIES, Entry, PageKind, Table};
 use super::{LARGEST_MOVE, PAGE, place};
+use crate::diagnose::{Diagnose, ErrorKind};
 use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::host_file::{FileId, HostFile};
 use crate::run_map::{RunMap, RunValue};
-use crate::shadow::{Prepared, Shadow};
+use crate::shadow::{Prepared, Shadow, Unprepared};
 use crate::storage::{Alignment, HostSpan, Storage, StorageRef, ZeroMode, is_zero};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -461,6 +462,20 @@ impl State {
     }
 }
 
+impl State {
+    /// Closes the log, if there is anything to keep, and takes the space that the image will need: what was taken.
+    fn settle_all(&mut self, image: &Image) -> Result<Vec<(u64, u64)>> {
+        self.settle(image)?;
+        if !self.changed {
+            self.log = None;
+            return Ok(Vec::new());
+        }
+        let log = Self::log(&mut self.log, image)?;
+        log.close_segment()?;
+        take_space(image, self.size, &self.index)
+    }
+}
+
 impl Storage for RawShadow {
     fn size(&self) -> u64 {
         self.state().size
@@ -587,23 +602,34 @@ impl Shadow for RawShadow {
     }
 
     fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
+        self.try_prepare().map_err(|unprepared| unprepared.error)
+    }
+
+    fn try_prepare(self: Box<Self>) -> std::result::Result<Box<dyn Prepared>, Unprepared> {
         let Self { image, state } = *self;
         let mut state = state
             .into_inner()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        state.settle(&image)?;
-        if !state.changed {
-            return Ok(Box::new(RawPrepared::nothing(image)));
-        }
-        State::log(&mut state.log, &image)?;
+        // All that takes space, and nothing that could not be done again.
+        let taken = match state.settle_all(&image) {
+            Ok(taken) => taken,
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                let state = RwLock::new(state);
+                let shadow: Option<Box<dyn Shadow>> = Some(Box::new(Self { image, state }));
+                return Err(Unprepared { error, shadow });
+            }
+            Err(error) => return Err(Unprepared { error, shadow: None }),
+        };
         let State { size, index, log, .. } = state;
-        let Some(mut log) = log else {
+        let Some(log) = log else {
             return Ok(Box::new(RawPrepared::nothing(image)));
         };
-        log.close_segment()?;
         let OpenLog { file, mut header, .. } = log;
         header.new_size = size;
-        Ok(Box::new(RawPrepared::complete(image, file, header, index)?))
+        match RawPrepared::complete(image, file, header, index, taken) {
+            Ok(prepared) => Ok(Box::new(prepared)),
+            Err(error) => Err(Unprepared { error, shadow: None }),
+        }
     }
 
     fn abandon(self: Box<Self>) -> Result<()> {
