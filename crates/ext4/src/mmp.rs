@@ -8,9 +8,9 @@ use crate::features::Incompat;
 use crate::record::record;
 
 /// `mmp_magic`.
-const MAGIC: u32 = 0x004d_4d50;
+pub(crate) const MMP_MAGIC: u32 = 0x004d_4d50;
 /// `mmp_seq`: not mounted.
-const SEQ_CLEAN: u32 = 0xff4d_4d50;
+pub(crate) const SEQ_CLEAN: u32 = 0xff4d_4d50;
 /// `mmp_seq`: a program works on it, and nobody may mount it.
 const SEQ_AT_WORK: u32 = 0xe24d_4d50;
 
@@ -110,7 +110,7 @@ impl Core {
                 reason,
             ))
         };
-        if block.magic != MAGIC {
+        if block.magic != MMP_MAGIC {
             return bad("mmp_magic", block.magic, "not 0x4d4d50");
         }
         if self

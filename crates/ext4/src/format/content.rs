@@ -29,6 +29,10 @@ pub(super) enum Content {
         log: u32,
         fast_commits: u32,
     },
+    /// The multi-mount protection block.
+    Mmp {
+        block: u64,
+    },
     OrphanFile {
         inode: u32,
         blocks: FileBlocks,
@@ -89,7 +93,7 @@ impl InodePlan {
             InodeFlags::EXTENTS,
             sizes.features.incompat.contains(Incompat::EXTENTS),
         );
-        set_blocks(&mut inode, blocks.count(), sizes);
+        set_blocks(&mut inode, blocks.count(sizes.cluster), sizes);
         Self {
             number,
             inode,
@@ -108,7 +112,7 @@ impl InodePlan {
         let per_block = u64::from(sizes.block_size / 4);
         inode.set_size((per_block * per_block + per_block + 12) * u64::from(sizes.block_size));
         put32(&mut inode.block, 52, double as u32);
-        set_blocks(&mut inode, blocks, sizes);
+        set_blocks(&mut inode, blocks * u64::from(sizes.cluster), sizes);
         Self {
             number,
             inode,

@@ -55,13 +55,6 @@ const KNOWN: &[(&str, Features)] = &[
     ("verity", ro_compat(RoCompat::VERITY)),
 ];
 
-/// Features that cannot be made yet.
-const NOT_MADE: Features = Features {
-    compat: Compat::empty(),
-    incompat: Incompat::MMP,
-    ro_compat: RoCompat::QUOTA.union(RoCompat::BIGALLOC).union(RoCompat::PROJECT),
-};
-
 const fn compat(compat: Compat) -> Features {
     Features {
         compat,
@@ -168,22 +161,14 @@ fn check(set: Features) -> Result<()> {
             reason,
         })
     };
-    let missing = Features {
-        compat: set.compat & NOT_MADE.compat,
-        incompat: set.incompat & NOT_MADE.incompat,
-        ro_compat: set.ro_compat & NOT_MADE.ro_compat,
-    };
-    if missing != Features::default() {
-        let names = missing.names().join(", ");
-        return Err(Error::Unsupported {
-            operation: format!("making a filesystem with {names}"),
-        });
-    }
     if set.incompat.contains(Incompat::META_BG) && set.compat.contains(Compat::RESIZE_INODE) {
         return refuse("meta_bg and resize_inode exclude each other".into());
     }
     if set.incompat.contains(Incompat::BIT64) && !set.incompat.contains(Incompat::EXTENTS) {
         return refuse("64bit needs extent".into());
+    }
+    if set.ro_compat.contains(RoCompat::BIGALLOC) && !set.incompat.contains(Incompat::EXTENTS) {
+        return refuse("bigalloc needs extent".into());
     }
     if set.incompat.contains(Incompat::CSUM_SEED) && !set.ro_compat.contains(RoCompat::METADATA_CSUM) {
         return refuse("metadata_csum_seed needs metadata_csum".into());

@@ -4,6 +4,7 @@ use super::groups::Groups;
 use crate::checksum::InodeSeed;
 use crate::error::{Error, Result};
 use crate::extent_record::{EXTENT_RECORD_SIZE, ExtentHeader, ExtentIndex, ExtentLeaf, MAX_EXTENT_LEN};
+use crate::features::Incompat;
 use crate::record::{put_array, put32};
 
 /// Blocks that stand in the inode itself of a file with a block map.
@@ -23,10 +24,11 @@ pub(super) struct FileBlocks {
 }
 
 impl FileBlocks {
-    /// How many blocks the file takes, its map included.
-    pub(super) fn count(&self) -> u64 {
-        let data: u64 = self.runs.iter().map(|(_, _, len)| u64::from(*len)).sum();
-        data + self.map.len() as u64
+    /// How many blocks the file takes in whole clusters, its map included.
+    pub(super) fn count(&self, cluster: u32) -> u64 {
+        let whole = |len: &u32| u64::from(*len).next_multiple_of(cluster.into());
+        let data: u64 = self.runs.iter().map(|(_, _, len)| whole(len)).sum();
+        data + self.map.len() as u64 * u64::from(cluster)
     }
 
     /// The block of the filesystem that holds a block of the file.
@@ -47,6 +49,45 @@ impl FileBlocks {
             logical += run as u32;
             goal = physical + run;
         }
+        this.map_by_extents(groups, seed)?;
+        Ok(this)
+    }
+
+    /// The blocks of a quota file: where blocks are as small as those of the quota, the second one (the root of its tree) is written
+    /// behind the four that the first entry needs.
+    pub(super) fn quota(groups: &mut Groups, goal: u64, len: u32, seed: Option<InodeSeed>) -> Result<Self> {
+        let extents = groups.sizes.features.incompat.contains(Incompat::EXTENTS);
+        let mut this = if extents {
+            Self::extents(groups, goal, len, seed)?
+        } else {
+            Self::block_map(groups, goal, len)?
+        };
+        let Some((0, start, run)) = this.runs.first().copied() else {
+            return Ok(this);
+        };
+        if groups.sizes.block_size > 1024 || groups.sizes.cluster > 1 || run < 6 || !this.map.is_empty() {
+            return Ok(this);
+        }
+        let rest = this.runs.split_off(1);
+        this.runs = vec![(0, start, 1), (1, start + 5, 1), (2, start + 1, 4)];
+        if run > 6 {
+            this.runs.push((6, start + 6, run - 6));
+        }
+        this.runs.extend(rest);
+        if extents {
+            this.map_by_extents(groups, seed)?;
+        } else {
+            for (logical, physical, len) in &this.runs {
+                for i in 0..(*len).min(DIRECT.saturating_sub(*logical)) {
+                    put32(&mut this.root, 4 * (logical + i) as usize, *physical as u32 + i);
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    fn map_by_extents(&mut self, groups: &mut Groups, seed: Option<InodeSeed>) -> Result<()> {
+        let this = self;
         this.root = vec![0; 60];
         let leaves: Vec<ExtentLeaf> = this
             .runs
@@ -60,7 +101,7 @@ impl FileBlocks {
             .collect();
         if leaves.len() <= ROOT_EXTENTS {
             leaf_node(&mut this.root, &leaves, ROOT_EXTENTS);
-            return Ok(this);
+            return Ok(());
         }
         let block_size = groups.sizes.block_size as usize;
         let room = (block_size - EXTENT_RECORD_SIZE) / EXTENT_RECORD_SIZE;
@@ -98,7 +139,7 @@ impl FileBlocks {
             put_array(&mut this.root, EXTENT_RECORD_SIZE * (i + 1), &record);
         }
         header.encode_into(&mut this.root);
-        Ok(this)
+        Ok(())
     }
 
     /// Gives a file `len` blocks at or after `goal`, mapped by direct and indirect blocks; each indirect block lies before

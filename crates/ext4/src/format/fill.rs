@@ -109,6 +109,22 @@ impl<'a> Fill<'a> {
         Ok(this)
     }
 
+    /// The users and groups that own files, and those of the files that are always there.
+    pub(super) fn owners(&self) -> [Vec<u32>; 3] {
+        let mut ids = [vec![0], vec![0], Vec::new()];
+        for (file, inode) in (0u32..).zip(self.tree.inodes()) {
+            if self.number(file) != 0 {
+                ids[0].push(inode.uid);
+                ids[1].push(inode.gid);
+            }
+        }
+        if self.lost_and_found.is_some() {
+            ids[0].remove(0);
+            ids[1].remove(0);
+        }
+        ids
+    }
+
     fn number(&self, file: u32) -> u32 {
         self.numbers.get(file as usize).copied().unwrap_or(0)
     }
@@ -190,9 +206,19 @@ impl<'a> Fill<'a> {
     /// The runs of blocks that hold the data of a file.
     fn runs(&self, file: u32, inode: &SourceInode) -> Result<Vec<DataRun>> {
         let size = u64::from(self.sizes.block_size);
+        let cluster = u64::from(self.sizes.cluster);
+        let length = match &inode.body {
+            SourceBody::File { size, .. } => *size,
+            _ => 0,
+        };
         let mut runs: Vec<(u64, u64)> = Vec::new();
         for (offset, len) in inode.data() {
-            let (start, end) = (offset / size, offset.saturating_add(len).div_ceil(size));
+            let (mut start, mut end) = (offset / size, offset.saturating_add(len).div_ceil(size));
+            if cluster > 1 {
+                // A cluster is mapped as a whole, as far as the file goes.
+                start -= start % cluster;
+                end = end.next_multiple_of(cluster).min(length.div_ceil(size));
+            }
             if end > u64::from(u32::MAX) {
                 return Err(Error::File(disksmith_vfs::Error::FileTooLarge {
                     path: self.tree.path(file),
@@ -322,7 +348,7 @@ impl<'a> Fill<'a> {
             let extents = self.sizes.features.incompat.contains(Incompat::EXTENTS);
             inode.set_flag(InodeFlags::EXTENTS, extents);
             inode.set_flag(InodeFlags::INDEX, *indexed);
-            used = blocks.count();
+            used = blocks.count(self.sizes.cluster);
         }
         inode.links = source.names.min(65_000) as u16;
         match &source.body {
@@ -366,7 +392,7 @@ impl<'a> Fill<'a> {
                 .map_err(|error| self.named(file, error))?;
             if let Some(block) = block {
                 inode.set_xattr_block(block);
-                used += 1;
+                used += u64::from(self.sizes.cluster);
             }
         }
         let huge = self.sizes.features.ro_compat.contains(RoCompat::HUGE_FILE);
@@ -406,13 +432,15 @@ impl<'a> Fill<'a> {
 
 /// The number of the first file of a tree.
 fn first_number(sizes: &Sizes) -> u32 {
-    FIRST_FILE + u32::from(sizes.features.compat.contains(Compat::ORPHAN_FILE))
+    let [.., project] = sizes.quotas;
+    FIRST_FILE + u32::from(sizes.features.compat.contains(Compat::ORPHAN_FILE)) + u32::from(project)
 }
 
 /// How many blocks and inodes the files of a tree take in a filesystem with such sizes, extended attributes with a block each.
 pub(super) fn needs(tree: &SourceTree, sizes: &Sizes) -> (u64, u64) {
     let size = u64::from(sizes.block_size);
     let room = usize::from(sizes.inode_size).saturating_sub(128 + 32 + 8);
+    let cluster = u64::from(sizes.cluster);
     let (mut blocks, mut inodes) = (0u64, u64::from(first_number(sizes)));
     for (file, inode) in (0u32..).zip(tree.inodes()) {
         if !tree.is_used(file) {
@@ -437,11 +465,14 @@ pub(super) fn needs(tree: &SourceTree, sizes: &Sizes) -> (u64, u64) {
                 let data: u64 = parts
                     .iter()
                     .map(|(offset, len)| (offset + len).div_ceil(size) - offset / size)
+                    .map(|blocks| {
+                        blocks.next_multiple_of(cluster) + if parts.len() > 1 { cluster - 1 } else { 0 }
+                    })
                     .sum();
                 if sizes.features.incompat.contains(Incompat::EXTENTS) {
                     let extents = parts.len() as u64 + data / 32768;
                     data + if extents > 3 {
-                        extents / (size / 12 - 2) + 2
+                        (extents / (size / 12 - 2) + 2) * cluster
                     } else {
                         0
                     }
@@ -456,14 +487,14 @@ pub(super) fn needs(tree: &SourceTree, sizes: &Sizes) -> (u64, u64) {
             SourceBody::Symlink(target) => u64::from(target.len() >= INLINE_LINK),
             _ => 0,
         };
-        blocks = blocks.saturating_add(own);
+        blocks = blocks.saturating_add(sizes.whole_clusters(own));
         let attributes: usize = inode
             .xattrs
             .iter()
             .map(|(name, value)| name.len() + value.len() + 24)
             .sum();
         if attributes > room {
-            blocks += 1;
+            blocks += cluster;
         }
     }
     (blocks, inodes)
@@ -549,6 +580,7 @@ impl InodeWriter {
 
     /// Adds the next inode and gives it its checksum.
     pub(super) fn push(&mut self, maker: &mut Maker<'_>, raw: &mut [u8]) -> Result<()> {
+        maker.charge(self.next, raw);
         maker.checksums.seal_inode(self.next, 0, raw);
         let (group, index) = ((self.next - 1) / self.per_group, (self.next - 1) % self.per_group);
         if index == 0 || self.bytes.len() >= INODE_PIECE {

@@ -3,6 +3,7 @@
 use super::ranges::Ranges;
 use super::sizes::Sizes;
 use crate::error::{Error, Result};
+use crate::features::Incompat;
 
 /// What one group's descriptor will say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,8 +33,8 @@ fn no_space() -> Error {
 
 impl Groups {
     /// Takes the copies of superblock and descriptors, then places bitmaps and inode tables: with `flex_bg` those of a
-    /// flex group together at its start, otherwise each in its group.
-    pub(super) fn new(sizes: Sizes) -> Result<Self> {
+    /// flex group together at its start, `packed` all of them at the start of the filesystem, otherwise each in its group.
+    pub(super) fn new(sizes: Sizes, packed: bool) -> Result<Self> {
         let mut this = Self {
             sizes,
             taken: Ranges::default(),
@@ -41,7 +42,8 @@ impl Groups {
         };
         for group in 0..sizes.groups {
             if sizes.has_super(group) {
-                this.taken.take(sizes.group_start(group), 1);
+                let start = sizes.group_start(group);
+                this.taken.take(start, sizes.super_block(group) + 1 - start);
             }
             if let Some(copy) = sizes.descriptors_in(group) {
                 let reserved = if sizes.has_super(group) {
@@ -54,13 +56,21 @@ impl Groups {
                 this.taken.take(copy.block, len.min(limit));
             }
         }
-        if sizes.flex_groups > 1 {
+        if packed && sizes.features.incompat.contains(Incompat::FLEX_BG) {
+            this.place_packed()?;
+        } else if sizes.flex_groups > 1 {
             for first in (0..sizes.groups).step_by(sizes.flex_groups as usize) {
                 this.place_flex_group(first)?;
             }
         } else {
             for group in 0..sizes.groups {
                 this.place_group(group)?;
+            }
+        }
+        // From here on whole clusters are given away.
+        if sizes.cluster > 1 {
+            for range in this.taken.within(0..sizes.blocks) {
+                this.take_clusters(range.start, range.end - range.start);
             }
         }
         Ok(this)
@@ -88,6 +98,43 @@ impl Groups {
         Ok(())
     }
 
+    fn take_clusters(&mut self, start: u64, len: u64) {
+        let cluster = u64::from(self.sizes.cluster);
+        let first = start - start % cluster;
+        let end = start.saturating_add(len).next_multiple_of(cluster);
+        self.taken.take(first, end - first);
+    }
+
+    /// All block bitmaps, then all inode bitmaps, then all tables, each where there is room behind the one before.
+    fn place_packed(&mut self) -> Result<()> {
+        let sizes = self.sizes;
+        let mut goal = u64::from(sizes.first_data_block);
+        for kind in 0..3 {
+            let len = if kind == 2 {
+                sizes.inode_blocks_per_group
+            } else {
+                1
+            };
+            for group in 0..sizes.groups {
+                let block = self
+                    .taken
+                    .find(goal, sizes.blocks, len.into(), sizes.blocks)
+                    .ok_or_else(no_space)?;
+                goal = block + u64::from(len);
+                self.taken.take(block, len.into());
+                self.touch(block, len.into());
+                if let Some(slot) = self.list.get_mut(group as usize) {
+                    match kind {
+                        0 => slot.block_bitmap = block,
+                        1 => slot.inode_bitmap = block,
+                        _ => slot.inode_table = block,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// All block bitmaps of a flex group stand together where there is room, then all inode bitmaps, then the tables.
     fn place_flex_group(&mut self, first: u32) -> Result<()> {
         let sizes = self.sizes;
@@ -106,7 +153,8 @@ impl Groups {
                 }
                 let goal = goals.get(i).copied().unwrap_or(0);
                 let block = self.place_in_flex(first, last, goal, left, len)?;
-                self.take(block, len.into());
+                self.taken.take(block, len.into());
+                self.touch(block, len.into());
                 if let Some(goal) = goals.get_mut(i) {
                     *goal = block + u64::from(len);
                 }
@@ -150,7 +198,11 @@ impl Groups {
 
     /// Takes blocks; the groups that they are in need their bitmaps written.
     pub(super) fn take(&mut self, start: u64, len: u64) {
-        self.taken.take(start, len);
+        self.take_clusters(start, len);
+        self.touch(start, len);
+    }
+
+    fn touch(&mut self, start: u64, len: u64) {
         let last = start.saturating_add(len).saturating_sub(1);
         for group in self.sizes.group_of(start)..=self.sizes.group_of(last) {
             if let Some(group) = self.list.get_mut(group as usize) {
@@ -162,6 +214,7 @@ impl Groups {
     /// Takes up to `len` free blocks in a row, the first at or after `goal`, else from the start.
     pub(super) fn allocate(&mut self, goal: u64, len: u64) -> Result<(u64, u64)> {
         let first = self.sizes.first_data_block.into();
+        let goal = goal - goal % u64::from(self.sizes.cluster);
         let mut start = self.taken.first_free(goal.max(first));
         if start >= self.sizes.blocks {
             start = self.taken.first_free(first);

@@ -16,6 +16,7 @@ mod fill;
 mod groups;
 mod options;
 mod plan;
+mod quota_files;
 mod ranges;
 mod sizes;
 mod write;

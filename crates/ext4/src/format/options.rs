@@ -44,6 +44,8 @@ pub struct FormatJournal {
     pub size_mib: Option<u32>,
     /// Block at or after which it is placed; in the middle where `None`.
     pub location: Option<u64>,
+    /// Size in KiB of the part for fast commits, with `fast_commit`; by the journal's size where `None`.
+    pub fast_commit_kib: Option<u32>,
 }
 
 /// What a new filesystem shall be. [`FormatOptions::new`] gives what mke2fs does without options.
@@ -59,6 +61,8 @@ pub struct FormatOptions {
     pub size: Option<u64>,
     /// `-b`: block size in bytes, 1024 to 65536.
     pub block_size: Option<u32>,
+    /// `-C`: cluster size in bytes, with `bigalloc`; 16 blocks where `None`.
+    pub cluster_size: Option<u32>,
     /// `-I`: inode size in bytes.
     pub inode_size: Option<u16>,
     /// `-i`: bytes per inode.
@@ -91,6 +95,15 @@ pub struct FormatOptions {
     pub stripe_width: u32,
     /// `-E resize`: the number of blocks that the descriptor table shall have room for.
     pub resize_limit: Option<u64>,
+    /// `-E mmp_update_interval`, in seconds, with `mmp`; at most 300, 0 for 5.
+    pub mmp_interval: u16,
+    /// `-E quotatype`: whether quotas of users, groups and projects are counted, with `quota`; where `None` those of users and
+    /// groups, and with `project` those of projects.
+    pub quotas: Option<[bool; 3]>,
+    /// `-E packed_meta_blocks`: bitmaps, inode tables and journal all stand at the start.
+    pub packed: bool,
+    /// `-E num_backup_sb`: copies of the superblock, 0 to 2, with `sparse_super2`.
+    pub backups: u8,
     /// `-E encoding_flags`, with `casefold`: 1 refuses names that are no UTF-8.
     pub encoding_flags: u16,
     /// `-e`: what the kernel does on errors: 1 goes on, 2 makes it read-only, 3 panics.
@@ -108,6 +121,7 @@ impl FormatOptions {
             blocks: None,
             size: None,
             block_size: None,
+            cluster_size: None,
             inode_size: None,
             inode_ratio: None,
             inodes: None,
@@ -124,6 +138,10 @@ impl FormatOptions {
             stride: 0,
             stripe_width: 0,
             resize_limit: None,
+            mmp_interval: 0,
+            quotas: None,
+            packed: false,
+            backups: 2,
             encoding_flags: 0,
             errors: 1,
             time,

@@ -6,14 +6,17 @@ use super::file_blocks::FileBlocks;
 use super::fill::Fill;
 use super::groups::Groups;
 use super::options::FormatOptions;
-use super::write::{LOST_AND_FOUND, LOST_AND_FOUND_SIZE, ROOT};
+use super::quota_files;
+use super::write::{FIRST_FILE, LOST_AND_FOUND, LOST_AND_FOUND_SIZE, ROOT};
 use crate::checksum::Checksums;
 use crate::error::{Error, Result};
 use crate::features::{Compat, Incompat};
+use crate::inode::InodeFlags;
 
 const RESIZE: u32 = 7;
 const JOURNAL: u32 = 8;
-const ORPHAN_FILE: u32 = 12;
+/// The quota files of users and groups; that of projects is an ordinary inode.
+const QUOTAS: [u32; 2] = [3, 4];
 /// Smallest journal in blocks.
 const MIN_JOURNAL: u64 = 1024;
 const MAX_JOURNAL: u64 = 10_240_000;
@@ -26,6 +29,12 @@ pub(super) struct Plan {
     pub(super) inodes: Vec<InodePlan>,
     pub(super) contents: Vec<Content>,
     pub(super) journal_blocks: u32,
+    /// The quota files by kind: inode and blocks.
+    pub(super) quotas: [Option<(u32, FileBlocks)>; 3],
+    /// The multi-mount protection block; 0 where there is none.
+    pub(super) mmp_block: u64,
+    /// The inode of the orphan file; 0 where there is none.
+    pub(super) orphan_file: u32,
     /// Blocks that hold structures and the journal, not files.
     pub(super) overhead: u64,
     /// The blocks of the root directory and of `lost+found`.
@@ -108,10 +117,14 @@ impl Plan {
         directory.empty_xattrs = sizes.features.incompat.contains(Incompat::INLINE_DATA);
         if sizes.features.compat.contains(Compat::HAS_JOURNAL) {
             let (blocks, fast_commits) = this.journal_size(groups, options)?;
-            let goal = options.journal.location.unwrap_or_else(|| groups.journal_goal());
+            let goal = match options.journal.location {
+                Some(block) => block,
+                None if options.packed => 0,
+                None => groups.journal_goal(),
+            };
             let file = files(groups, JOURNAL, goal, blocks + fast_commits)?;
             this.journal_blocks = blocks + fast_commits;
-            this.overhead += u64::from(this.journal_blocks);
+            this.overhead += sizes.whole_clusters(this.journal_blocks.into());
             this.contents.push(Content::Journal {
                 blocks: file.clone(),
                 log: blocks,
@@ -121,17 +134,61 @@ impl Plan {
                 .push(InodePlan::file(JOURNAL, this.journal_blocks, file, &sizes));
         }
         this.inodes.push(directory);
+        if sizes.features.incompat.contains(Incompat::MMP) {
+            let (block, _) = groups.allocate(start, 1)?;
+            this.mmp_block = block;
+            this.contents.push(Content::Mmp { block });
+        }
+        this.quota_files(groups, options, checksums, fill)?;
         if sizes.features.compat.contains(Compat::ORPHAN_FILE) {
-            let blocks = orphan_blocks(sizes.blocks);
-            let file = files(groups, ORPHAN_FILE, start, blocks)?;
+            let blocks = orphan_blocks(sizes.blocks).next_multiple_of(sizes.cluster);
+            let inode = FIRST_FILE + u32::from(sizes.quotas[2]);
+            let file = files(groups, inode, start, blocks)?;
             this.contents.push(Content::OrphanFile {
-                inode: ORPHAN_FILE,
+                inode,
                 blocks: file.clone(),
             });
-            this.inodes
-                .push(InodePlan::file(ORPHAN_FILE, blocks, file, &sizes));
+            this.orphan_file = inode;
+            this.inodes.push(InodePlan::file(inode, blocks, file, &sizes));
         }
         Ok(this)
+    }
+
+    /// The quota files, as large as those who own files make them.
+    fn quota_files(
+        &mut self,
+        groups: &mut Groups,
+        options: &FormatOptions,
+        checksums: &Checksums,
+        fill: Option<&Fill<'_>>,
+    ) -> Result<()> {
+        let sizes = groups.sizes;
+        let [users, owners, _] = match fill {
+            Some(fill) => fill.owners(),
+            None => [
+                vec![options.root_owner.0, 0],
+                vec![options.root_owner.1, 0],
+                Vec::new(),
+            ],
+        };
+        for (kind, ids) in [users, owners, vec![0]].iter().enumerate() {
+            if sizes.quotas.get(kind) != Some(&true) {
+                continue;
+            }
+            let number = QUOTAS.get(kind).copied().unwrap_or(FIRST_FILE);
+            let len = quota_files::len(kind, ids) as u64;
+            let blocks = len.div_ceil(sizes.block_size.into()) as u32;
+            let seed = checksums.inode_seed(number, 0);
+            let file = FileBlocks::quota(groups, sizes.group_start(0), blocks, seed)?;
+            let mut inode = InodePlan::file(number, blocks, file.clone(), &sizes);
+            inode.inode.set_size(len);
+            inode.inode.set_flag(InodeFlags::IMMUTABLE, true);
+            self.inodes.push(inode);
+            if let Some(slot) = self.quotas.get_mut(kind) {
+                *slot = Some((number, file));
+            }
+        }
+        Ok(())
     }
 
     /// The inode that owns the blocks reserved for descriptors: each of those in group 0 is an indirect block that
@@ -139,14 +196,15 @@ impl Plan {
     fn resize_inode(&mut self, groups: &mut Groups) -> Result<()> {
         let sizes = groups.sizes;
         // Behind where group 0's table ends if nothing lies between.
-        let before = sizes.first_data_block + sizes.descriptor_blocks + sizes.reserved_gdt_blocks + 2;
+        let start = sizes.super_block(0) as u32;
+        let before = start + sizes.descriptor_blocks + sizes.reserved_gdt_blocks + 2;
         let goal = u64::from(before + sizes.inode_blocks_per_group);
         let (double, _) = groups.allocate(goal, 1)?;
         let per_block = sizes.block_size / 4;
         let backups: Vec<u32> = (1..sizes.groups)
             .filter(|group| sizes.has_super(*group))
             .collect();
-        let first = u64::from(sizes.first_data_block + 1 + sizes.descriptor_blocks);
+        let first = u64::from(start + 1 + sizes.descriptor_blocks);
         let mut map = vec![0; sizes.block_size as usize];
         for i in 0..sizes.reserved_gdt_blocks {
             let block = first + u64::from(i);
@@ -191,7 +249,11 @@ impl Plan {
         if !sizes.features.compat.contains(Compat::FAST_COMMIT) {
             return Ok((total, 0));
         }
-        Ok((total, total / FAST_COMMIT_RATIO))
+        let fast_commits = match options.journal.fast_commit_kib {
+            Some(kib) => (u64::from(kib) * 1024 / u64::from(sizes.block_size)) as u32,
+            None => total / FAST_COMMIT_RATIO,
+        };
+        Ok((total, fast_commits))
     }
 }
 

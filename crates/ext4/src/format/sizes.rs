@@ -3,7 +3,7 @@
 use super::defaults::UsageDefaults;
 use super::options::FormatOptions;
 use crate::error::{Error, Result};
-use crate::features::{Compat, Features, Incompat};
+use crate::features::{Compat, Features, Incompat, RoCompat};
 
 /// The size to which mke2fs rounds a filesystem: a page.
 const PAGE: u64 = 4096;
@@ -12,6 +12,8 @@ const LARGE_INODE: u16 = 160;
 /// More groups than this (64 GiB of descriptors) are not laid out.
 const MAX_GROUPS: u64 = 1 << 22;
 const FIRST_INODE: u32 = 11;
+/// The largest cluster that mke2fs makes.
+const MAX_CLUSTER: u32 = 1 << 29;
 
 /// The numbers of a new filesystem.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +23,8 @@ pub(super) struct Sizes {
     pub(super) blocks: u64,
     pub(super) reserved_blocks: u64,
     pub(super) first_data_block: u32,
+    /// Blocks in a cluster, the unit of allocation; 1 without `bigalloc`.
+    pub(super) cluster: u32,
     pub(super) blocks_per_group: u32,
     pub(super) groups: u32,
     pub(super) inode_size: u16,
@@ -30,6 +34,10 @@ pub(super) struct Sizes {
     pub(super) descriptor_blocks: u32,
     pub(super) reserved_gdt_blocks: u32,
     pub(super) flex_groups: u32,
+    /// Whether quotas of users, groups, projects are counted.
+    pub(super) quotas: [bool; 3],
+    /// How many copies of the superblock there are with `sparse_super2`.
+    backups: u8,
     /// Groups with backups, with `sparse_super2`.
     pub(super) backup_groups: [u32; 2],
 }
@@ -44,7 +52,11 @@ fn invalid(what: &'static str, reason: impl Into<String>) -> Error {
 impl Sizes {
     /// Finds the numbers for a storage of `size` bytes.
     pub(super) fn new(options: &FormatOptions, size: u64) -> Result<Self> {
-        let features = options.features.apply(options.kind)?;
+        let mut features = options.features.apply(options.kind)?;
+        if features.ro_compat.contains(RoCompat::QUOTA) && options.quotas.is_some_and(|[.., project]| project)
+        {
+            features.ro_compat |= RoCompat::PROJECT;
+        }
         if options.size.is_some_and(|wanted| wanted > size) {
             return Err(invalid("size", "larger than the storage"));
         }
@@ -72,11 +84,19 @@ impl Sizes {
             Some(wanted) => blocks = wanted,
             None => blocks -= blocks % (PAGE / u64::from(block_size)).max(1),
         }
+        let cluster = cluster(options, features, block_size)?;
+        blocks -= blocks % u64::from(cluster);
         let inode_size = options.inode_size.unwrap_or(256);
         if !inode_size.is_power_of_two() || inode_size < 128 || u32::from(inode_size) > block_size {
             return Err(invalid(
                 "inode size",
                 format!("{inode_size} is not a power of two from 128 to a block"),
+            ));
+        }
+        if inode_size == 128 && features.ro_compat.contains(RoCompat::PROJECT) {
+            return Err(invalid(
+                "inode size",
+                "project needs inodes of more than 128 bytes",
             ));
         }
         if inode_size < LARGE_INODE && features.incompat.contains(Incompat::INLINE_DATA) {
@@ -88,10 +108,12 @@ impl Sizes {
         if !features.incompat.contains(Incompat::BIT64) && blocks > u64::from(u32::MAX) {
             return Err(invalid("blocks", "more than 2^32 blocks need the feature 64bit"));
         }
-        let ratio = options
-            .inode_ratio
-            .unwrap_or(defaults.inode_ratio.max(block_size.into()));
-        if !(1024..=64 << 20).contains(&ratio) {
+        let ratio = options.inode_ratio.unwrap_or(
+            defaults
+                .inode_ratio
+                .max(u64::from(block_size) * u64::from(cluster)),
+        );
+        if !(1024..=64 << 20).contains(&ratio) && cluster == 1 {
             return Err(invalid(
                 "inode ratio",
                 format!("{ratio} is not within 1024 to 67108864"),
@@ -127,7 +149,8 @@ impl Sizes {
             block_size,
             blocks,
             reserved_blocks: (options.reserved_percent * blocks as f64 / 100.0) as u64,
-            first_data_block: u32::from(block_size == 1024),
+            first_data_block: u32::from(block_size == 1024 && cluster == 1),
+            cluster,
             blocks_per_group: 0,
             groups: 0,
             inode_size,
@@ -141,13 +164,25 @@ impl Sizes {
             descriptor_blocks: 0,
             reserved_gdt_blocks: 0,
             flex_groups,
+            quotas: match options.quotas {
+                _ if !features.ro_compat.contains(RoCompat::QUOTA) => [false; 3],
+                Some(kinds) => kinds,
+                None => [true, true, features.ro_compat.contains(RoCompat::PROJECT)],
+            },
+            backups: options.backups,
             backup_groups: [0; 2],
         };
         if blocks > u64::from(u32::MAX) {
             this.features.compat -= Compat::RESIZE_INODE;
         }
-        let max = (8 * block_size).min(65528);
-        this.blocks_per_group = options.blocks_per_group.unwrap_or(max);
+        let max = (8 * block_size)
+            .min(65528)
+            .checked_mul(cluster)
+            .ok_or_else(|| invalid("cluster size", "groups of more than 2^32 blocks"))?;
+        this.blocks_per_group = match options.blocks_per_group {
+            Some(blocks) => (blocks - blocks % cluster).min(max),
+            None => max,
+        };
         if this.blocks_per_group < 256
             || this.blocks_per_group > max
             || !this.blocks_per_group.is_multiple_of(8)
@@ -189,7 +224,7 @@ impl Sizes {
             self.descriptor_blocks = self.groups.div_ceil(per_block);
             let mut per_group = inodes.div_ceil(self.groups);
             if per_group > bits {
-                if self.blocks_per_group < 264 {
+                if self.blocks_per_group < 264 || self.cluster > 1 {
                     return Err(invalid("inodes", "more than the groups can hold"));
                 }
                 self.blocks_per_group -= 8;
@@ -263,10 +298,11 @@ impl Sizes {
     fn backup_groups(&mut self, features: Features) {
         if features.compat.contains(Compat::SPARSE_SUPER2) {
             let last = self.groups - 1;
-            self.backup_groups = match last {
-                0 => [0, 0],
-                1 => [1, 0],
-                last => [1, last],
+            self.backup_groups = match (self.backups, last) {
+                (0, _) | (_, 0) => [0, 0],
+                (1, _) => [0, 1],
+                (_, 1) => [1, 0],
+                (_, last) => [1, last],
             };
         }
     }
@@ -296,6 +332,22 @@ impl Sizes {
         })
     }
 
+    /// The block with a group's copy of the superblock. The first one stands at byte 1024, whatever the block size is.
+    pub(super) fn super_block(&self, group: u32) -> u64 {
+        let behind = group == 0 && self.block_size == 1024 && self.first_data_block == 0;
+        self.group_start(group) + u64::from(behind)
+    }
+
+    /// Clusters in a group.
+    pub(super) fn clusters_per_group(&self) -> u32 {
+        self.blocks_per_group / self.cluster
+    }
+
+    /// How many blocks `blocks` take in whole clusters.
+    pub(super) fn whole_clusters(&self, blocks: u64) -> u64 {
+        blocks.next_multiple_of(self.cluster.into())
+    }
+
     /// The first block of a group.
     pub(super) fn group_start(&self, group: u32) -> u64 {
         u64::from(self.first_data_block) + u64::from(group) * u64::from(self.blocks_per_group)
@@ -314,7 +366,11 @@ impl Sizes {
     /// The descriptor blocks that lie in a group: the first, and how many of the table's blocks from which one.
     pub(super) fn descriptors_in(&self, group: u32) -> Option<DescriptorCopy> {
         let has_super = self.has_super(group);
-        let start = self.group_start(group) + u64::from(has_super);
+        let start = if has_super {
+            self.super_block(group) + 1
+        } else {
+            self.group_start(group)
+        };
         if !self.features.incompat.contains(Incompat::META_BG) {
             return has_super.then_some(DescriptorCopy {
                 block: start,
@@ -330,6 +386,24 @@ impl Sizes {
             len: 1,
         })
     }
+}
+
+/// Blocks in a cluster.
+fn cluster(options: &FormatOptions, features: Features, block_size: u32) -> Result<u32> {
+    if !features.ro_compat.contains(RoCompat::BIGALLOC) {
+        return match options.cluster_size {
+            Some(_) => Err(invalid("cluster size", "clusters need the feature bigalloc")),
+            None => Ok(1),
+        };
+    }
+    let size = options.cluster_size.unwrap_or(16 * block_size);
+    if !size.is_power_of_two() || size < block_size || size > MAX_CLUSTER {
+        return Err(invalid(
+            "cluster size",
+            format!("{size} is not a power of two from a block to {MAX_CLUSTER}"),
+        ));
+    }
+    Ok(size / block_size)
 }
 
 /// A copy of (a part of) the descriptor table.

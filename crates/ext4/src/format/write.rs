@@ -6,12 +6,14 @@ use super::fill::{self, Fill, InodeWriter};
 use super::groups::Groups;
 use super::options::FormatOptions;
 use super::plan::Plan;
+use super::quota_files::{self, UsedByIds};
 use super::sizes::Sizes;
 use crate::checksum::{self, Checksums};
 use crate::error::{Error, Result};
-use crate::features::{Compat, Features, Incompat, RoCompat};
+use crate::features::{Features, Incompat, RoCompat};
 use crate::group_descriptor::{GROUP_BLOCK_UNINIT, GROUP_INODE_UNINIT, GROUP_INODE_ZEROED, GroupDescriptor};
 use crate::journal::JournalSuperblock;
+use crate::mmp::{MMP_MAGIC, MmpBlock, SEQ_CLEAN};
 use crate::record::put32;
 use crate::superblock::{
     FLAG_SIGNED_HASH, MAGIC, STATE_VALID, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock,
@@ -38,6 +40,9 @@ const SIZE_STEP: u64 = 64 << 10;
 const MAX_TRIES: u32 = 200;
 /// No filesystem is larger.
 const MAX_SIZE: u64 = 1 << 60;
+/// Seconds between looks at the multi-mount protection block, and the most that mke2fs takes.
+const MMP_INTERVAL: u16 = 5;
+const MAX_MMP_INTERVAL: u16 = 300;
 /// The root directory.
 pub(super) const ROOT: u32 = 2;
 /// The directory for what e2fsck finds.
@@ -52,6 +57,8 @@ pub(super) const FIRST_FILE: u32 = 12;
 pub struct Formatted {
     /// Block size in bytes.
     pub block_size: u32,
+    /// Seconds between looks at the multi-mount protection block, where there is one.
+    pub mmp_interval: Option<u16>,
     /// Number of blocks.
     pub blocks: u64,
     /// Number of inodes.
@@ -70,6 +77,8 @@ pub struct Formatted {
     pub groups: u32,
     /// Blocks in each group but the last.
     pub blocks_per_group: u32,
+    /// Cluster size in bytes; the block size without `bigalloc`.
+    pub cluster_size: u32,
     /// Inodes in each group.
     pub inodes_per_group: u32,
     /// How many blocks the reserved descriptor blocks let it grow to; 0 where there are none.
@@ -114,9 +123,9 @@ pub fn plan(size: u64, options: &FormatOptions) -> Result<Formatted> {
     check(options)?;
     let sizes = Sizes::new(options, size)?;
     let checksums = superblock(options, &sizes).checksums();
-    let mut groups = Groups::new(sizes)?;
+    let mut groups = Groups::new(sizes, options.packed)?;
     let plan = Plan::new(&mut groups, options, &checksums, None)?;
-    Ok(formatted(&sizes, &plan))
+    Ok(formatted(options, &sizes, &plan))
 }
 
 /// The options of a filesystem that has room for the files of a tree and `free` bytes more: size and number of inodes are added
@@ -147,7 +156,7 @@ pub fn fit(options: &FormatOptions, tree: &SourceTree, free: u64) -> Result<(u64
         }
         let left = Sizes::new(&options, size).and_then(|sizes| {
             let checksums = superblock(&options, &sizes).checksums();
-            let mut groups = Groups::new(sizes)?;
+            let mut groups = Groups::new(sizes, options.packed)?;
             Plan::new(&mut groups, &options, &checksums, None)?;
             let left: u64 = (0..sizes.groups)
                 .map(|group| u64::from(groups.free_in(group)))
@@ -183,7 +192,7 @@ pub fn files_fit(options: &FormatOptions, tree: &SourceTree, size: u64) -> bool 
     let free = || -> Result<bool> {
         let sizes = Sizes::new(options, size)?;
         let checksums = superblock(options, &sizes).checksums();
-        let mut groups = Groups::new(sizes)?;
+        let mut groups = Groups::new(sizes, options.packed)?;
         Plan::new(&mut groups, options, &checksums, None)?;
         let free: u64 = (0..sizes.groups)
             .map(|group| u64::from(groups.free_in(group)))
@@ -201,12 +210,22 @@ fn check(options: &FormatOptions) -> Result<()> {
             reason: "longer than 16 bytes (64 for the last mount point)".into(),
         });
     }
+    if options.mmp_interval > MAX_MMP_INTERVAL {
+        return Err(Error::InvalidOption {
+            what: "multi-mount protection interval",
+            reason: format!(
+                "{} seconds are more than {MAX_MMP_INTERVAL}",
+                options.mmp_interval
+            ),
+        });
+    }
     Ok(())
 }
 
-fn formatted(sizes: &Sizes, plan: &Plan) -> Formatted {
+fn formatted(options: &FormatOptions, sizes: &Sizes, plan: &Plan) -> Formatted {
     Formatted {
         block_size: sizes.block_size,
+        mmp_interval: (plan.mmp_block != 0).then(|| mmp_interval(options)),
         blocks: sizes.blocks,
         inodes: sizes.inodes_per_group * sizes.groups,
         journal_blocks: plan.journal_blocks,
@@ -216,6 +235,7 @@ fn formatted(sizes: &Sizes, plan: &Plan) -> Formatted {
         reserved_blocks: sizes.reserved_blocks,
         groups: sizes.groups,
         blocks_per_group: sizes.blocks_per_group,
+        cluster_size: sizes.block_size * sizes.cluster,
         inodes_per_group: sizes.inodes_per_group,
         max_blocks: match sizes.reserved_gdt_blocks {
             0 => 0,
@@ -249,7 +269,7 @@ fn make_with(
     }
     let mut superblock = superblock(options, &sizes);
     let checksums = superblock.checksums();
-    let mut groups = Groups::new(sizes)?;
+    let mut groups = Groups::new(sizes, options.packed)?;
     let fill = match &files {
         Some((tree, _)) => Some(Fill::new(tree, sizes, checksums, options)?),
         None => None,
@@ -265,7 +285,12 @@ fn make_with(
             nanoseconds: 0,
         },
         written: 0,
+        used: UsedByIds::default(),
+        hidden: vec![plan.orphan_file],
     };
+    if let Some((number, _)) = plan.quotas.last().and_then(Option::as_ref) {
+        maker.hidden.push(*number);
+    }
     maker.wipe()?;
     maker.contents(&plan, options)?;
     let mut inodes = maker.inodes(&plan);
@@ -296,9 +321,10 @@ fn make_with(
         }
         _ => maker.first_inodes(&mut inodes)?,
     }
+    maker.quotas(&plan)?;
     let table = maker.groups(&usage, &mut superblock)?;
     maker.superblocks(&plan, superblock, &table)?;
-    Ok(formatted(&sizes, &plan))
+    Ok(formatted(options, &sizes, &plan))
 }
 
 /// Which inodes are in use.
@@ -314,9 +340,9 @@ fn superblock(options: &FormatOptions, sizes: &Sizes) -> Superblock {
         inodes_count: sizes.inodes_per_group * sizes.groups,
         first_data_block: sizes.first_data_block,
         log_block_size: sizes.block_size.trailing_zeros() - 10,
-        log_cluster_size: sizes.block_size.trailing_zeros() - 10,
+        log_cluster_size: (sizes.block_size.trailing_zeros() - 10) + sizes.cluster.trailing_zeros(),
         blocks_per_group: sizes.blocks_per_group,
-        clusters_per_group: sizes.blocks_per_group,
+        clusters_per_group: sizes.clusters_per_group(),
         inodes_per_group: sizes.inodes_per_group,
         max_mount_count: u16::MAX,
         magic: MAGIC,
@@ -365,10 +391,21 @@ fn superblock(options: &FormatOptions, sizes: &Sizes) -> Superblock {
         sb.encoding = ENCODING_UTF8_12_1;
         sb.encoding_flags = options.encoding_flags;
     }
+    if sizes.features.incompat.contains(Incompat::MMP) {
+        sb.mmp_interval = mmp_interval(options);
+    }
     if sizes.features.incompat.contains(Incompat::CSUM_SEED) {
         sb.checksum_seed = checksum::crc32c(!0, &options.uuid);
     }
     sb
+}
+
+/// Seconds between looks at the multi-mount protection block.
+fn mmp_interval(options: &FormatOptions) -> u16 {
+    match options.mmp_interval {
+        0 => MMP_INTERVAL,
+        seconds => seconds,
+    }
 }
 
 pub(super) struct Maker<'a> {
@@ -379,6 +416,10 @@ pub(super) struct Maker<'a> {
     time: Timestamp,
     /// Bytes written.
     written: u64,
+    /// What the ids of each kind use, of the inodes written so far.
+    used: UsedByIds,
+    /// Inodes that nobody is charged for.
+    hidden: Vec<u32>,
 }
 
 impl Maker<'_> {
@@ -471,6 +512,22 @@ impl Maker<'_> {
                     }
                     self.map(&blocks.map)?;
                 }
+                Content::Mmp { block } => {
+                    let mut bytes = vec![0; block_size as usize];
+                    let mut mmp = MmpBlock {
+                        magic: MMP_MAGIC,
+                        sequence: SEQ_CLEAN,
+                        time: options.time.max(0) as u64,
+                        interval: mmp_interval(options).max(MMP_INTERVAL),
+                        ..MmpBlock::default()
+                    };
+                    mmp.encode_into(&mut bytes);
+                    if let Some(sum) = self.checksums.mmp(&bytes) {
+                        mmp.checksum = sum;
+                        mmp.encode_into(&mut bytes);
+                    }
+                    self.write_block(*block, &bytes)?;
+                }
                 Content::OrphanFile { inode, blocks } => {
                     let seed = self.checksums.inode_seed(*inode, 0);
                     for block in all_blocks(&blocks.runs) {
@@ -486,6 +543,31 @@ impl Maker<'_> {
                     self.map(&blocks.map)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Counts an inode that is about to be written.
+    pub(super) fn charge(&mut self, number: u32, raw: &[u8]) {
+        if self.sizes.quotas != [false; 3] {
+            quota_files::charge(&mut self.used, number, raw, &self.sizes, &self.hidden);
+        }
+    }
+
+    /// Writes the quota files, when all inodes are written.
+    fn quotas(&mut self, plan: &Plan) -> Result<()> {
+        for (kind, file) in plan.quotas.iter().enumerate() {
+            let (Some((_, blocks)), Some(used)) = (file, self.used.get(kind)) else {
+                continue;
+            };
+            let mut bytes = quota_files::build(kind, used);
+            let size = self.sizes.block_size as usize;
+            bytes.resize(bytes.len().next_multiple_of(size), 0);
+            let places: Vec<u64> = all_blocks(&blocks.runs).collect();
+            for (block, part) in places.into_iter().zip(bytes.chunks_exact(size)) {
+                self.write_block(block, part)?;
+            }
+            self.map(&blocks.map)?;
         }
         Ok(())
     }
@@ -541,7 +623,7 @@ impl Maker<'_> {
             descriptor.set_block_bitmap(group.block_bitmap);
             descriptor.set_inode_bitmap(group.inode_bitmap);
             descriptor.set_inode_table(group.inode_table);
-            descriptor.set_free_clusters(free);
+            descriptor.set_free_clusters(free / sizes.cluster);
             descriptor.set_free_inodes(sizes.inodes_per_group - used);
             descriptor.set_used_dirs(usage.directories.get(number as usize).copied().unwrap_or(0));
             // The descriptors' zeroed flag is set without checksums too, as mke2fs does on files.
@@ -563,7 +645,9 @@ impl Maker<'_> {
                 descriptor.flags |= GROUP_BLOCK_UNINIT;
             } else {
                 let bitmap = self.block_bitmap(number);
-                let part = bitmap.get(..sizes.blocks_per_group as usize / 8).unwrap_or(&[]);
+                let part = bitmap
+                    .get(..sizes.clusters_per_group() as usize / 8)
+                    .unwrap_or(&[]);
                 if let Some(sum) = self.checksums.bitmap(part) {
                     descriptor.set_block_bitmap_csum(sum);
                 }
@@ -580,16 +664,17 @@ impl Maker<'_> {
         let sizes = &self.sizes;
         let start = sizes.group_start(group);
         let end = sizes.group_end(group);
+        let cluster = u64::from(sizes.cluster);
         let mut bitmap = vec![0; sizes.block_size as usize];
         for range in self.groups.taken.within(start..end) {
             set_bits(
                 &mut bitmap,
-                (range.start - start) as usize,
-                (range.end - start) as usize,
+                ((range.start - start) / cluster) as usize,
+                (range.end - start).div_ceil(cluster) as usize,
             );
         }
         let bits = bitmap.len() * 8;
-        set_bits(&mut bitmap, (end - start) as usize, bits);
+        set_bits(&mut bitmap, ((end - start) / cluster) as usize, bits);
         bitmap
     }
 
@@ -597,7 +682,7 @@ impl Maker<'_> {
     fn superblocks(&mut self, plan: &Plan, mut superblock: Superblock, table: &[u8]) -> Result<()> {
         let sizes = self.sizes;
         let block_size = sizes.block_size as usize;
-        superblock.overhead = plan.overhead as u32;
+        superblock.overhead = (plan.overhead / u64::from(sizes.cluster)) as u32;
         if let Some(journal) = plan.inodes.iter().find(|plan| plan.number == 8) {
             superblock.journal_inode = 8;
             superblock.journal_backup_type = 1;
@@ -612,9 +697,12 @@ impl Maker<'_> {
             let [.., high, low] = &mut superblock.journal_backup;
             (*high, *low) = (journal.inode.size_hi, journal.inode.size_lo);
         }
-        if sizes.features.compat.contains(Compat::ORPHAN_FILE) {
-            superblock.orphan_file_inode = 12;
-        }
+        superblock.orphan_file_inode = plan.orphan_file;
+        superblock.mmp_block = plan.mmp_block;
+        let quota = |kind: usize| plan.quotas.get(kind).and_then(|q| q.as_ref().map(|(n, _)| *n));
+        superblock.user_quota_inode = quota(0).unwrap_or(0);
+        superblock.group_quota_inode = quota(1).unwrap_or(0);
+        superblock.project_quota_inode = quota(2).unwrap_or(0);
         for group in 0..sizes.groups {
             if let Some(copy) = sizes.descriptors_in(group) {
                 let first = copy.first as usize * block_size;

@@ -3,7 +3,7 @@
 //! An inode is charged to its ids when it is first stored, and again by the difference whenever it is stored; the sums of an
 //! operation are put into the quota files at its end, as part of it. Limits are not enforced, as they are not for root.
 
-mod record;
+pub(crate) mod record;
 mod tree;
 
 use crate::core::Core;

@@ -6,25 +6,25 @@
 use crate::record::record;
 
 /// Size of a block of a quota file.
-pub(super) const BLOCK: usize = 1024;
+pub(crate) const BLOCK: usize = 1024;
 /// Number of the root of the tree.
-pub(super) const ROOT: u32 = 1;
+pub(crate) const ROOT: u32 = 1;
 /// Levels of the tree: each takes eight bits of an id.
-pub(super) const LEVELS: u32 = 4;
+pub(crate) const LEVELS: u32 = 4;
 /// Size of the head of a block of entries.
-pub(super) const HEAD: usize = 16;
+pub(crate) const HEAD: usize = 16;
 /// Size of an entry.
-pub(super) const ENTRY: usize = 72;
+pub(crate) const ENTRY: usize = 72;
 /// Entries in a block.
-pub(super) const ENTRIES: usize = (BLOCK - HEAD) / ENTRY;
+pub(crate) const ENTRIES: usize = (BLOCK - HEAD) / ENTRY;
 /// Magic numbers of quotas of users, groups, projects.
-pub(super) const MAGIC: [u32; 3] = [0xd9c0_1f11, 0xd9c0_1927, 0xd9c0_3f14];
+pub(crate) const MAGIC: [u32; 3] = [0xd9c0_1f11, 0xd9c0_1927, 0xd9c0_3f14];
 /// The version with 64-bit counts.
-pub(super) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 record! {
     /// The head of the file.
-    pub(super) struct QuotaHeader {
+    pub(crate) struct QuotaHeader {
         /// One of [`MAGIC`].
         magic: u32 = 0x00,
         /// [`VERSION`].
@@ -46,7 +46,7 @@ record! {
 
 record! {
     /// The head of a block of entries.
-    pub(super) struct EntriesHead {
+    pub(crate) struct EntriesHead {
         /// Next block with room (or next free block).
         next: u32 = 0x00,
         /// Block with room before this one.
@@ -58,7 +58,7 @@ record! {
 
 record! {
     /// What an id uses, and its limits.
-    pub(super) struct QuotaEntry {
+    pub(crate) struct QuotaEntry {
         /// The id.
         id: u32 = 0x00,
         /// Most inodes; 0 for no limit.

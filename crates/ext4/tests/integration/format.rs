@@ -23,7 +23,7 @@ fn mke2fs(image: &Path, size: u64, options: &str) -> bool {
     output.status.success()
 }
 
-/// Blanks what cannot be equal: how much was written, and checksums over it.
+/// Blanks what cannot be equal: how much was written, who made it (in the multi-mount protection block), and checksums over it.
 fn normalise(image: &Path) -> Superblock {
     let file = File::options().read(true).write(true).open(image).unwrap();
     let mut bytes = vec![0; 1024];
@@ -45,6 +45,12 @@ fn normalise(image: &Path) -> Superblock {
         bytes[0x3fc..].fill(0);
         file.write_all_at(&bytes, at).unwrap();
     }
+    if sb.mmp_block != 0 {
+        let at = sb.mmp_block * u64::from(sb.block_size());
+        for (offset, len) in [(8, 104), (1020, 4)] {
+            file.write_all_at(&vec![0; len], at + offset).unwrap();
+        }
+    }
     sb.kbytes_written = 0;
     sb
 }
@@ -53,6 +59,8 @@ fn dump(image: &Path) -> String {
     String::from_utf8_lossy(&run("dumpe2fs", &[image.to_str().unwrap()]).stdout)
         .lines()
         .filter(|line| !line.starts_with("Lifetime writes") && !line.starts_with("Checksum: "))
+        // Who used it last.
+        .filter(|line| !line.starts_with("    mmp_"))
         .map(|line| format!("{line}\n"))
         .collect()
 }

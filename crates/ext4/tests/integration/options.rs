@@ -88,6 +88,42 @@ pub const TABLE: &[(u64, &str)] = &[
     (64 * MIB, "-t ext4 -O verity"),
     (64 * MIB, "-t ext4 -O casefold"),
     (64 * MIB, "-t ext4 -O casefold,encrypt,verity,stable_inodes"),
+    (64 * MIB, "-t ext4 -O bigalloc"),
+    (GIB, "-t ext4 -O bigalloc"),
+    (10 * GIB, "-t ext4 -O bigalloc"),
+    (GIB, "-t ext4 -O bigalloc -C 8192"),
+    (100 * MIB + 3000, "-t ext4 -O bigalloc -C 4096 -b 1024"),
+    (GIB, "-t ext4 -O bigalloc -C 2048 -b 1024"),
+    (30 * GIB, "-t ext4 -O bigalloc -C 65536"),
+    (GIB, "-t ext4 -O bigalloc,^resize_inode,meta_bg -b 1024 -C 4096"),
+    (GIB, "-t ext4 -O bigalloc,^metadata_csum,uninit_bg,^flex_bg"),
+    (
+        GIB,
+        "-t ext4 -O bigalloc,quota,project,orphan_file,mmp -C 1048576",
+    ),
+    (64 * MIB, "-t ext4 -O mmp"),
+    (GIB, "-t ext4 -O mmp,^metadata_csum -E mmp_update_interval=2"),
+    (64 * MIB, "-t ext4 -O quota"),
+    (64 * MIB, "-t ext4 -O quota -b 2048 -E root_owner=1000:500"),
+    (64 * MIB, "-t ext4 -O quota -E root_owner=1000:500"),
+    (GIB, "-t ext4 -O quota,project,orphan_file,mmp"),
+    (64 * MIB, "-t ext4 -O quota,project,orphan_file,mmp"),
+    (64 * MIB, "-t ext4 -O project"),
+    (64 * MIB, "-t ext4 -O quota -E quotatype=prjquota"),
+    (64 * MIB, "-t ext4 -O quota -E quotatype=grpquota"),
+    (64 * MIB, "-t ext3 -O quota"),
+    (64 * MIB, "-t ext2 -O quota -b 4096"),
+    (GIB, "-t ext4 -E packed_meta_blocks=1"),
+    (20 * GIB, "-t ext4 -E packed_meta_blocks=1"),
+    (GIB, "-t ext4 -O ^flex_bg -E packed_meta_blocks=1"),
+    (GIB, "-t ext4 -O sparse_super2 -E num_backup_sb=0"),
+    (GIB, "-t ext4 -O sparse_super2 -E num_backup_sb=1"),
+    (
+        GIB,
+        "-t ext4 -O sparse_super2 -E num_backup_sb=1,packed_meta_blocks=1",
+    ),
+    (64 * MIB, "-t ext4 -O fast_commit -J fast_commit_size=300"),
+    (GIB, "-t ext4 -b 4096 -J location=9000"),
 ];
 
 fn uuid(text: &str) -> [u8; 16] {
@@ -121,6 +157,7 @@ pub fn parse(text: &str) -> Result<FormatOptions, Error> {
                 }
             }
             "-b" => options.block_size = Some(value.parse().unwrap()),
+            "-C" => options.cluster_size = Some(value.parse().unwrap()),
             "-I" => options.inode_size = Some(value.parse().unwrap()),
             "-i" => options.inode_ratio = Some(value.parse().unwrap()),
             "-N" => options.inodes = Some(value.parse().unwrap()),
@@ -132,12 +169,26 @@ pub fn parse(text: &str) -> Result<FormatOptions, Error> {
             "-g" => options.blocks_per_group = Some(value.parse().unwrap()),
             "-G" => options.flex_groups = Some(value.parse().unwrap()),
             "-e" => options.errors = 2,
-            "-J" => options.journal.size_mib = value.strip_prefix("size=").map(|v| v.parse().unwrap()),
+            "-J" => match value.split_once('=').unwrap() {
+                ("size", v) => options.journal.size_mib = Some(v.parse().unwrap()),
+                ("location", v) => options.journal.location = Some(v.parse().unwrap()),
+                ("fast_commit_size", v) => options.journal.fast_commit_kib = Some(v.parse().unwrap()),
+                other => panic!("{other:?}"),
+            },
             "-E" => {
                 for part in value.split(',') {
                     match part.split_once('=').unwrap() {
                         ("hash_seed", v) => options.hash_seed = uuid(v),
-                        ("root_owner", _) => {}
+                        ("root_owner", v) => {
+                            let (uid, gid) = v.split_once(':').unwrap();
+                            options.root_owner = (uid.parse().unwrap(), gid.parse().unwrap());
+                        }
+                        ("mmp_update_interval", v) => options.mmp_interval = v.parse().unwrap(),
+                        ("quotatype", v) => {
+                            options.quotas = Some(["usrquota", "grpquota", "prjquota"].map(|kind| kind == v));
+                        }
+                        ("packed_meta_blocks", v) => options.packed = v == "1",
+                        ("num_backup_sb", v) => options.backups = v.parse().unwrap(),
                         ("stride", v) => options.stride = v.parse().unwrap(),
                         ("stripe_width", v) => options.stripe_width = v.parse().unwrap(),
                         ("resize", v) => options.resize_limit = Some(v.parse().unwrap()),
