@@ -35,6 +35,13 @@ pub(crate) fn set(session: &mut Session<'_, '_>, zone: &str) -> Result<()> {
     let target = if relative { format!("..{file}") } else { file };
     editor.symlink(target.as_bytes(), LOCALTIME)?;
     if family == Family::Debian || editor.is_file(b"/etc/timezone")? {
+        // What a link leads to is another file.
+        if editor
+            .link_metadata(b"/etc/timezone")?
+            .is_some_and(|m| m.is_symlink())
+        {
+            editor.remove(b"/etc/timezone")?;
+        }
         editor.write_text(b"/etc/timezone", format!("{zone}\n").as_bytes())?;
     }
     // The old releases of Red Hat and SUSE.

@@ -3,7 +3,7 @@
 use crate::customize::Session;
 use crate::editor::{NewFile, join};
 use crate::error::{Error, Result};
-use crate::files::{lines, text};
+use crate::files::{User, lines, text};
 use disksmith_vfs::Error as FileError;
 use std::collections::BTreeSet;
 
@@ -31,16 +31,26 @@ pub(super) fn remove(session: &mut Session<'_, '_>) -> Result<()> {
         .editor
         .users()?
         .into_iter()
-        .filter(|u| (min..=max).contains(&u.uid))
+        // Root stays, whatever login.defs says.
+        .filter(|u| u.uid != 0 && (min..=max).contains(&u.uid))
         .filter(|u| match choice.remove.is_empty() {
             true => !choice.keep.contains(&u.name),
             false => choice.remove.contains(&u.name),
         })
         .collect();
+    let known = session.editor.users()?;
     for name in choice.remove.iter().chain(&choice.keep) {
-        if !session.editor.users()?.iter().any(|u| u.name == *name) {
-            session.editor.note(format!("the guest has no user {name}"));
-        }
+        let warning = match known.iter().find(|u| u.name == *name) {
+            None => format!("user-account: the guest has no user {name}"),
+            Some(user) if choice.remove.contains(name) && !users.iter().any(|u| u.name == *name) => {
+                format!(
+                    "user-account: {name} stays: its uid {} is none of a person's",
+                    user.uid
+                )
+            }
+            Some(_) => continue,
+        };
+        session.report.warnings.push(warning);
     }
     let names: BTreeSet<String> = users.iter().map(|u| u.name.clone()).collect();
     for file in ["/etc/passwd", "/etc/shadow", "/etc/subuid", "/etc/subgid"] {
@@ -59,14 +69,21 @@ pub(super) fn remove(session: &mut Session<'_, '_>) -> Result<()> {
     for file in ["/etc/group", "/etc/gshadow"] {
         drop_named(session, file, &groups, &members)?;
     }
+    let mut kept = BTreeSet::new();
+    for user in session.editor.users()? {
+        kept.extend(place_of(session, &user.home)?);
+    }
     for user in &users {
-        let deep = user.home.iter().filter(|b| **b == b'/').count() >= 2 && !user.home.ends_with(b"/");
-        if deep {
-            session.editor.remove_if_there(&user.home)?;
-        } else {
-            session
-                .editor
-                .note(format!("{}'s home {} is left", user.name, text(&user.home)));
+        match own_home(session, user, &kept)? {
+            Some(home) => session.editor.remove_if_there(&home)?,
+            None => {
+                let note = format!("{}'s home {} is left", user.name, text(&user.home));
+                session.editor.note(note);
+            }
+        }
+        // What is no name makes no path.
+        if user.name.contains('/') || matches!(user.name.as_str(), "" | "." | "..") {
+            continue;
         }
         for dir in ["/var/mail", "/var/spool/mail"] {
             match session
@@ -79,6 +96,77 @@ pub(super) fn remove(session: &mut Session<'_, '_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Directories of the system: no home lies in them, but for `/usr/home`.
+const SYSTEM: &[&[u8]] = &[
+    b"bin", b"boot", b"dev", b"efi", b"etc", b"lib", b"lib32", b"lib64", b"libx32", b"media", b"nix",
+    b"proc", b"run", b"sbin", b"sys", b"usr",
+];
+
+/// Where a user's home lies, links in its path followed; `None` for what may hold more than a home: a directory of the system, one near
+/// the root, one that holds the home of somebody who stays.
+fn own_home(session: &Session<'_, '_>, user: &User, kept: &BTreeSet<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+    let Some(home) = place_of(session, &user.home)? else {
+        return Ok(None);
+    };
+    let mut parts = home.split(|b| *b == b'/').skip(1);
+    let depth = parts.clone().count();
+    let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let is_deep = match first {
+        b"usr" if second == b"home" => depth >= 3,
+        b"var" => depth >= 3 && second != b"log",
+        _ => depth >= 2 && !SYSTEM.contains(&first),
+    };
+    if !is_deep {
+        return Ok(None);
+    }
+    let below = join(&home, b"");
+    let holds_one = kept
+        .range(below.clone()..)
+        .next()
+        .is_some_and(|next| next.starts_with(&below));
+    if kept.contains(&home) || holds_one {
+        return Ok(None);
+    }
+    Ok(Some(home))
+}
+
+/// A path with the links among its directories followed, the last part as it stands; `None` for one that goes astray.
+fn place_of(session: &Session<'_, '_>, path: &[u8]) -> Result<Option<Vec<u8>>> {
+    const MAX_LINKS: usize = 40;
+    if !path.starts_with(b"/") {
+        return Ok(None);
+    }
+    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+        let parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
+        parts.rev().map(<[u8]>::to_vec).collect()
+    };
+    let (mut todo, mut place, mut links) = (parts(path), Vec::new(), 0);
+    while let Some(part) = todo.pop() {
+        if part == b"." || part == b".." {
+            return Ok(None);
+        }
+        let next = [place.as_slice(), b"/", part.as_slice()].concat();
+        let is_link = session
+            .editor
+            .link_metadata(&next)?
+            .is_some_and(|m| m.is_symlink());
+        if todo.is_empty() || !is_link {
+            place = next;
+            continue;
+        }
+        links += 1;
+        if links > MAX_LINKS {
+            return Ok(None);
+        }
+        let target = session.editor.tree().read_link(&next)?;
+        if target.starts_with(b"/") {
+            place.clear();
+        }
+        todo.extend(parts(&target));
+    }
+    Ok((!place.is_empty()).then_some(place))
 }
 
 /// Takes lines of these names out of a colon-separated file, and these members out of the last field of the others.

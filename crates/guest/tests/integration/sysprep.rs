@@ -322,3 +322,68 @@ fn a_part_of_the_guest_that_cannot_be_opened_is_not_passed_over() {
     }
     clean(&guest, "bash-history");
 }
+
+#[test]
+fn hostile_accounts_take_nothing_with_them() {
+    let guest = guest();
+    let tree = guest.tree();
+    lay_out(
+        tree,
+        &[
+            (
+                "/etc/passwd",
+                "root:x:0:0:root:/root:/bin/sh\ndaemon:x:2:2::/srv/kept/in:/bin/sh\na:x:1001:1001::/home/a/../../etc:/bin/sh\n\
+                 ../../../etc:x:1002:1002::/home/b:/bin/sh\nc:x:1003:1003::/up/etc:/bin/sh\nd:x:1004:1004::/var/lib:/bin/sh\n\
+                 e:x:1005:1005::/srv/kept:/bin/sh\nf:x:1006:1006::/there/f:/bin/sh\ng:x:1007:1007::/usr/lib:/bin/sh\n",
+            ),
+            ("/etc/login.defs", "UID_MIN 0\nUID_MAX 60000\n"),
+            ("/var/spool/mail/x", "x"),
+            ("/var/lib/x", "x"),
+            ("/usr/lib/x", "x"),
+            ("/home/a/x", "x"),
+            ("/home/b/x", "x"),
+            ("/srv/kept/in/x", "x"),
+            ("/homes/f/x", "x"),
+        ],
+    );
+    tree.write(
+        "/etc/passwd",
+        tree.read("/etc/passwd").unwrap().as_slice(),
+        Owner::ROOT,
+        0o644,
+    )
+    .unwrap();
+    tree.symlink("/", "/up", Owner::ROOT).unwrap();
+    tree.symlink("homes", "/there", Owner::ROOT).unwrap();
+    let mut random = SeededRandom::new(1);
+    let mut context = Context::new(&mut random);
+    context.accounts.keep = vec!["daemon".into(), "nosuch".into()];
+    let chosen = select_operations("--operations", "user-account").unwrap();
+    let report = sysprep(&guest, &chosen, &[], &mut context).unwrap();
+    for there in [
+        "/etc/login.defs",
+        "/var/lib/x",
+        "/usr/lib/x",
+        "/home/a/x",
+        "/srv/kept/in/x",
+        "/var/spool/mail/x",
+    ] {
+        assert!(tree.exists(there), "{there} is gone");
+    }
+    for gone in ["/home/b", "/homes/f"] {
+        assert!(!tree.exists(gone), "{gone} is there");
+    }
+    let passwd = text(tree, "/etc/passwd");
+    assert!(
+        passwd.starts_with("root:x:0:") && passwd.lines().count() == 2,
+        "{passwd}"
+    );
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|w| w.ends_with("the guest has no user nosuch")),
+        "{:?}",
+        report.warnings
+    );
+}
