@@ -187,7 +187,7 @@ fn a_killed_seal_leaves_the_old_template_or_the_new_one() {
             std::fs::rename(lab.path("original.qcow2"), lab.path("original")).unwrap();
         }
         copy(image);
-        let line = format!("sysprep -a {image} --operations all,-fs-uuids --root-password disabled");
+        let line = format!("sysprep -a {image} --operations all --root-password disabled");
         let words: Vec<&str> = line.split(' ').collect();
         let started = Instant::now();
         lab.disksmith(&line).ok();
