@@ -133,6 +133,7 @@ impl Source {
             .collect();
         let mut volumes = open_volumes(&storages, reading())?;
         let guest = self.find(&volumes)?;
+        let mut unwritable = Vec::new();
         for mounted in guest.mounts() {
             let spec = self
                 .mounts
@@ -145,6 +146,9 @@ impl Source {
             for volume in volumes.iter_mut().filter(|v| v.device() == mounted.device) {
                 if let (VolumeContent::FileSystem(fs), Some(slice)) = (&mut volume.content, &volume.slice) {
                     *fs = open_with_clock(slice, true, Arc::new(now))?;
+                    if let Some(reason) = fs.why_read_only() {
+                        unwritable.push(format!("{} can only be read: {reason}", mounted.device));
+                    }
                 }
             }
         }
@@ -153,7 +157,7 @@ impl Source {
             joined: Joined::new(guest.tree(), |fs| slice_of(&volumes, fs)),
             transaction: Some(transaction),
             images: Vec::new(),
-            warnings: guest.warnings().to_vec(),
+            warnings: guest.warnings().iter().cloned().chain(unwritable).collect(),
         })
     }
 

@@ -8,7 +8,8 @@ const PARTS: usize = 32;
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Known {
-    count: u64,
+    /// As there may be millions of files: small. One that was told so often that it does not fit is known for good.
+    count: u32,
     held: bool,
 }
 
@@ -37,7 +38,8 @@ impl Lookups {
     /// The kernel is told of a file.
     pub(crate) fn add(&self, number: u64) {
         if let Some(mut part) = self.part(number) {
-            part.entry(number).or_default().count += 1;
+            let known = part.entry(number).or_default();
+            known.count = known.count.saturating_add(1);
         }
     }
 
@@ -77,10 +79,15 @@ impl Lookups {
         let Some(known) = part.get_mut(&number) else {
             return;
         };
-        known.count = known.count.saturating_sub(times);
+        if known.count != u32::MAX {
+            known.count = u32::try_from(times).map_or(0, |times| known.count.saturating_sub(times));
+        }
         if known.count == 0 {
             let held = known.held;
             part.remove(&number);
+            if part.len() < part.capacity() / 4 && part.capacity() > 64 {
+                part.shrink_to_fit();
+            }
             if held {
                 // Under the lock: nobody can come to know the inode anew before it is freed.
                 release();

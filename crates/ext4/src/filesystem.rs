@@ -232,6 +232,10 @@ impl FileSystem for Ext4 {
         self.read_only.is_none()
     }
 
+    fn why_read_only(&self) -> Option<String> {
+        self.read_only.clone()
+    }
+
     fn root(&self) -> InodeNo {
         InodeNo(u64::from(ROOT_INODE))
     }

@@ -93,6 +93,11 @@ pub trait FileSystem: Send + Sync + Debug {
     /// Whether it was opened for writing and can be written.
     fn is_writable(&self) -> bool;
 
+    /// Why it cannot be written although it was opened for writing, where it knows.
+    fn why_read_only(&self) -> Option<String> {
+        None
+    }
+
     /// The root directory.
     fn root(&self) -> InodeNo;
 

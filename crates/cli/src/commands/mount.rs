@@ -67,6 +67,9 @@ pub(crate) struct MountArgs {
     /// Commit changes after so many seconds at the latest
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     commit_interval: u64,
+    /// Append to this file what the mount in the background has to say: commits that fail, damage in the guest's filesystems
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
     /// Change even a base that has clones, which this corrupts
     #[arg(long)]
     force: bool,
@@ -147,9 +150,10 @@ pub(crate) fn run(args: &MountArgs, globals: &Globals) -> Outcome {
         json_ready: args.json_ready,
         pid_file: args.pid_file.as_deref(),
         ready_fd: None,
+        log_file: args.log_file.as_deref(),
+        doing: format!("cannot mount {}", args.guest.names()),
         warn: !globals.quiet,
     };
-    let status = serve(&serving, || args.source())
-        .map_err(|failure| failure.doing(format_args!("cannot mount {}", args.guest.names())))?;
+    let status = serve(&serving, || args.source())?;
     Ok(status.unwrap_or(ExitCode::SUCCESS))
 }

@@ -155,6 +155,8 @@ fn mount(read: &Invocation) -> Outcome {
         json_ready: false,
         pid_file: pid_file.as_deref(),
         ready_fd,
+        log_file: None,
+        doing: String::new(),
         warn: read.has("verbose"),
     };
     let changes = if read.has("ro") {

@@ -59,16 +59,20 @@ pub(super) fn leave_session() {
     if let Err(error) = rustix::process::setsid() {
         log::debug!("setsid: {error}");
     }
+    // It was started by another name: messages about who uses an image, and ps, shall name the program.
+    if let Err(error) = std::fs::write("/proc/self/comm", "disksmith") {
+        log::debug!("/proc/self/comm: {error}");
+    }
 }
 
-/// The child says that it is ready, and lets go of everything that it has from its parent.
-pub(super) fn say_ready(line: &str) -> std::io::Result<()> {
+/// The child says that it is ready, and lets go of everything that it has from its parent. What it says later goes to `log`.
+pub(super) fn say_ready(line: &str, log: Option<File>) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     out.write_all(line.as_bytes())?;
     out.flush()?;
     let nothing = File::options().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing)?;
     rustix::stdio::dup2_stdout(&nothing)?;
-    rustix::stdio::dup2_stderr(&nothing)?;
+    rustix::stdio::dup2_stderr(log.as_ref().unwrap_or(&nothing))?;
     Ok(())
 }

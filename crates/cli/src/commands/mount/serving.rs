@@ -25,6 +25,10 @@ pub(crate) struct Serving<'a> {
     pub(crate) pid_file: Option<&'a Path>,
     /// Gets a byte when it is ready.
     pub(crate) ready_fd: Option<u32>,
+    /// Gets what is said once the mount serves in the background.
+    pub(crate) log_file: Option<&'a Path>,
+    /// What a failure to mount is said to be, before its reason.
+    pub(crate) doing: String,
     /// Says what is odd about the guest.
     pub(crate) warn: bool,
 }
@@ -53,9 +57,17 @@ pub(crate) fn serve(
     if child {
         background::leave_session();
     }
-    let source = source()?;
+    let log = match serving.log_file.filter(|_| child) {
+        Some(path) => Some(open_log(path)?),
+        None => None,
+    };
+    let failed = |failure: Failure| match serving.doing.as_str() {
+        "" => failure,
+        doing => failure.doing(doing),
+    };
+    let source = source().map_err(failed)?;
     let writable = source.changes != Changes::Refused;
-    let running = mount(&source, serving.place, &serving.options)?;
+    let running = mount(&source, serving.place, &serving.options).map_err(|e| failed(e.into()))?;
     if serving.warn {
         for warning in running.warnings() {
             eprintln!("disksmith: warning: {warning}");
@@ -69,7 +81,7 @@ pub(crate) fn serve(
         }
     };
     end_on_signals(&running);
-    if let Err(failure) = say_ready(serving, &running, writable, child) {
+    if let Err(failure) = say_ready(serving, &running, writable, child, log) {
         // Nobody knows of it: it must not stay.
         running.stopper().stop();
         let _ = running.wait();
@@ -114,7 +126,18 @@ fn end_on_signals(running: &Running) {
     }
 }
 
-fn say_ready(serving: &Serving<'_>, running: &Running, writable: bool, child: bool) -> Outcome<()> {
+fn open_log(path: &Path) -> Outcome<fs::File> {
+    let opened = fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map_err(|e| Failure::io("write", path, &e))
+}
+
+fn say_ready(
+    serving: &Serving<'_>,
+    running: &Running,
+    writable: bool,
+    child: bool,
+    log: Option<fs::File>,
+) -> Outcome<()> {
     if let Some(path) = serving.pid_file {
         fs::write(path, format!("{}\n", std::process::id())).map_err(|e| Failure::io("write", path, &e))?;
     }
@@ -133,7 +156,8 @@ fn say_ready(serving: &Serving<'_>, running: &Running, writable: bool, child: bo
     });
     let line = format!("{line}\n");
     if child {
-        background::say_ready(&line).map_err(|e| Failure::io("write to", Path::new("standard output"), &e))
+        background::say_ready(&line, log)
+            .map_err(|e| Failure::io("write to", Path::new("standard output"), &e))
     } else if serving.json_ready {
         crate::output::print(&line)
     } else {
