@@ -82,6 +82,15 @@ impl Files {
         }
     }
 
+    /// Leaves out all extended attributes.
+    pub fn clear_xattrs(&mut self) {
+        for index in 0..self.tree.inodes().len() {
+            if let Some(inode) = u32::try_from(index).ok().and_then(|i| self.tree.inode_mut(i)) {
+                inode.xattrs.clear();
+            }
+        }
+    }
+
     /// Changes the root directory.
     pub fn set_root(&mut self, permissions: u16, owner: (u32, u32)) {
         if let Some(root) = self.tree.inode_mut(0) {

@@ -33,6 +33,8 @@ pub(super) enum Stop {
     Print(String),
     /// With a message as it stands.
     Say(String),
+    /// Without another word.
+    Nothing,
     /// With the usage, behind a message.
     Usage(Option<String>),
 }
@@ -44,6 +46,7 @@ pub(super) fn run(name: &str, arguments: &[OsString]) -> ExitCode {
         Err(stop) => {
             match stop {
                 Stop::Die(message) | Stop::DieEarly(message) => eprintln!("mke2fs: {message}"),
+                Stop::Nothing => {}
                 Stop::Print(message) => println!("{message}"),
                 Stop::Say(message) => eprintln!("{message}"),
                 Stop::Usage(message) => {
@@ -84,12 +87,44 @@ fn work(name: &str, arguments: &[OsString]) -> Result<(), Stop> {
         eprintln!("{warning}\n");
     }
     request.options.time = fake_time()?;
+    if let Some(block) = request.options.block_size.filter(|size| *size > PAGE) {
+        if request.force {
+            eprintln!("Warning: {block}-byte blocks too big for system (max {PAGE}), forced to continue");
+        } else {
+            eprintln!("mke2fs: {block}-byte blocks too big for system (max {PAGE})");
+            if !proceed() {
+                return Err(Stop::Nothing);
+            }
+        }
+    }
     let size = prepare(&mut request)?;
     let available = size.saturating_sub(request.offset);
     // Too small for a journal: it is made without one, as long as none was asked for by its size.
     if let Some(without) = without_journal(&request, available) {
         eprintln!("\nFilesystem too small for a journal");
         request.options = without;
+    }
+    if request.journal_location.is_some()
+        || request.resize_limit.is_some()
+        || request.orphan_file_size.is_some()
+    {
+        // The size of a block is known only now.
+        let block = plan_format(available, &request.options)
+            .map_err(|error| explain(&request, error))?
+            .block_size;
+        if let Some(text) = request.resize_limit.clone() {
+            request.options.resize_limit = match options::size(&text, Some(block)) {
+                Some(bytes) => Some(bytes / u64::from(block)),
+                None => return Err(Stop::Die(format!("Invalid resize parameter: {text}"))),
+            };
+        }
+        if let Some(text) = &request.orphan_file_size {
+            request.options.orphan_file_size = options::size(text, Some(block));
+        }
+        if let Some(text) = &request.journal_location {
+            let location = options::size(text, Some(block)).map(|bytes| bytes / u64::from(block));
+            request.options.journal.location = location;
+        }
     }
     let planned = plan_format(available, &request.options).map_err(|error| explain(&request, error))?;
     if !request.quiet {
@@ -106,11 +141,14 @@ fn work(name: &str, arguments: &[OsString]) -> Result<(), Stop> {
                 open_files(Path::new(source)).map_err(|failure| Stop::Die(failure.message().to_owned()))?;
             // The root directory itself is a new one.
             files.set_root(0o755, request.options.root_owner);
+            if request.no_xattrs {
+                files.clear_xattrs();
+            }
             Some(files)
         }
     };
     if !request.quiet {
-        report::work(&planned, files.is_some());
+        report::work(&planned, files.is_some(), request.options.packed);
     }
     let has_files = files.is_some();
     write(&request, size, files.as_mut())?;
@@ -118,6 +156,17 @@ fn work(name: &str, arguments: &[OsString]) -> Result<(), Stop> {
         report::end(&planned, has_files);
     }
     Ok(())
+}
+
+/// The largest blocks that the kernel mounts here.
+const PAGE: u32 = 4096;
+
+fn proceed() -> bool {
+    print!("Proceed anyway? (y,N) ");
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    let _ = std::io::stdin().read_line(&mut answer);
+    answer.trim_start().starts_with(['y', 'Y'])
 }
 
 /// The time that the filesystem is made: what the environment says, for output that shall be the same every time.
@@ -207,15 +256,7 @@ fn ask(request: &Request, shown: &str) -> Result<(), Stop> {
         .and_then(|image| disksmith_fs::probe(image.storage()));
     let Some(found) = found else { return Ok(()) };
     println!("{shown} contains a {} file system", found.kind.name());
-    print!("Proceed anyway? (y,N) ");
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    let _ = std::io::stdin().read_line(&mut answer);
-    if answer.trim_start().starts_with(['y', 'Y']) {
-        Ok(())
-    } else {
-        Err(Stop::Say(String::new()))
-    }
+    if proceed() { Ok(()) } else { Err(Stop::Nothing) }
 }
 
 /// The options without a journal, where the filesystem is too small for the one that its type brings.
@@ -292,6 +333,12 @@ fn files_failed(error: &Error) -> bool {
 fn explain(request: &Request, error: Error) -> Stop {
     let options = &request.options;
     match &error {
+        Error::InvalidOption {
+            what: "inodes",
+            reason,
+        } if reason.starts_with("fewer") => Stop::Say(
+            "ext2fs_mkdir: Could not allocate inode in ext2 filesystem while creating /lost+found".into(),
+        ),
         Error::InvalidOption { what: "inodes", .. } if options.inodes.is_some() => Stop::Say(format!(
             "mke2fs: inode_size ({}) * inodes_count ({}) too big for a\n\tfilesystem with {} blocks, specify higher inode_ratio (-i)\n\tor lower inode count (-N).\n",
             options.inode_size.unwrap_or(256),
@@ -300,6 +347,28 @@ fn explain(request: &Request, error: Error) -> Stop {
                 .bytes
                 .map_or(0, |bytes| bytes / u64::from(options.block_size.unwrap_or(4096))),
         )),
+        Error::InvalidOption {
+            what: "cluster size",
+            reason,
+        } if reason.starts_with("clusters need") => {
+            Stop::Die("specifying a cluster size requires the bigalloc feature".into())
+        }
+        Error::InvalidOption {
+            what: "inode size",
+            reason,
+        } if reason.starts_with("project") => {
+            Stop::Die("128 byte inodes are too small for project quota".into())
+        }
+        Error::InvalidOption {
+            what: "multi-mount protection interval",
+            ..
+        } => Stop::Say("\nError while enabling multiple mount protection feature.".into()),
+        Error::InvalidOption {
+            what: "features",
+            reason,
+        } if reason == "64bit needs extent" => Stop::Print(
+            "Extents MUST be enabled for a 64-bit filesystem.  Pass -O extents to rectify.".into(),
+        ),
         Error::InvalidOption { .. } | Error::Unsupported { .. } => Stop::Die(error.to_string()),
         _ => Stop::Die(format!("{error} while setting up superblock")),
     }

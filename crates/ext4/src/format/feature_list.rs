@@ -176,10 +176,8 @@ fn check(set: Features) -> Result<()> {
     if set.compat.contains(Compat::RESIZE_INODE) && !set.ro_compat.contains(RoCompat::SPARSE_SUPER) {
         return refuse("resize_inode needs sparse_super".into());
     }
-    if set.compat.intersects(Compat::ORPHAN_FILE | Compat::FAST_COMMIT)
-        && !set.compat.contains(Compat::HAS_JOURNAL)
-    {
-        return refuse("orphan_file and fast_commit need has_journal".into());
+    if set.compat.contains(Compat::ORPHAN_FILE) && !set.compat.contains(Compat::HAS_JOURNAL) {
+        return refuse("orphan_file needs has_journal".into());
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Where each group's bitmaps and inode table lie, and which blocks are taken.
 
+use super::options::FormatOptions;
 use super::ranges::Ranges;
 use super::sizes::Sizes;
 use crate::error::{Error, Result};
@@ -22,6 +23,7 @@ pub(super) struct Groups {
     pub(super) sizes: Sizes,
     pub(super) taken: Ranges,
     pub(super) list: Vec<Group>,
+    stride: u16,
 }
 
 fn no_space() -> Error {
@@ -33,12 +35,13 @@ fn no_space() -> Error {
 
 impl Groups {
     /// Takes the copies of superblock and descriptors, then places bitmaps and inode tables: with `flex_bg` those of a
-    /// flex group together at its start, `packed` all of them at the start of the filesystem, otherwise each in its group.
-    pub(super) fn new(sizes: Sizes, packed: bool) -> Result<Self> {
+    /// flex group together at its start, with `packed` all of them at the start of the filesystem, otherwise each in its group.
+    pub(super) fn new(sizes: Sizes, options: &FormatOptions) -> Result<Self> {
         let mut this = Self {
             sizes,
             taken: Ranges::default(),
             list: vec![Group::default(); sizes.groups as usize],
+            stride: options.stride,
         };
         for group in 0..sizes.groups {
             if sizes.has_super(group) {
@@ -56,7 +59,7 @@ impl Groups {
                 this.taken.take(copy.block, len.min(limit));
             }
         }
-        if packed && sizes.features.incompat.contains(Incompat::FLEX_BG) {
+        if options.packed && sizes.features.incompat.contains(Incompat::FLEX_BG) {
             this.place_packed()?;
         } else if sizes.flex_groups > 1 {
             for first in (0..sizes.groups).step_by(sizes.flex_groups as usize) {
@@ -78,10 +81,13 @@ impl Groups {
 
     fn place_group(&mut self, group: u32) -> Result<()> {
         let (start, end) = (self.sizes.group_start(group), self.sizes.group_end(group));
+        let spread = self.spread(group, start, end);
         let mut place = |len: u32| {
+            let from = if len == 1 { spread } else { start };
             let block = self
                 .taken
-                .find(start, end, len.into(), end)
+                .find(from, end, len.into(), end)
+                .or_else(|| self.taken.find(start, end, len.into(), end))
                 .ok_or_else(no_space)?;
             self.taken.take(block, len.into());
             Ok::<u64, Error>(block)
@@ -96,6 +102,21 @@ impl Groups {
             *slot = placed;
         }
         Ok(())
+    }
+
+    /// Where the bitmaps of a group are looked for: with a RAID stride further on in each group, so that they do not all come to
+    /// lie on one disk.
+    fn spread(&self, group: u32, start: u64, end: u64) -> u64 {
+        let stride = u64::from(self.stride);
+        let (Some(last), true) = (end.checked_sub(1), stride > 0) else {
+            return start;
+        };
+        let from = self.taken.first_free(start) + u64::from(self.sizes.inode_blocks_per_group);
+        let Some(room) = last.checked_sub(from) else {
+            return start;
+        };
+        let from = from + stride * u64::from(group) % (room + 1);
+        if from < last { from } else { start }
     }
 
     fn take_clusters(&mut self, start: u64, len: u64) {

@@ -100,6 +100,10 @@ pub struct FormatOptions {
     /// `-E quotatype`: whether quotas of users, groups and projects are counted, with `quota`; where `None` those of users and
     /// groups, and with `project` those of projects.
     pub quotas: Option<[bool; 3]>,
+    /// `-E orphan_file_size`, in bytes, with `orphan_file`; by the filesystem's size where `None`.
+    pub orphan_file_size: Option<u64>,
+    /// `-E test_fs`: marks it as one on which code is tried.
+    pub test: bool,
     /// `-E packed_meta_blocks`: bitmaps, inode tables and journal all stand at the start.
     pub packed: bool,
     /// `-E num_backup_sb`: copies of the superblock, 0 to 2, with `sparse_super2`.
@@ -140,6 +144,8 @@ impl FormatOptions {
             resize_limit: None,
             mmp_interval: 0,
             quotas: None,
+            orphan_file_size: None,
+            test: false,
             packed: false,
             backups: 2,
             encoding_flags: 0,

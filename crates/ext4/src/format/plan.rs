@@ -19,6 +19,9 @@ const JOURNAL: u32 = 8;
 const QUOTAS: [u32; 2] = [3, 4];
 /// Smallest journal in blocks.
 const MIN_JOURNAL: u64 = 1024;
+/// Least and most blocks of an orphan file.
+const MIN_ORPHAN_BLOCKS: u64 = 32;
+const MAX_ORPHAN_BLOCKS: u64 = 1024;
 const MAX_JOURNAL: u64 = 10_240_000;
 /// For so many blocks of the log one more is for fast commits.
 const FAST_COMMIT_RATIO: u32 = 64;
@@ -141,7 +144,13 @@ impl Plan {
         }
         this.quota_files(groups, options, checksums, fill)?;
         if sizes.features.compat.contains(Compat::ORPHAN_FILE) {
-            let blocks = orphan_blocks(sizes.blocks).next_multiple_of(sizes.cluster);
+            let blocks = match options.orphan_file_size {
+                Some(size) => size
+                    .div_ceil(sizes.block_size.into())
+                    .clamp(MIN_ORPHAN_BLOCKS, MAX_ORPHAN_BLOCKS) as u32,
+                None => orphan_blocks(sizes.blocks),
+            };
+            let blocks = blocks.next_multiple_of(sizes.cluster);
             let inode = FIRST_FILE + u32::from(sizes.quotas[2]);
             let file = files(groups, inode, start, blocks)?;
             this.contents.push(Content::OrphanFile {

@@ -197,6 +197,12 @@ impl Sizes {
         }
         this.fit(inodes.max(FIRST_INODE + 1), options.resize_limit)?;
         this.backup_groups(features);
+        let [.., project] = this.quotas;
+        let needed =
+            FIRST_INODE + u32::from(project) + u32::from(features.compat.contains(Compat::ORPHAN_FILE));
+        if u64::from(this.inodes_per_group) * u64::from(this.groups) < needed.into() {
+            return Err(invalid("inodes", "fewer than the filesystem itself needs"));
+        }
         Ok(this)
     }
 
@@ -245,6 +251,8 @@ impl Sizes {
             self.reserved_gdt_blocks = self.reserved_gdt(resize_limit)?;
             if self.reserved_gdt_blocks + self.descriptor_blocks > self.blocks_per_group * 3 / 4 {
                 self.features.incompat |= Incompat::META_BG;
+                self.features.compat -= Compat::RESIZE_INODE;
+                self.reserved_gdt_blocks = 0;
             }
             let table = self.inode_blocks_per_group;
             let descriptors = if self.features.incompat.contains(Incompat::META_BG) {

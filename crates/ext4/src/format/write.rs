@@ -21,6 +21,8 @@ use crate::superblock::{
 use disksmith_storage::{Storage, ZeroMode};
 use disksmith_vfs::{SourceBody, SourceContents, SourceTree, Timestamp};
 
+/// `s_flags`: made to try code that is being written.
+const FLAG_TEST: u32 = 4;
 /// `s_default_mount_opts`: user attributes and ACLs.
 const DEFAULT_MOUNT_OPTIONS: u32 = 0x0C;
 /// `s_def_hash_version`: half of MD4.
@@ -123,7 +125,7 @@ pub fn plan(size: u64, options: &FormatOptions) -> Result<Formatted> {
     check(options)?;
     let sizes = Sizes::new(options, size)?;
     let checksums = superblock(options, &sizes).checksums();
-    let mut groups = Groups::new(sizes, options.packed)?;
+    let mut groups = Groups::new(sizes, options)?;
     let plan = Plan::new(&mut groups, options, &checksums, None)?;
     Ok(formatted(options, &sizes, &plan))
 }
@@ -156,7 +158,7 @@ pub fn fit(options: &FormatOptions, tree: &SourceTree, free: u64) -> Result<(u64
         }
         let left = Sizes::new(&options, size).and_then(|sizes| {
             let checksums = superblock(&options, &sizes).checksums();
-            let mut groups = Groups::new(sizes, options.packed)?;
+            let mut groups = Groups::new(sizes, &options)?;
             Plan::new(&mut groups, &options, &checksums, None)?;
             let left: u64 = (0..sizes.groups)
                 .map(|group| u64::from(groups.free_in(group)))
@@ -192,7 +194,7 @@ pub fn files_fit(options: &FormatOptions, tree: &SourceTree, size: u64) -> bool 
     let free = || -> Result<bool> {
         let sizes = Sizes::new(options, size)?;
         let checksums = superblock(options, &sizes).checksums();
-        let mut groups = Groups::new(sizes, options.packed)?;
+        let mut groups = Groups::new(sizes, options)?;
         Plan::new(&mut groups, options, &checksums, None)?;
         let free: u64 = (0..sizes.groups)
             .map(|group| u64::from(groups.free_in(group)))
@@ -269,7 +271,7 @@ fn make_with(
     }
     let mut superblock = superblock(options, &sizes);
     let checksums = superblock.checksums();
-    let mut groups = Groups::new(sizes, options.packed)?;
+    let mut groups = Groups::new(sizes, options)?;
     let fill = match &files {
         Some((tree, _)) => Some(Fill::new(tree, sizes, checksums, options)?),
         None => None,
@@ -355,7 +357,7 @@ fn superblock(options: &FormatOptions, sizes: &Sizes) -> Superblock {
         reserved_gdt_blocks: sizes.reserved_gdt_blocks as u16,
         default_hash_version: HASH_HALF_MD4,
         default_mount_options: DEFAULT_MOUNT_OPTIONS,
-        flags: FLAG_SIGNED_HASH,
+        flags: FLAG_SIGNED_HASH | if options.test { FLAG_TEST } else { 0 },
         raid_stride: options.stride,
         raid_stripe_width: options.stripe_width,
         log_groups_per_flex: sizes.flex_groups.trailing_zeros() as u8,

@@ -88,6 +88,14 @@ pub const TABLE: &[(u64, &str)] = &[
     (64 * MIB, "-t ext4 -O verity"),
     (64 * MIB, "-t ext4 -O casefold"),
     (64 * MIB, "-t ext4 -O casefold,encrypt,verity,stable_inodes"),
+    (64 * MIB, "-t ext4 -g 256"),
+    (64 * MIB, "-t ext4 -O orphan_file -E orphan_file_size=1M"),
+    (64 * MIB, "-t ext4 -O ^has_journal,fast_commit"),
+    (64 * MIB, "-t ext2 -E stride=16,stripe_width=32"),
+    (GIB, "-t ext3 -E stride=16"),
+    (64 * MIB, "-t ext4 -E test_fs=1"),
+    (100 << 10, "-t ext2"),
+    (60 << 10, "-t ext2"),
     (64 * MIB, "-t ext4 -O bigalloc"),
     (GIB, "-t ext4 -O bigalloc"),
     (10 * GIB, "-t ext4 -O bigalloc"),
@@ -184,6 +192,10 @@ pub fn parse(text: &str) -> Result<FormatOptions, Error> {
                             options.root_owner = (uid.parse().unwrap(), gid.parse().unwrap());
                         }
                         ("mmp_update_interval", v) => options.mmp_interval = v.parse().unwrap(),
+                        ("orphan_file_size", v) => {
+                            options.orphan_file_size = Some(u64::from(v == "1M") << 20)
+                        }
+                        ("test_fs", _) => options.test = true,
                         ("quotatype", v) => {
                             options.quotas = Some(["usrquota", "grpquota", "prjquota"].map(|kind| kind == v));
                         }

@@ -93,7 +93,15 @@ pub(super) struct Request {
     /// The filesystem's size in bytes, where it is given.
     pub(super) bytes: Option<u64>,
     pub(super) offset: u64,
+    /// Where the journal shall be: a block, or a size with a suffix.
+    pub(super) journal_location: Option<String>,
+    /// The size to which it shall be possible to let it grow, likewise.
+    pub(super) resize_limit: Option<String>,
+    /// The size of the orphan file, likewise.
+    pub(super) orphan_file_size: Option<String>,
     pub(super) source: Option<OsString>,
+    /// Extended attributes of the files are left out.
+    pub(super) no_xattrs: bool,
     pub(super) quiet: bool,
     pub(super) verbose: bool,
     pub(super) force: bool,
@@ -170,6 +178,10 @@ impl Command {
             features: Vec::new(),
             bytes: None,
             offset: 0,
+            journal_location: None,
+            resize_limit: None,
+            orphan_file_size: None,
+            no_xattrs: false,
             source: given.last("d").map(Into::into),
             quiet: given.has("q"),
             verbose: given.has("v"),
@@ -204,7 +216,6 @@ impl Command {
 impl Request {
     fn read(&mut self, given: &Arguments) -> Result<(), Stop> {
         for (option, what) in [
-            ("C", "clusters of several blocks (bigalloc)"),
             ("l", "a list of bad blocks"),
             ("S", "writing superblocks alone"),
             ("z", "an undo file"),
@@ -261,6 +272,15 @@ impl Request {
                 // It takes the power of two below.
                 self.options.block_size = self.options.block_size.map(|size| 1 << size.ilog2());
             }
+            if let Some(size) = self.options.block_size.filter(|size| *size > 4096) {
+                eprintln!("Warning: blocksize {size} not usable on most systems.");
+            }
+        }
+        if let Some(text) = given.text("C") {
+            self.options.cluster_size = match size(&text, Some(1)) {
+                Some(size) if (1024..=1 << 29).contains(&size) && size.is_power_of_two() => Some(size as u32),
+                _ => return early(format!("invalid cluster size - {text}")),
+            };
         }
         if let Some(text) = given.text("i") {
             match text.parse() {
@@ -284,7 +304,7 @@ impl Request {
         }
         if let Some(text) = given.text("N") {
             match text.parse() {
-                Ok(inodes) => self.options.inodes = Some(inodes),
+                Ok(inodes) => self.options.inodes = Some(inodes).filter(|inodes| *inodes > 0),
                 Err(_) => return early(format!("bad num inodes - {text}")),
             }
         }
@@ -369,9 +389,16 @@ impl Request {
             let (name, value) = item.split_once('=').unwrap_or((item, ""));
             match (name, value.parse::<u64>()) {
                 ("size", Ok(mib)) => self.options.journal.size_mib = u32::try_from(mib).ok(),
-                ("location", Ok(block)) => self.options.journal.location = Some(block),
-                ("fast_commit_size" | "device", _) => {
-                    return die(format!("-J {name}: cannot be made yet"));
+                ("fast_commit_size", Ok(kib)) => {
+                    self.options.journal.fast_commit_kib = u32::try_from(kib).ok()
+                }
+                ("location", _) if size(value, Some(1)).is_some() => {
+                    self.journal_location = Some(value.to_owned());
+                }
+                ("device", _) => {
+                    return die(format!(
+                        "-J {name}: a filesystem with an external journal cannot be made yet"
+                    ));
                 }
                 _ => {
                     return Err(Stop::Say(
@@ -388,6 +415,7 @@ impl Request {
 
     fn extended(&mut self, text: &str) -> Result<(), Stop> {
         let mut bad = Vec::new();
+        let mut before = String::new();
         for item in text.split(',').filter(|item| !item.is_empty()) {
             let (name, value) = item.split_once('=').unwrap_or((item, ""));
             let number = value.parse::<u64>();
@@ -401,13 +429,14 @@ impl Request {
                 ("stripe-width" | "stripe_width", Ok(blocks)) => {
                     options.stripe_width = u32::try_from(blocks).unwrap_or(0);
                 }
-                ("resize", _) => match size(value, options.block_size.or(Some(4096))) {
-                    Some(bytes) => {
-                        let block = u64::from(options.block_size.unwrap_or(4096));
-                        options.resize_limit = Some(bytes / block);
-                    }
-                    None => return die(format!("Invalid resize parameter: {value}")),
+                ("resize", _) => self.resize_limit = Some(value.to_owned()),
+                ("orphan_file_size", _) => match size(value, Some(1)) {
+                    Some(_) => self.orphan_file_size = Some(value.to_owned()),
+                    None => return die(format!("Invalid size of orphan file {value}")),
                 },
+                ("test_fs", _) => options.test = true,
+                ("no_copy_xattrs", _) => self.no_xattrs = true,
+                ("desc_size" | "desc-size", Ok(64)) => {}
                 ("offset", _) => match size(value, Some(1)) {
                     Some(offset) => self.offset = offset,
                     None => return die(format!("Invalid offset: {value}")),
@@ -434,32 +463,47 @@ impl Request {
                 ("discard", _) => self.discard = true,
                 ("nodiscard", _) => self.discard = false,
                 // What the kernel would do later is not needed, or done already.
-                (
-                    "lazy_itable_init"
-                    | "lazy_journal_init"
-                    | "assume_storage_prezeroed"
-                    | "test_fs"
-                    | "mmp_update_interval",
-                    _,
-                )
-                | ("packed_meta_blocks", Ok(0)) => {}
-                ("packed_meta_blocks" | "num_backup_sb" | "quotatype" | "desc_size", _) => {
-                    return die(format!("-E {name}: cannot be made yet"));
+                ("lazy_itable_init" | "lazy_journal_init" | "assume_storage_prezeroed", _) => {}
+                ("mmp_update_interval", Ok(seconds)) => {
+                    options.mmp_interval = u16::try_from(seconds).unwrap_or(u16::MAX);
                 }
+                ("packed_meta_blocks", Ok(packed)) => options.packed = packed > 0,
+                ("packed_meta_blocks", _) if value.is_empty() => options.packed = true,
+                ("num_backup_sb", Ok(copies @ 0..=2)) => options.backups = copies as u8,
+                ("quotatype", _) => match quota_kinds(value) {
+                    Some(kinds) => options.quotas = Some(kinds),
+                    None => {
+                        before = format!("Failed to parse quota type at {value}");
+                        bad.push(name);
+                    }
+                },
+                ("desc_size" | "desc-size", _) => return die(format!("-E {name}: cannot be made yet")),
                 _ => bad.push(name),
             }
         }
         if let Some(name) = bad.first() {
             return Err(Stop::Say(format!(
-                "\nBad option(s) specified: {name}\n\n{EXTENDED_USAGE}"
+                "{before}\nBad option(s) specified: {name}\n\n{EXTENDED_USAGE}"
             )));
         }
         Ok(())
     }
 }
 
+/// Which quotas are counted: names of kinds with colons between them.
+fn quota_kinds(text: &str) -> Option<[bool; 3]> {
+    let mut kinds = [false; 3];
+    for name in text.split(':').filter(|name| !name.is_empty()) {
+        let kind = ["usrquota", "grpquota", "prjquota"]
+            .iter()
+            .position(|known| *known == name)?;
+        *kinds.get_mut(kind)? = true;
+    }
+    Some(kinds)
+}
+
 /// Reads a size: without a suffix in blocks where their size is given, else in KiB.
-fn size(text: &str, block_size: Option<u32>) -> Option<u64> {
+pub(super) fn size(text: &str, block_size: Option<u32>) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(split);
     let number: u64 = number.parse().ok()?;

@@ -52,14 +52,21 @@ pub(super) fn discarded(request: &Request, made: &Formatted) {
 /// What the filesystem is like.
 pub(super) fn geometry(request: &Request, made: &Formatted) {
     let mut text = String::new();
+    let clusters = made.cluster_size != made.block_size;
     if request.verbose {
+        let (unit, units) = if clusters {
+            ("Cluster", "clusters")
+        } else {
+            ("Fragment", "fragments")
+        };
         let log = made.block_size.trailing_zeros().saturating_sub(10);
+        let unit_log = made.cluster_size.trailing_zeros().saturating_sub(10);
         let _ = write!(
             text,
-            "Filesystem label={}\nOS type: Linux\nBlock size={} (log={log})\nFragment size={} (log={log})\nStride={} blocks, Stripe width={} blocks\n{} inodes, {} blocks\n{} blocks ({:.2}%) reserved for the super user\nFirst data block={}\n",
+            "Filesystem label={}\nOS type: Linux\nBlock size={} (log={log})\n{unit} size={} (log={unit_log})\nStride={} blocks, Stripe width={} blocks\n{} inodes, {} blocks\n{} blocks ({:.2}%) reserved for the super user\nFirst data block={}\n",
             String::from_utf8_lossy(&request.options.label),
             made.block_size,
-            made.block_size,
+            made.cluster_size,
             request.options.stride,
             request.options.stripe_width,
             made.inodes,
@@ -74,8 +81,11 @@ pub(super) fn geometry(request: &Request, made: &Formatted) {
         let groups = if made.groups > 1 { "groups" } else { "group" };
         let _ = write!(
             text,
-            "{} block {groups}\n{} blocks per group, {} fragments per group\n{} inodes per group\n",
-            made.groups, made.blocks_per_group, made.blocks_per_group, made.inodes_per_group
+            "{} block {groups}\n{} blocks per group, {} {units} per group\n{} inodes per group\n",
+            made.groups,
+            made.blocks_per_group,
+            made.blocks_per_group / (made.cluster_size / made.block_size.max(1)).max(1),
+            made.inodes_per_group
         );
     } else {
         let _ = writeln!(
@@ -112,14 +122,23 @@ pub(super) fn geometry(request: &Request, made: &Formatted) {
 }
 
 /// The tables, the journal, the files.
-pub(super) fn work(made: &Formatted, files: bool) {
+pub(super) fn work(made: &Formatted, files: bool, packed: bool) {
     let groups = u64::from(made.groups);
-    say(&count("Allocating group tables: ", groups, DONE));
+    if packed {
+        say(&format!("Allocating group tables: {DONE}"));
+    } else {
+        say(&count("Allocating group tables: ", groups, DONE));
+    }
     say(&count("Writing inode tables: ", groups, DONE));
     if made.journal_blocks > 0 {
         say(&format!(
             "Creating journal ({} blocks): done\n",
             made.journal_blocks
+        ));
+    }
+    if let Some(seconds) = made.mmp_interval {
+        say(&format!(
+            "Multiple mount protection is enabled with update interval {seconds} seconds.\n"
         ));
     }
     if files {
