@@ -3,10 +3,10 @@
 use crate::error::{Error, Result, errno_of_commit};
 use crate::joined::Joined;
 use disksmith_image::Transaction;
-use disksmith_storage::{Diagnose, StorageRef};
+use disksmith_storage::{Diagnose, ErrorKind, StorageRef};
 use disksmith_vfs::{FileSystemRef, OperationGate};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
@@ -21,6 +21,47 @@ struct Waiting {
     /// Which thread.
     who: u32,
     answer: Answer,
+}
+
+/// A commit has failed for good.
+#[derive(Debug, Clone)]
+struct Lost {
+    reason: String,
+    kind: ErrorKind,
+    /// It can be completed all the same; and by what.
+    unfinished: bool,
+    hint: Option<String>,
+}
+
+impl Lost {
+    fn of(error: &disksmith_image::Error) -> Self {
+        use disksmith_storage::Error::{Interrupted, Pending, Undecided};
+        Self {
+            reason: error.to_string(),
+            kind: error.kind(),
+            unfinished: matches!(
+                error,
+                disksmith_image::Error::Storage(Interrupted { .. } | Pending { .. } | Undecided { .. })
+            ),
+            hint: error.hint(),
+        }
+    }
+
+    fn told(self, place: &Path) -> Error {
+        let path = place.to_owned();
+        if self.unfinished {
+            return Error::Unfinished {
+                path,
+                reason: self.reason,
+                hint: self.hint,
+            };
+        }
+        Error::Lost {
+            path,
+            reason: self.reason,
+            kind: self.kind,
+        }
+    }
 }
 
 /// How long a commit waits at most for others to share it.
@@ -60,7 +101,7 @@ pub(crate) struct Committer {
     written: AtomicU64,
     transaction: Mutex<Option<Transaction>>,
     reopen: Reopen,
-    lost: Mutex<Option<String>>,
+    lost: Mutex<Option<Lost>>,
     is_lost: AtomicBool,
     requests: Mutex<Option<Sender<Waiting>>>,
 }
@@ -208,11 +249,8 @@ impl Committer {
     /// # Errors
     /// The images are as the last commit left them. [`Error::Lost`] where the changes since are gone.
     pub(crate) fn commit(&self) -> Result<()> {
-        if let Some(reason) = lock(&self.lost).clone() {
-            return Err(Error::Lost {
-                path: self.place.clone(),
-                reason,
-            });
+        if let Some(lost) = lock(&self.lost).clone() {
+            return Err(lost.told(&self.place));
         }
         if !self.keeps {
             return Ok(());
@@ -234,17 +272,11 @@ impl Committer {
             }
             Err(failure) if failure.staged => Err((*failure.error).into()),
             Err(failure) => {
-                let mut reason = failure.error.to_string();
-                if let Some(hint) = failure.error.hint() {
-                    reason = format!("{reason} ({hint})");
-                }
-                *lock(&self.lost) = Some(reason.clone());
+                let lost = Lost::of(&failure.error);
+                *lock(&self.lost) = Some(lost.clone());
                 self.is_lost.store(true, Ordering::Relaxed);
                 self.joined.replace(|slice| (self.reopen)(slice));
-                Err(Error::Lost {
-                    path: self.place.clone(),
-                    reason,
-                })
+                Err(lost.told(&self.place))
             }
         }
     }
@@ -259,7 +291,15 @@ impl Committer {
 
     /// Commits the rest and closes the images.
     pub(crate) fn finish(&self) -> Result<()> {
-        let result = self.commit();
+        let result = self.commit().map_err(|error| match error {
+            Error::Lost { .. } | Error::Unfinished { .. } => error,
+            // There is nobody left who could try again.
+            other => Error::Lost {
+                path: self.place.clone(),
+                reason: other.to_string(),
+                kind: other.kind(),
+            },
+        });
         if let Some(transaction) = lock(&self.transaction).take() {
             transaction.abandon();
         }

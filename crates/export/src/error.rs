@@ -55,6 +55,18 @@ pub enum Error {
         path: PathBuf,
         /// Why the commit failed.
         reason: String,
+        /// What kind of failure that was.
+        kind: ErrorKind,
+    },
+    /// A commit stopped after the point from which it counts: what was written is in a log, and goes on from there.
+    #[error("the last commit of {path} is not in the image yet: {reason}")]
+    Unfinished {
+        /// The directory.
+        path: PathBuf,
+        /// Why it stopped.
+        reason: String,
+        /// What completes it.
+        hint: Option<String>,
     },
 }
 
@@ -67,7 +79,8 @@ impl Diagnose for Error {
                 _ => ErrorKind::Failed,
             },
             Self::Unmount { busy: true, .. } => ErrorKind::InUse,
-            Self::Unmount { .. } | Self::Lost { .. } => ErrorKind::Failed,
+            Self::Unmount { .. } | Self::Unfinished { .. } => ErrorKind::Failed,
+            Self::Lost { kind, .. } => *kind,
             Self::Image(inner) => inner.kind(),
             Self::File(inner) => inner.kind(),
             Self::Guest(inner) => inner.kind(),
@@ -83,9 +96,12 @@ impl Diagnose for Error {
                     "mounting needs /dev/fuse (modprobe fuse) and, for everybody but root, fusermount3 (package fuse3)"
                         .into(),
                 ),
-                std::io::ErrorKind::PermissionDenied => Some(
+                std::io::ErrorKind::PermissionDenied if source.to_string().contains("user_allow_other") => Some(
                     "other users can be let in only where /etc/fuse.conf says user_allow_other".into(),
                 ),
+                std::io::ErrorKind::PermissionDenied => {
+                    Some("a plain user can mount at directories only that are theirs to write".into())
+                }
                 _ => None,
             },
             Self::Unmount { busy: true, .. } => {
@@ -95,6 +111,7 @@ impl Diagnose for Error {
             Self::File(inner) => inner.hint(),
             Self::Guest(inner) => inner.hint(),
             Self::Open(inner) => inner.hint(),
+            Self::Unfinished { hint, .. } => hint.clone(),
             Self::Unmount { .. } | Self::Lost { .. } => None,
         }
     }

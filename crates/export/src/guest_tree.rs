@@ -25,6 +25,9 @@ pub enum Changes {
     Discarded,
 }
 
+/// How much a mount stages in memory: less than other edits do, for it also remembers each file that the kernel knows.
+const BUDGET: u64 = 20 << 20;
+
 /// Which guest is mounted.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -61,6 +64,7 @@ impl Source {
         }
         let mut options = self.transaction.clone();
         options.dry_run = self.changes == Changes::Discarded;
+        options.budget = options.budget.min(BUDGET);
         let mut disks: Vec<DiskSpec> = self
             .disks
             .iter()

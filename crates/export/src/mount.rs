@@ -132,9 +132,10 @@ fn start(opened: Opened, keeps: bool, place: PathBuf, options: &MountOptions) ->
         opens_itself: (false, false),
         ended: sender.clone(),
     };
-    let failed = |source| Error::Mount {
+    let failed = |source: std::io::Error| Error::Mount {
         path: place.clone(),
-        source,
+        // What a helper program says ends with a line feed.
+        source: std::io::Error::new(source.kind(), source.to_string().trim().to_owned()),
     };
     let thread = committer.start().map_err(failed)?;
     let config = config_of(options, writable);

@@ -13,6 +13,7 @@ use crate::failure::{Failure, Outcome};
 use clap::Args;
 use disksmith_export::{Changes, CommitPolicy, MountOptions, Owners, Source};
 use disksmith_image::TransactionOptions;
+use disksmith_storage::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -89,6 +90,15 @@ impl MountArgs {
     }
 
     fn source(&self) -> Outcome<Source> {
+        if let Some(path) = self
+            .overlay
+            .as_ref()
+            .filter(|path| path.symlink_metadata().is_ok())
+        {
+            // Here --force has another meaning.
+            let text = format!("{} exists already", path.display());
+            return Err(Failure::new(ErrorKind::Refused, text).or_hint("remove it, or name another"));
+        }
         let found = self.guest.options()?;
         let images = self.guest.images();
         Ok(Source {

@@ -50,11 +50,9 @@ pub(crate) fn run(args: &UmountArgs, _globals: &Globals) -> Outcome {
         if args.lazy {
             continue;
         }
-        if let Some(failed) = record.and_then(MountRecord::wait) {
-            return Err(Failure::new(
-                disksmith_storage::ErrorKind::Failed,
-                format!("{} is unmounted, but {failed}", place.display()),
-            ));
+        if let Some((failed, status)) = record.and_then(MountRecord::wait) {
+            let text = format!("{} is unmounted, but {failed}", place.display());
+            return Err(Failure::new(disksmith_storage::ErrorKind::Failed, text).status_at_least(status));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -693,3 +693,34 @@ fn where_a_commit_lacks_space_nothing_is_lost_while_it_stays_mounted() {
         });
     }
 }
+
+#[test]
+fn a_mount_says_why_it_cannot_be_as_asked() {
+    if !may_fuse() || !judges(&["qemu-img", "mke2fs", "debugfs"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.tool("truncate -s 32M a.raw").ok();
+    lab.tool("mke2fs -q -F -t ext4 a.raw").ok();
+    std::fs::write(lab.path("over.qcow2"), "mine").unwrap();
+    std::fs::create_dir(lab.path("m")).unwrap();
+    let said = lab.disksmith("mount -a a.raw -m /dev/sda --overlay over.qcow2 --force m");
+    assert_eq!(said.status, 6, "{said:?}");
+    assert!(!said.stderr.contains("--force"), "{said:?}");
+    assert_eq!(std::fs::read(lab.path("over.qcow2")).unwrap(), b"mine");
+
+    let mount = Mounted::new(&lab, "m", "-a a.raw -m /dev/sda --rw");
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", mount.pid)).unwrap();
+    assert_eq!(name, "disksmith\n");
+    mount.umount();
+
+    let _ = lab.tool_args(&["debugfs", "-w", "-R", "ssv journal_inum 0", "a.raw"]);
+    let said = lab.disksmith("mount -a a.raw -m /dev/sda --rw m");
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(
+        said.stderr
+            .contains("/dev/sda can only be read: its journal is on another device"),
+        "{said:?}"
+    );
+    lab.disksmith("umount m").ok();
+}

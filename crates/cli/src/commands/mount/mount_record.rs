@@ -1,5 +1,6 @@
 //! What is known of the mounts that run, so that whoever ends one can wait for its last commit and learn how it went.
 
+use crate::failure::Failure;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -70,12 +71,16 @@ impl MountRecord {
     }
 
     /// The mount has ended, and something was lost.
-    pub(crate) fn fail(self, message: &str) {
-        let _ = self.put(json!({ "pid": self.pid, "failed": message }));
+    pub(crate) fn fail(self, failure: &Failure) {
+        let text = match failure.hint() {
+            Some(hint) => format!("{} ({hint})", failure.message()),
+            None => failure.message().to_owned(),
+        };
+        let _ = self.put(json!({ "pid": self.pid, "failed": text, "status": failure.exit_status() }));
     }
 
-    /// Waits until the process that serves the mount has ended; says what went wrong.
-    pub(crate) fn wait(self) -> Option<String> {
+    /// Waits until the process that serves the mount has ended; says what went wrong, and the exit status for that.
+    pub(crate) fn wait(self) -> Option<(String, u8)> {
         if let Some(pid) = i32::try_from(self.pid)
             .ok()
             .and_then(rustix::process::Pid::from_raw)
@@ -86,8 +91,9 @@ impl MountRecord {
         }
         let value: Value = serde_json::from_slice(&fs::read(&self.file).ok()?).ok()?;
         let failed = value.get("failed")?.as_str()?.to_owned();
+        let status = value.get("status").and_then(Value::as_u64);
         let _ = fs::remove_file(&self.file);
-        Some(failed)
+        Some((failed, status.and_then(|s| u8::try_from(s).ok()).unwrap_or(1)))
     }
 }
 

@@ -102,10 +102,11 @@ pub(crate) fn serve(
             Ok(None)
         }
         Err(error) => {
+            let failure = Failure::from(error);
             if let Some(record) = record {
-                record.fail(&error.to_string());
+                record.fail(&failure);
             }
-            Err(error.into())
+            Err(failure)
         }
     }
 }

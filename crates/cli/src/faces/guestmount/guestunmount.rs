@@ -119,7 +119,7 @@ fn take_away(place: &std::path::Path, retries: u32, quiet: bool) -> ExitCode {
         match disksmith_export::unmount(place, false) {
             Ok(()) => {
                 return match record.and_then(MountRecord::wait) {
-                    Some(failed) => fail(&failed),
+                    Some((failed, _)) => fail(&failed),
                     None => ExitCode::SUCCESS,
                 };
             }
