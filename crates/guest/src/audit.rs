@@ -117,13 +117,17 @@ impl fmt::Display for AuditReport {
             writeln!(f)?;
         }
         let count = |severity| self.findings.iter().filter(|f| f.severity == severity).count();
+        let counted = |number: usize, what: &str| match number {
+            1 => format!("1 {what}"),
+            number => format!("{number} {what}s"),
+        };
         writeln!(
             f,
-            "{} errors, {} warnings, {} notes; {} checks",
-            count(Severity::Error),
-            count(Severity::Warning),
-            count(Severity::Note),
-            self.checks.iter().filter(|c| !c.ignored).count()
+            "{}, {}, {}; {}",
+            counted(count(Severity::Error), "error"),
+            counted(count(Severity::Warning), "warning"),
+            counted(count(Severity::Note), "note"),
+            counted(self.checks.iter().filter(|c| !c.ignored).count(), "check")
         )
     }
 }

@@ -78,6 +78,14 @@ impl<'a> Editor<'a> {
         match self.metadata(path)? {
             None => Err(FileError::NotFound { path: text(path) }.into()),
             Some(metadata) if !metadata.is_file() => Err(Error::guest_path(path, "is not a regular file")),
+            Some(metadata) if metadata.size > MAX_TEXT => {
+                let reason = format!(
+                    "holds {} bytes: a text of more than {} MiB is not edited",
+                    metadata.size,
+                    MAX_TEXT >> 20
+                );
+                Err(Error::guest_path(path, reason))
+            }
             Some(_) => Ok(self.tree.read_limited(path, MAX_TEXT)?),
         }
     }
@@ -114,6 +122,13 @@ impl<'a> Editor<'a> {
     }
 
     pub(crate) fn user(&self, name: &str) -> Result<User> {
+        let database = b"/etc/passwd";
+        if self.metadata(database)?.is_some_and(|m| !m.is_file()) {
+            return Err(Error::guest_path(
+                database,
+                "is not a regular file: the guest's users are not known",
+            ));
+        }
         let found = self.users()?.into_iter().find(|u| u.name == name);
         found.ok_or_else(|| Error::NoSuchUser {
             user: name.to_owned(),
@@ -153,6 +168,41 @@ impl<'a> Editor<'a> {
     /// Sets a file's contents, made as root's with mode 0644 where it does not exist.
     pub(crate) fn write_text(&mut self, path: &[u8], data: &[u8]) -> Result<()> {
         self.write(path, data, NewFile::root(0o644))
+    }
+
+    /// Puts bytes behind what a file holds; one that does not exist is made, as root's with mode 0644.
+    pub(crate) fn append(&mut self, path: &[u8], data: &[u8]) -> Result<()> {
+        let Some(metadata) = self.metadata(path)? else {
+            return self.write_text(path, data);
+        };
+        if !metadata.is_file() {
+            return Err(Error::guest_path(path, "is not a regular file"));
+        }
+        let new = NewFile::root(0o644);
+        self.tree.append(path, data, new.owner, new.permissions)?;
+        let mut change = Change::new(Action::Modified, path, FileType::Regular);
+        change.bytes_before = Some(metadata.size);
+        change.bytes_after = Some(metadata.size.saturating_add(data.len() as u64));
+        self.step.push(change);
+        Ok(())
+    }
+
+    /// Bytes of a regular file from an offset on: fewer at its end.
+    pub(crate) fn read_at(&self, path: &[u8], offset: u64, len: usize) -> Result<Vec<u8>> {
+        let (fs, inode) = self.tree.open_node(self.tree.resolve(path)?);
+        let mut bytes = vec![0; len];
+        let mut filled = 0;
+        while let Some(space) = bytes.get_mut(filled..).filter(|space| !space.is_empty()) {
+            match fs
+                .read(inode, offset + filled as u64, space)
+                .map_err(|e| e.at_path(path))?
+            {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
     }
 
     /// Makes a directory and those above it that are missing.
@@ -227,6 +277,13 @@ impl<'a> Editor<'a> {
 
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<()> {
         let metadata = self.tree.symlink_metadata(from)?;
+        let same = self.tree.resolve_no_follow(to).ok() == Some(self.tree.resolve_no_follow(from)?);
+        if same {
+            return Err(Error::guest_path(
+                from,
+                format!("is the same file as {}", text(to)),
+            ));
+        }
         self.tree.rename(from, to)?;
         let mut change = Change::new(Action::Renamed, to, metadata.file_type);
         change.from = Some(text(from));

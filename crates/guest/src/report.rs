@@ -198,8 +198,9 @@ impl fmt::Display for Change {
         if let Some(target) = &self.target {
             write!(f, " -> {target}")?;
         }
-        if let Some(files) = self.files.filter(|n| *n > 1) {
-            write!(f, ", {files} files")?;
+        // The directory itself is one of them.
+        if let Some(inside) = self.files.map(|n| n.saturating_sub(1)).filter(|n| *n > 0) {
+            write!(f, " with {inside} in it")?;
         }
         match (self.bytes_before, self.bytes_after) {
             (Some(before), Some(after)) => write!(f, ", {before} -> {after} bytes")?,

@@ -215,7 +215,7 @@ pub const AUDIT_CHECKS: &[AuditCheck] = &[
         "logs",
         Warning,
         "Log files",
-        "sysprep --enable logfiles",
+        "sysprep --enable logfiles; --delete what that leaves",
         traces::logs,
     ),
     check(

@@ -128,22 +128,27 @@ pub(crate) fn apply(session: &mut Session<'_, '_>, operation: &Operation) -> Res
 /// The line ending is the file's own.
 fn append_line(session: &mut Session<'_, '_>, path: &[u8], line: &[u8]) -> Result<()> {
     let editor = &mut session.editor;
-    let mut data = match editor.metadata(path)? {
-        None => Vec::new(),
-        Some(_) => editor.read(path)?,
+    // Only both ends are looked at: a log can be of any size.
+    let (head, last) = match editor.metadata(path)? {
+        None => (Vec::new(), Vec::new()),
+        Some(metadata) if metadata.is_file() => (
+            editor.read_at(path, 0, 8192)?,
+            editor.read_at(path, metadata.size.saturating_sub(1), 1)?,
+        ),
+        Some(_) => return Err(Error::guest_path(path, "is not a regular file")),
     };
-    let head = data.get(..8192).unwrap_or(&data);
     let ending: &[u8] = match head.iter().position(|b| matches!(b, b'\r' | b'\n')) {
         Some(at) if head.get(at..).is_some_and(|h| h.starts_with(b"\r\n")) => b"\r\n",
         Some(at) if head.get(at) == Some(&b'\r') => b"\r",
         _ => b"\n",
     };
-    if !data.is_empty() && !data.ends_with(b"\n") && !data.ends_with(b"\r") {
+    let mut data = Vec::with_capacity(line.len() + 2 * ending.len());
+    if !matches!(last.last(), None | Some(b'\n' | b'\r')) {
         data.extend_from_slice(ending);
     }
     data.extend_from_slice(line);
     data.extend_from_slice(ending);
-    editor.write_text(path, &data)
+    editor.append(path, &data)
 }
 
 fn delete(session: &mut Session<'_, '_>, pattern: &[u8]) -> Result<()> {
@@ -201,6 +206,13 @@ fn owner(session: &Session<'_, '_>, user: &str, group: Option<&str>) -> Result<O
             }
         },
     };
+    // To chown(2) this number means: leave it.
+    if uid == u32::MAX || gid == u32::MAX {
+        return Err(Error::usage(
+            "--chown",
+            format!("{} is no number of a user or group", u32::MAX),
+        ));
+    }
     Ok(Owner { uid, gid })
 }
 

@@ -21,10 +21,10 @@ pub fn operations_from_file(path: &Path, dialect: Dialect) -> Result<Vec<Operati
 }
 
 fn read_commands(path: &Path, dialect: Dialect, depth: usize, operations: &mut Vec<Operation>) -> Result<()> {
-    let mut contents = String::new();
+    let mut contents = Vec::new();
     // A device has no size, and may have no end.
     File::open(path)
-        .and_then(|file| file.take(MAX_COMMANDS + 1).read_to_string(&mut contents))
+        .and_then(|file| file.take(MAX_COMMANDS + 1).read_to_end(&mut contents))
         .map_err(|e| Error::host("read", path, e))?;
     if contents.len() as u64 > MAX_COMMANDS {
         return Err(Error::HostContent {
@@ -32,6 +32,17 @@ fn read_commands(path: &Path, dialect: Dialect, depth: usize, operations: &mut V
             reason: "is too large for a file of operations".into(),
         });
     }
+    let contents = String::from_utf8(contents).map_err(|error| {
+        let valid = error
+            .as_bytes()
+            .get(..error.utf8_error().valid_up_to())
+            .unwrap_or_default();
+        let line = valid.iter().filter(|b| **b == b'\n').count() + 1;
+        Error::HostContent {
+            path: path.to_owned(),
+            reason: format!("has a byte on line {line} that is not UTF-8"),
+        }
+    })?;
     let mut lines = contents.lines().enumerate();
     while let Some((index, line)) = lines.next() {
         let place = format!("{}, line {}", path.display(), index + 1);

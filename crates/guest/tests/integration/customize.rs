@@ -344,3 +344,49 @@ fn shell_tools_agree_on_the_scripts() {
         assert!(good, "{output}");
     }
 }
+
+#[test]
+fn edges_of_files_and_owners() {
+    let guest = guest();
+    let tree = guest.tree();
+    lay_out(
+        tree,
+        &[("/srv/open", "no end"), ("/srv/dos", "a\r\n"), ("/srv/f", "x")],
+    );
+    tree.truncate("/srv/f", 200 << 20).unwrap();
+    for path in ["/srv/open", "/srv/dos", "/srv/f", "/srv/new"] {
+        apply(&guest, &[("append-line", &format!("{path}:line"))]).unwrap();
+    }
+    assert_eq!(text(tree, "/srv/open"), "no end\nline\n");
+    assert_eq!(text(tree, "/srv/dos"), "a\r\nline\r\n");
+    assert_eq!(text(tree, "/srv/new"), "line\n");
+    // What is larger than any text only grows.
+    assert_eq!(tree.metadata("/srv/f").unwrap().size, (200 << 20) + 6);
+    let refused = |list: &[(&str, &str)], wanted: &str| {
+        let error = apply(&guest, list).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{list:?}: {error}");
+    };
+    refused(&[("edit", "/srv/f:s/a/b/")], "more than 64 MiB");
+    refused(&[("chown", "4294967295:0:/srv/dos")], "4294967295");
+    refused(&[("move", "/srv/dos:/srv/../srv/dos")], "is the same file");
+    tree.remove_all("/etc/passwd").unwrap();
+    lay_out(tree, &[("/etc/passwd/x", "x")]);
+    refused(
+        &[("root-password", "password:x")],
+        "/etc/passwd in the guest: is not a regular file",
+    );
+}
+
+#[test]
+fn a_time_zone_does_not_follow_links() {
+    let guest = guest();
+    let tree = guest.tree();
+    let before = text(tree, "/etc/shadow");
+    lay_out(tree, &[("/usr/share/zoneinfo/Europe/Berlin", "TZif2")]);
+    let _ = tree.remove_all("/etc/timezone");
+    tree.symlink("/etc/shadow", "/etc/timezone", disksmith_vfs::Owner::ROOT)
+        .unwrap();
+    apply(&guest, &[("timezone", "Europe/Berlin")]).unwrap();
+    assert_eq!(text(tree, "/etc/shadow"), before);
+    assert_eq!(text(tree, "/etc/timezone"), "Europe/Berlin\n");
+}
