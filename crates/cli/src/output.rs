@@ -4,6 +4,10 @@ use crate::failure::{Failure, Outcome};
 use disksmith_storage::ErrorKind;
 use std::io::{ErrorKind as IoKind, Write};
 
+/// The exit status where the reader of standard output went away: what a shell says of a program that the signal ended, as it
+/// ends the old tools. What was written is not the whole.
+const READER_GONE: i32 = 128 + 13;
+
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum OutputFormat {
@@ -14,7 +18,7 @@ pub(crate) enum OutputFormat {
     Json,
 }
 
-/// Writes to standard output. A reader that went away (`| head`) ends the program quietly.
+/// Writes to standard output. A reader that went away (`| head`) ends the program without a word.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Outcome<()> {
     let mut out = std::io::stdout().lock();
     finish(out.write_all(text.as_ref()).and_then(|()| out.flush()))
@@ -23,7 +27,7 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Outcome<()> {
 /// Turns what writing to standard output gave into a command's outcome.
 pub(crate) fn finish(result: std::io::Result<()>) -> Outcome<()> {
     match result {
-        Err(error) if error.kind() == IoKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == IoKind::BrokenPipe => std::process::exit(READER_GONE),
         Err(error) => {
             let kind = match error.kind() {
                 IoKind::StorageFull => ErrorKind::NoSpace,
@@ -62,7 +66,7 @@ impl Gathered {
 /// Passes a result on, but ends the program where the reader went away.
 fn unless_gone<T>(result: std::io::Result<T>) -> std::io::Result<T> {
     match result {
-        Err(error) if error.kind() == IoKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == IoKind::BrokenPipe => std::process::exit(READER_GONE),
         other => other,
     }
 }

@@ -85,8 +85,8 @@ pub use inspection::{
 };
 pub use kernel::{Kernel, newest_kernel, unversioned_name};
 pub use listing::{
-    Checksum, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths,
-    list_recursive,
+    Checksum, ListOptions, ListSink, LongOptions, TimeStyle, device_numbers, list_long, list_names,
+    list_paths, list_recursive,
 };
 pub use log::{LogSource, print_log};
 pub use offline::{GuestOptions, edit, edit_all, look, look_at_disks};

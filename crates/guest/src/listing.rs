@@ -1,10 +1,12 @@
 //! Lists files as virt-ls does.
 
 mod checksum;
+mod device_numbers;
 mod long;
 mod record;
 
 pub use checksum::Checksum;
+pub use device_numbers::device_numbers;
 pub use long::{LongOptions, list_long};
 pub use record::{ListOptions, TimeStyle, list_recursive};
 

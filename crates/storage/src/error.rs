@@ -66,6 +66,12 @@ pub enum Error {
         /// Who holds it, as far as can be told.
         holders: Vec<LockHolder>,
     },
+    /// A file would be replaced by what is read from it.
+    #[error("{} is what is being read: it would be replaced by what comes out of it", .path.display())]
+    ReplacesSource {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no place for the redo log that a change of a raw image needs.
     #[error("no redo log can be written for {}: {reason}", .image.display())]
     NoPlaceForLog {
@@ -89,6 +95,22 @@ pub enum Error {
         image: String,
         /// The log.
         log: PathBuf,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// A change is under way in the image, and the log that holds the rest of it is not there.
+    #[error("a change of {} was interrupted half-way, and its log {} is not there", .image.display(), .log.display())]
+    LogMissing {
+        /// The image.
+        image: PathBuf,
+        /// The log.
+        log: PathBuf,
+    },
+    /// The write that decides about a change failed, so that the image may hold the old state or the new one.
+    #[error("whether the change of {image} counts is not known: {source}")]
+    Undecided {
+        /// The image.
+        image: String,
         /// What went wrong.
         source: Box<Error>,
     },
@@ -198,11 +220,21 @@ impl Diagnose for Error {
             Self::Locked { .. } | Self::Attached { .. } => ErrorKind::InUse,
             Self::NoPlaceForLog { .. } => ErrorKind::Failed,
             Self::LogDamaged { .. } => ErrorKind::Corrupt,
-            Self::Pending { .. } | Self::LogOfAnotherFile { .. } | Self::ChangedSince { .. } => {
-                ErrorKind::Refused
-            }
-            Self::Interrupted { source, .. } => source.kind(),
+            Self::Pending { .. }
+            | Self::LogMissing { .. }
+            | Self::LogOfAnotherFile { .. }
+            | Self::ChangedSince { .. }
+            | Self::ReplacesSource { .. } => ErrorKind::Refused,
+            Self::Interrupted { source, .. } | Self::Undecided { source, .. } => source.kind(),
             Self::Format(inner) => inner.kind(),
+        }
+    }
+
+    fn may_have_changed(&self) -> bool {
+        match self {
+            Self::Interrupted { .. } | Self::Undecided { .. } => true,
+            Self::Format(inner) => inner.may_have_changed(),
+            _ => false,
         }
     }
 
@@ -214,6 +246,7 @@ impl Diagnose for Error {
             Self::Locked { .. } => {
                 Some("shut the virtual machine down (or end the process), then run this again".into())
             }
+            Self::ReplacesSource { .. } => Some("give another name, or another directory".into()),
             Self::ReadOnly { .. } => Some("check the file's permissions, or work on a copy".into()),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("check the file's permissions".into())
@@ -223,6 +256,12 @@ impl Diagnose for Error {
             Self::Interrupted { image, .. } => {
                 Some(format!("remove the cause, then run: disksmith recover {image}"))
             }
+            Self::LogMissing { image, log } => Some(format!(
+                "bring {} back to where it was; to take the image as it is, half changed: setfattr -x user.disksmith.log {}",
+                log.display(),
+                image.display()
+            )),
+            Self::Undecided { .. } => Some("look at the image before you go on: it is whole, old or new".into()),
             Self::LogDamaged { log, .. }
             | Self::LogOfAnotherFile { log, .. }
             | Self::ChangedSince { log, .. } => Some(format!(

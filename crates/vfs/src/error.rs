@@ -38,7 +38,7 @@ pub enum Error {
         path: String,
     },
     /// The operation needs another kind of file.
-    #[error("{path}: is a {found:?}, which this operation does not work on")]
+    #[error("{path}: is a {found}, which this operation does not work on")]
     WrongType {
         /// The path or name.
         path: String,

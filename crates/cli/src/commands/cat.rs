@@ -3,7 +3,7 @@
 use super::Globals;
 use super::guest_args::GuestArgs;
 use crate::failure::Outcome;
-use crate::output::finish;
+use crate::output::{Gathered, finish};
 use clap::Args;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(crate) struct CatArgs {
 }
 
 pub(crate) fn run(args: &CatArgs, globals: &Globals) -> Outcome {
-    let mut out = std::io::stdout().lock();
+    let mut out = Gathered::new();
     args.guest.look(globals, |guest| {
         for path in &args.paths {
             guest

@@ -2,16 +2,14 @@
 
 use super::Globals;
 use super::guest_args::GuestArgs;
+use super::streamed_file::write_streamed;
 use crate::failure::Outcome;
 use clap::Args;
-use disksmith_guest::{Error, Guest, newest_kernel, unversioned_name};
-use disksmith_storage::{Durability, Existing, HostFile, NewFile, Storage};
+use disksmith_guest::{Guest, newest_kernel, unversioned_name};
 use std::ffi::OsStr;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Take the newest kernel and its initial RAM disk out of a guest
 #[derive(Debug, Args)]
@@ -84,35 +82,8 @@ pub(crate) fn take_kernel(
 
 /// Copies a file out: the new one appears when it is complete, in the place of an old one.
 fn copy(guest: &Guest, from: &[u8], to: &Path) -> disksmith_guest::Result<()> {
-    let new = NewFile::create(to, Existing::Replace).map_err(Error::below)?;
-    let size = guest.tree().metadata(from)?.size;
-    new.file().set_size(size).map_err(Error::below)?;
-    let mut out = Appending {
-        file: new.file().clone(),
-        at: 0,
-    };
-    guest.tree().copy_to(from, &mut out, &to.display().to_string())?;
-    new.commit(Existing::Replace, Durability::Deferred)
-        .map_err(Error::below)?;
-    Ok(())
-}
-
-/// A file that is written from its start to its end.
-struct Appending {
-    file: Arc<HostFile>,
-    at: u64,
-}
-
-impl Write for Appending {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.file
-            .write_at(self.at, bytes)
-            .map_err(std::io::Error::other)?;
-        self.at += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
+    write_streamed(to, |out| {
+        guest.tree().copy_to(from, out, &to.display().to_string())?;
         Ok(())
-    }
+    })
 }

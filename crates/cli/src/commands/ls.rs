@@ -7,8 +7,8 @@ use crate::failure::Outcome;
 use crate::output::{Gathered, OutputFormat, finish, print_json};
 use clap::{Args, ValueEnum};
 use disksmith_guest::{
-    Checksum, Guest, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths,
-    list_recursive, parse_device_name,
+    Checksum, Guest, ListOptions, ListSink, LongOptions, TimeStyle, device_numbers, list_long, list_names,
+    list_paths, list_recursive,
 };
 use disksmith_vfs::{FileType, Metadata, WalkStep};
 use jiff::tz::TimeZone;
@@ -162,22 +162,4 @@ fn row(path: &[u8], metadata: &Metadata) -> Value {
         "changed": metadata.changed.seconds,
         "accessed": metadata.accessed.seconds,
     })
-}
-
-/// The numbers of the devices that a guest's filesystems lie on, in the order of mounting, as Linux numbers disks of SCSI.
-pub(crate) fn device_numbers(guest: &Guest) -> Vec<(u32, u32)> {
-    let number = |path: &[u8]| {
-        let mounted = guest.mounts().iter().find(|m| m.path.as_bytes() == path)?;
-        let (disk, partition) = parse_device_name(&mounted.device)?;
-        let minor = u32::try_from(disk)
-            .ok()?
-            .checked_mul(16)?
-            .checked_add(partition.unwrap_or(0))?;
-        Some((8 + minor / 256 * 57, minor % 256))
-    };
-    guest
-        .tree()
-        .mounts()
-        .map(|(path, _)| number(path).unwrap_or((0, 0)))
-        .collect()
 }

@@ -34,9 +34,18 @@ pub(crate) struct TailArgs {
         long,
         value_name = "NUMBER",
         default_value_t = 10,
+        value_parser = lines,
         conflicts_with = "follow"
     )]
     lines: u64,
+}
+
+/// How many lines; `+N`, which elsewhere means all from line N on, is refused.
+fn lines(text: &str) -> Result<u64, String> {
+    if text.starts_with('+') {
+        return Err("say how many lines from the end; from a line on is not known here".into());
+    }
+    text.parse().map_err(|_| "it is no number of lines".into())
 }
 
 pub(crate) fn run(args: &TailArgs, globals: &Globals) -> Outcome {
@@ -50,10 +59,11 @@ pub(crate) fn run(args: &TailArgs, globals: &Globals) -> Outcome {
     let mut out = Gathered::new();
     args.guest.look(globals, |guest| {
         let tree = guest.tree();
-        for path in &paths {
+        for (number, path) in paths.iter().enumerate() {
             let from = last_lines(tree, path, args.lines)?;
             if paths.len() > 1 {
-                let title = [b"==> ", *path, b" <==\n"].concat();
+                let before: &[u8] = if number == 0 { b"" } else { b"\n" };
+                let title = [before, b"==> ", *path, b" <==\n"].concat();
                 put(&mut out, &title)?;
             }
             let (fs, inode) = tree.open_node(tree.resolve(path)?);

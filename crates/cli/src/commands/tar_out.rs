@@ -3,6 +3,7 @@
 use super::Globals;
 use super::compression_args::Compression;
 use super::guest_args::GuestArgs;
+use super::streamed_file::write_streamed;
 use crate::failure::{Failure, Outcome};
 use crate::output::Gathered;
 use clap::Args;
@@ -95,24 +96,20 @@ pub(crate) fn tar_out(
             },
         ));
     }
-    let mut file: Box<dyn Write> = if archive.as_os_str() == "-" {
-        Box::new(Gathered::new())
-    } else {
-        let made = std::fs::File::create(archive);
-        Box::new(made.map_err(|source| disksmith_guest::Error::Host {
-            operation: "create",
-            path: archive.to_owned(),
-            source,
-        })?)
+    let pack = |mut file: &mut dyn Write| {
+        let mut report = CopyReport::default();
+        compression
+            .compress(&mut file, |out| {
+                report = tree.tar_out(directory, out, options).map_err(Packing)?;
+                Ok::<_, Packing>(())
+            })
+            .map_err(|Packing(error)| tar_error(error))?;
+        Ok(report)
     };
-    let mut report = CopyReport::default();
-    compression
-        .compress(&mut file, |out| {
-            report = tree.tar_out(directory, out, options).map_err(Packing)?;
-            Ok::<_, Packing>(())
-        })
-        .map_err(|Packing(error)| tar_error(error))?;
-    Ok(report)
+    if archive.as_os_str() == "-" {
+        return pack(&mut Gathered::new());
+    }
+    write_streamed(archive, pack)
 }
 
 /// Words of the old tool that stand behind the archive: `compress:gzip`, `xattrs:true`.

@@ -36,6 +36,10 @@ pub(super) const DOMAIN: Spec = value("domain", b'd');
 pub(super) const ECHO_KEYS: Spec = flag("echo-keys", 0);
 /// `--format[=FORMAT]`: the format of the disks that follow.
 pub(super) const FORMAT: Spec = optional("format");
+/// `--format FORMAT`, as virt-get-kernel takes it: a word of its own.
+pub(super) const FORMAT_WORD: Spec = value("format", 0);
+/// `--blocksize N`, likewise.
+pub(super) const BLOCKSIZE_WORD: Spec = value("blocksize", 0);
 /// `--help`.
 pub(super) const HELP: Spec = flag("help", 0);
 /// `--key SELECTOR`: a passphrase.
@@ -116,6 +120,8 @@ pub(super) struct Tool {
     /// Whether it is one of those written in OCaml: long options may have one dash, and its errors say `error:` and end with
     /// how to look closer.
     pub(super) ocaml: bool,
+    /// Whether it takes one disk only, so that it does not matter where the options for it stand.
+    pub(super) one_disk: bool,
 }
 
 impl Tool {
@@ -135,6 +141,7 @@ impl Tool {
             capabilities: "",
             more_help: "for more information.",
             ocaml: false,
+            one_disk: false,
         }
     }
 
@@ -222,7 +229,13 @@ impl Tool {
                 _ => {}
             }
         }
-        if !read.drives.is_empty() || arguments.operands.is_empty() {
+        if self.one_disk {
+            // the options may stand behind the disk
+            for drive in &mut read.drives {
+                drive.format = drive.format.or(format);
+                drive.block_size = drive.block_size.or(block_size);
+            }
+        } else if !read.drives.is_empty() || arguments.operands.is_empty() {
             for (used, option) in [(format_used, "format"), (block_size_used, "blocksize")] {
                 if !used && !read.drives.is_empty() {
                     return Err(format!("--{option} parameter must appear before -a parameter"));
@@ -483,6 +496,19 @@ impl Invocation {
             }
         }
         Ok(())
+    }
+
+    /// Refuses operands, of which a tool takes none where its disks are named; `options` are those whose argument one may be.
+    pub(super) fn refuse_operands(&self, options: &str) -> Result<(), ExitCode> {
+        let Some(extra) = self.operands().first() else {
+            return Ok(());
+        };
+        let extra = extra.display();
+        self.tool.fail(&format!(
+            "error: extra argument ‘{extra}’ on command line.\nMake sure to specify the argument for {options} \
+             like '--format={extra}'."
+        ));
+        Err(self.tool.wrong_use())
     }
 
     /// Whether an option was given.

@@ -44,11 +44,8 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
         Ok(call) => call,
         Err(status) => return status,
     };
-    if let Some(extra) = call.operands().first() {
-        return TOOL.fail(&format!(
-            "extra argument ‘{}’ on the command line",
-            extra.display()
-        ));
+    if !call.operands().is_empty() {
+        return TOOL.wrong_use();
     }
     let found = match call.look_at_disks(partition_alignments) {
         Ok(found) => found,

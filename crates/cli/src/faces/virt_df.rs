@@ -62,6 +62,9 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
     if let Err(status) = call.take_old_style(0) {
         return status;
     }
+    if !call.operands().is_empty() {
+        return TOOL.wrong_use();
+    }
     match call.look_at_disks(disk_usage) {
         Ok((known, unknown)) => {
             let images: Vec<_> = call.drives.iter().map(|drive| &drive.path).collect();

@@ -92,12 +92,8 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
         Ok(call) => call,
         Err(status) => return status,
     };
-    if let Some(extra) = call.operands().first() {
-        TOOL.fail(&format!(
-            "error: extra argument ‘{}’ on the command line.",
-            extra.display()
-        ));
-        return TOOL.wrong_use();
+    if let Err(status) = call.refuse_operands("--checksum or --format") {
+        return status;
     }
     if call.has("csv") && call.has("human-readable") {
         return TOOL.fail("you cannot use -h and --csv options together.");

@@ -85,7 +85,10 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
     if call.has("csv") && call.has("human-readable") {
         return TOOL.fail("you cannot use -h and --csv options together.");
     }
-    if let Err(status) = call.take_old_style(0) {
+    if let Err(status) = call
+        .take_old_style(0)
+        .and_then(|()| call.refuse_operands("--format"))
+    {
         return status;
     }
     let extra = call.has("extra");

@@ -2,8 +2,8 @@
 
 use super::getopt::{Spec, also, flag, value};
 use super::guestfs_options::{
-    ADD, BLOCKSIZE, CONNECT, DISPLAY_VERSION, DOMAIN, ECHO_KEYS, FORMAT, HELP, KEY, KEYS_FROM_STDIN,
-    MACHINE_READABLE, QUIET, TRACE, Tool, VERBOSE,
+    ADD, BLOCKSIZE_WORD, CONNECT, DISPLAY_VERSION, DOMAIN, ECHO_KEYS, FORMAT_WORD, HELP, KEY,
+    KEYS_FROM_STDIN, MACHINE_READABLE, QUIET, TRACE, Tool, VERBOSE,
 };
 use crate::commands::{KernelNames, take_kernel};
 use std::ffi::OsString;
@@ -12,7 +12,12 @@ use std::process::ExitCode;
 
 const COLORS: Spec = flag("colors", 0);
 
-static TOOL: Tool = Tool::new(
+static TOOL: Tool = Tool {
+    one_disk: true,
+    ..NAMES
+};
+
+const NAMES: Tool = Tool::new(
     "virt-get-kernel",
     "virt-get-kernel: take the newest kernel and initial RAM disk out of a guest
 Usage:
@@ -25,7 +30,7 @@ Options:
 ",
     &[
         ADD,
-        BLOCKSIZE,
+        BLOCKSIZE_WORD,
         CONNECT,
         also("color", COLORS),
         COLORS,
@@ -34,7 +39,7 @@ Options:
         DOMAIN,
         flag("debug-gc", 0),
         ECHO_KEYS,
-        FORMAT,
+        FORMAT_WORD,
         HELP,
         KEY,
         KEYS_FROM_STDIN,
@@ -61,10 +66,9 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
         return TOOL.show_capabilities();
     }
     if let Some(extra) = call.operands().first() {
-        return TOOL.fail(&format!(
-            "extra argument ‘{}’ on the command line",
-            extra.display()
-        ));
+        eprintln!("Extra parameter on the command line: ‘{}’.", extra.display());
+        eprintln!("Try ‘virt-get-kernel --help’ or consult virt-get-kernel(1) for more information.");
+        return ExitCode::FAILURE;
     }
     if call.drives.len() > 1 {
         return TOOL.fail("--add can be given once only");

@@ -49,7 +49,10 @@ pub(super) fn run(_: &str, words: &[OsString]) -> ExitCode {
     if call.has("xpath") {
         return TOOL.fail("--xpath is not supported: give the XML to xmllint --xpath QUERY -");
     }
-    if let Err(status) = call.take_old_style(0) {
+    if let Err(status) = call
+        .take_old_style(0)
+        .and_then(|()| call.refuse_operands("--format"))
+    {
         return status;
     }
     let options = InspectionOptions {

@@ -6,12 +6,11 @@ use super::guestfs_options::{
     KEYS_FROM_STDIN, MOUNT, TRACE, Tool, VERBOSE, api_error,
 };
 use crate::clock;
-use crate::commands::device_numbers;
 use crate::failure::Outcome;
 use crate::output::{Gathered, finish};
 use disksmith_guest::{
-    Checksum, Error, ListOptions, ListSink, LongOptions, TimeStyle, list_long, list_names, list_paths,
-    list_recursive,
+    Checksum, Error, ListOptions, ListSink, LongOptions, TimeStyle, device_numbers, list_long, list_names,
+    list_paths, list_recursive,
 };
 use disksmith_vfs::Tree;
 use jiff::tz::TimeZone;
@@ -176,6 +175,18 @@ fn list(call: &Invocation, long: bool, recursive: bool) -> Outcome<bool> {
         }
         for directory in call.operands() {
             let path = directory.as_bytes();
+            if !path.starts_with(b"/") {
+                finish_quietly(&mut out);
+                let call = match mode {
+                    Mode::Names => "ls0: ls0_stub",
+                    Mode::Long(_) => "ll: ll_stub",
+                    Mode::Paths => "find0: find0_stub",
+                    Mode::Records(_) => "lstatns: lstatns_stub",
+                };
+                eprintln!("libguestfs: error: {call}: path must start with a / character");
+                good = false;
+                continue;
+            }
             let mut sink = ListSink::new(&mut out, "standard output");
             match list_one(guest.tree(), path, &mode, &mut sink) {
                 Err(Error::Files(error)) if !matches!(error, disksmith_vfs::Error::Storage(_)) => {

@@ -26,6 +26,7 @@ mod mtools;
 mod new_uuids;
 mod qemu_img;
 mod refusals;
+mod scripts;
 mod seal;
 mod seed;
 mod small_guest;

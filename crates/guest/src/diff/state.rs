@@ -2,7 +2,8 @@
 
 use super::DiffOptions;
 use crate::error::Result;
-use crate::inspect::{Guest, parse_device_name};
+use crate::inspect::Guest;
+use crate::listing::device_numbers;
 use disksmith_vfs::{FileType, Metadata, Node, Timestamp, Tree};
 
 /// A file of one of the guests.
@@ -97,30 +98,20 @@ impl Attribute {
     }
 }
 
-/// The major number of SCSI disks, and the minor numbers of each.
-const SCSI_DISK: u32 = 8;
-const MINORS: u32 = 16;
-
 /// One of the guests.
 #[derive(Debug)]
 pub(super) struct Side<'a> {
     tree: &'a Tree,
     /// For each filesystem of the tree its device; in the order of the mounts.
-    devices: Vec<(Node, (u32, u32))>,
+    devices: Vec<(u32, u32)>,
 }
 
 impl<'a> Side<'a> {
     pub(super) fn new(guest: &'a Guest) -> Self {
         let tree = guest.tree();
-        let devices = guest.mounts().iter().filter_map(|mounted| {
-            let node = tree.resolve(&mounted.path).ok()?;
-            let (disk, partition) = parse_device_name(&mounted.device)?;
-            let minor = u32::try_from(disk).ok()?.checked_mul(MINORS)?;
-            Some((node, (SCSI_DISK, minor.checked_add(partition.unwrap_or(0))?)))
-        });
         Self {
             tree,
-            devices: devices.collect(),
+            devices: device_numbers(guest),
         }
     }
 
@@ -142,9 +133,9 @@ impl<'a> Side<'a> {
             let value = fs.xattr(inode, &name).map_err(at_path)?.unwrap_or_default();
             xattrs.push((name, value));
         }
-        let device = self.devices.iter().find(|(root, _)| root.mount == node.mount);
+        let device = self.devices.get(node.mount.index());
         Ok(FileState {
-            device: device.map_or((0, 0), |(_, device)| *device),
+            device: device.copied().unwrap_or((0, 0)),
             path,
             node,
             metadata,

@@ -45,11 +45,12 @@ enum Task {
         names: Vec<Vec<u8>>,
         path: Vec<u8>,
     },
-    /// A directory that was made, and has its contents.
+    /// A directory that has its contents, whether it was made or there before.
     Finish {
         node: Node,
         names: Vec<Vec<u8>>,
         path: Vec<u8>,
+        is_new: bool,
     },
 }
 
@@ -70,7 +71,8 @@ impl Tree {
     /// copied as a link.
     ///
     /// Nothing is written outside the directory, whatever names and links the tree has or the directory holds: no link in it is
-    /// followed. A file that is there is replaced; a directory that is there keeps its mode and owner.
+    /// followed. A file that is there is replaced, in one step when its copy is complete, but not one that is open as an image; a
+    /// directory that is there keeps its mode and owner.
     pub fn copy_out(
         &self,
         path: impl AsRef<[u8]>,
@@ -138,7 +140,12 @@ impl Tree {
         while let Some(task) = copy.tasks.pop() {
             match task {
                 Task::Fill { node, names, path } => copy.fill(node, names, &path)?,
-                Task::Finish { node, names, path } => copy.finish_directory(node, &names, &path)?,
+                Task::Finish {
+                    node,
+                    names,
+                    path,
+                    is_new,
+                } => copy.finish_directory(node, &names, &path, is_new)?,
             }
         }
         Ok(copy.report)
@@ -173,14 +180,14 @@ impl CopyOut<'_> {
             if !self.seen.insert(node) {
                 return Err(self.tree.reached_twice(node));
             }
-            if dir.make_directory(name)? {
-                self.report.directories += 1;
-                self.tasks.push(Task::Finish {
-                    node,
-                    names: names.clone(),
-                    path: path.clone(),
-                });
-            }
+            let is_new = dir.make_directory(name)?;
+            self.report.directories += u64::from(is_new);
+            self.tasks.push(Task::Finish {
+                node,
+                names: names.clone(),
+                path: path.clone(),
+                is_new,
+            });
             self.tasks.push(Task::Fill { node, names, path });
             return Ok(());
         }
@@ -237,7 +244,7 @@ impl CopyOut<'_> {
 
     fn copy_file(&mut self, dir: &OpenDirectory, name: &[u8], node: Node, metadata: &Metadata) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = dir.put(name, |n| {
+        let (file, entry) = dir.start(name, |n| {
             rustix::fs::openat(&dir.fd, n, flags, Mode::RUSR | Mode::WUSR)
         })?;
         let (fs, inode) = self.tree.open_node(node);
@@ -269,14 +276,21 @@ impl CopyOut<'_> {
             }
         }
         rustix::fs::ftruncate(&file, metadata.size).map_err(|e| dir.error(name, "write", e))?;
-        self.report.files += 1;
         self.finish(&file, node, metadata)
-            .map_err(|source| source.at(&dir.path_of(name)))
+            .map_err(|source| source.at(&dir.path_of(name)))?;
+        self.report.files += 1;
+        entry.commit()
     }
 
-    fn finish_directory(&self, node: Node, names: &[Vec<u8>], path: &[u8]) -> Result<()> {
+    /// A directory that was there before gets the times only.
+    fn finish_directory(&self, node: Node, names: &[Vec<u8>], path: &[u8], is_new: bool) -> Result<()> {
         let metadata = self.tree.node_metadata(node).map_err(|e| e.at_path(path))?;
         let dir = self.destination.descend(names)?;
+        if !is_new {
+            // Who does not own it may write into it all the same.
+            let _ = rustix::fs::futimens(&dir.fd, &timestamps(&metadata));
+            return Ok(());
+        }
         self.finish(&dir.fd, node, &metadata)
             .map_err(|source| source.at(&dir.path_of(b".")))
     }

@@ -3,9 +3,9 @@
 use super::host_error;
 use crate::error::Result;
 use crate::name::check_name;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -82,19 +82,83 @@ impl OpenDirectory {
         }
     }
 
-    /// Makes an entry by `make`, which fails where the name is taken; what takes it is removed then, but a directory.
+    /// Makes an entry by `make`, which fails where the name is taken; then it takes the place of what is there in one step, but
+    /// never that of a directory, nor that of an image which is open.
     pub(super) fn put<T>(&self, name: &[u8], make: impl Fn(&OsStr) -> rustix::io::Result<T>) -> Result<T> {
+        let (made, entry) = self.start(name, make)?;
+        entry.commit()?;
+        Ok(made)
+    }
+
+    /// Makes an entry as [`put`](Self::put) does, which has its name only when it is committed. One that is not committed is gone
+    /// again, and what had the name before still has it.
+    pub(super) fn start<T>(
+        &self,
+        name: &[u8],
+        make: impl Fn(&OsStr) -> rustix::io::Result<T>,
+    ) -> Result<(T, NewEntry<'_>)> {
         check_name(name)?;
         let host_name = OsStr::from_bytes(name);
-        let made = match make(host_name) {
-            Err(Errno::EXIST) => {
-                rustix::fs::unlinkat(&self.fd, host_name, AtFlags::empty())
-                    .map_err(|e| self.error(name, "replace", e))?;
-                make(host_name)
-            }
-            other => other,
+        let entry = |made_as: &OsStr| NewEntry {
+            directory: self,
+            made_as: Some(made_as.to_owned()),
+            name: host_name.to_owned(),
         };
-        made.map_err(|e| self.error(name, "create", e))
+        match make(host_name) {
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(self.error(name, "create", errno)),
+            Ok(made) => return Ok((made, entry(host_name))),
+        }
+        let there = rustix::fs::statat(&self.fd, host_name, NO_FOLLOW);
+        let there = there.map_err(|e| self.error(name, "replace", e))?;
+        match FileType::from_raw_mode(there.st_mode) {
+            FileType::Directory => return Err(self.error(name, "replace", Errno::ISDIR)),
+            FileType::RegularFile | FileType::BlockDevice => {
+                disksmith_storage::check_replaceable(&self.path_of(name))?;
+            }
+            _ => {}
+        }
+        for count in 0..10_000 {
+            let hidden = format!(".{}-{count}.part", std::process::id());
+            match make(OsStr::new(&hidden)) {
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(self.error(name, "replace", errno)),
+                Ok(made) => return Ok((made, entry(OsStr::new(&hidden)))),
+            }
+        }
+        Err(self.error(name, "replace", Errno::EXIST))
+    }
+}
+
+/// An entry of a directory that is being made.
+#[derive(Debug)]
+pub(super) struct NewEntry<'a> {
+    directory: &'a OpenDirectory,
+    /// The name that it has meanwhile; `None` when there is nothing to remove.
+    made_as: Option<OsString>,
+    name: OsString,
+}
+
+impl NewEntry<'_> {
+    /// Gives the entry its name.
+    pub(super) fn commit(mut self) -> Result<()> {
+        let fd = &self.directory.fd;
+        if let Some(made_as) = self.made_as.as_ref().filter(|made_as| **made_as != self.name) {
+            rustix::fs::renameat(fd, made_as, fd, &self.name)
+                .map_err(|e| self.directory.error(self.name.as_bytes(), "replace", e))?;
+            // Two names of one file are left as they are by a rename.
+            let _ = rustix::fs::unlinkat(fd, made_as, AtFlags::empty());
+        }
+        self.made_as = None;
+        Ok(())
+    }
+}
+
+impl Drop for NewEntry<'_> {
+    fn drop(&mut self) {
+        if let Some(made_as) = &self.made_as {
+            let _ = rustix::fs::unlinkat(&self.directory.fd, made_as, AtFlags::empty());
+        }
     }
 }
 
