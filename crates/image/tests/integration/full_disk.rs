@@ -358,7 +358,8 @@ fn edit_of(dir: &Path, name: &str) -> Result<()> {
     edit.commit().map(drop)
 }
 
-/// An edit that goes on, over changes of about `len` bytes: what there was no space for is there as soon as there is.
+/// An edit that goes on, with so many KiB of space: what there was no space for is there as soon as there is. Tells whether there
+/// was too little.
 fn goes_on(image: &str, places: &[(u64, usize)], left: usize) -> bool {
     let mount = Mount::new().unwrap();
     for name in ["base", image] {
@@ -425,7 +426,8 @@ fn an_edit_that_goes_on_keeps_what_there_is_no_space_for() {
     if !have("qemu-img") || !have("qemu-io") || Mount::new().is_none() {
         return;
     }
-    let cases: [(&str, &[(u64, usize)], usize); 3] = [
+    type Places = &'static [(u64, usize)];
+    let cases: [(&str, Places, usize); 3] = [
         ("small", &[(0, 5000), (7 << 20, 60_000), (40 << 20, 3000)], 12),
         ("top", &[(3 << 20, 200_000), (9 << 20, 100_000)], 64),
         ("flat.raw", &[(64 << 10, 70_000), (5 << 20, 130_000)], 32),
