@@ -2,13 +2,17 @@
 //! directory of the host while they run, and what they change is part of the same edit.
 
 use crate::failure::{Failure, Outcome};
+use crate::progress::{cancel_on_signal, is_cancelled, was_stopped};
 use disksmith_export::{MountOptions, mount_tree, unmount};
 use disksmith_guest::{Error, Guest, Result, ScriptRunner};
 use disksmith_storage::{Diagnose, ErrorKind};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// The scripts, in order.
 #[derive(Debug)]
@@ -36,8 +40,9 @@ impl GuestScripts {
                     .map_err(|e| Failure::io("find", script, &e))?
                     .into_os_string(),
                 (false, true) => {
-                    let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-                    return Err(Failure::io("run the script", script, &missing));
+                    let failed = |e| Failure::io("run the script", script, &e);
+                    std::fs::metadata(script).map_err(failed)?;
+                    return Err(Failure::usage(format!("the script {text} is not a file")));
                 }
                 (false, false) => script.clone().into_os_string(),
             });
@@ -61,14 +66,25 @@ impl GuestScripts {
                 shell.arg("-ec").arg(script);
                 shell
             };
-            let status = command
-                .env("PATH", absolute_search_path())
-                .current_dir(place)
-                .stdin(Stdio::null())
-                .status()
-                .map_err(|e| failed(format!("it cannot be run: {e}")))?;
+            let status = match run_in(&mut command, place) {
+                // A script that does not name its interpreter is one of the shell.
+                Err(error) if error.raw_os_error() == Some(ENOEXEC) => {
+                    run_in(Command::new("/bin/sh").arg(script), place)
+                }
+                other => other,
+            };
+            let status = status.map_err(|e| failed(format!("it cannot be run: {e}")))?;
+            if was_stopped() {
+                return Err(failed("stopped by a signal".into()));
+            }
             if !status.success() {
-                return Err(failed(format!("it ended with {status}")));
+                let place = match status.code() {
+                    Some(127) if !script.to_string_lossy().contains('/') => {
+                        " (a file of this folder is named with ./ before it)"
+                    }
+                    _ => "",
+                };
+                return Err(failed(format!("it ended with {status}{place}")));
             }
         }
         Ok(())
@@ -106,6 +122,40 @@ impl ScriptRunner for GuestScripts {
         unmounted.map_err(Error::below)
     }
 }
+
+/// `execve(2)`: the file has no format that can be run.
+const ENOEXEC: i32 = 8;
+
+/// Runs a program in a directory, as a process group of its own that ends when a signal asks for it: else what is mounted there would
+/// stay behind.
+fn run_in(command: &mut Command, place: &Path) -> std::io::Result<ExitStatus> {
+    let stop = cancel_on_signal();
+    let mut child = command
+        .env("PATH", absolute_search_path())
+        .current_dir(place)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if is_cancelled(&stop) {
+            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                let _ = kill_process_group(group, Signal::TERM);
+                std::thread::sleep(GRACE);
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            return child.wait();
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Between looks at whether a script has ended.
+const PAUSE: Duration = Duration::from_millis(10);
+/// What a script that is stopped has to tidy up.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// The search path without what would be looked up in the guest.
 fn absolute_search_path() -> OsString {

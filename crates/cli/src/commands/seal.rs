@@ -53,9 +53,9 @@ pub(crate) struct SealArgs {
 
 pub(crate) fn run(args: &SealArgs, globals: &Globals) -> Outcome {
     let ignored = args.audit.ignored()?;
-    if args.sparsify && !args.edit.is_in_place() {
+    if args.sparsify && !args.edit.is_in_place() && !args.edit.dry_run {
         return Err(Failure::usage(
-            "--sparsify works in place: it goes with neither --dry-run nor --to-overlay",
+            "--sparsify works in place: it does not go with --to-overlay",
         ));
     }
     let cleaning = cleaning(&args.operations)?;
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &SealArgs, globals: &Globals) -> Outcome {
         let report = sysprep(guest, &cleaning, &operations, &mut context)?;
         Ok((report, audit(guest, ignored)))
     })?;
-    if args.sparsify {
+    if args.sparsify && !args.edit.dry_run {
         thin(args, globals)?;
     }
     // What was committed is looked at as anybody would find it.
