@@ -20,6 +20,8 @@ pub(crate) struct Failure {
     exact_status: Option<u8>,
     /// What was left as it was.
     unchanged: Option<String>,
+    /// Whether what was to be changed may be so all the same.
+    may_have_changed: bool,
     /// What to do next.
     hint: Option<String>,
 }
@@ -33,6 +35,7 @@ impl Failure {
             least_status: 1,
             exact_status: None,
             unchanged: None,
+            may_have_changed: false,
             hint: None,
         }
     }
@@ -63,9 +66,11 @@ impl Failure {
         self
     }
 
-    /// Says what the failure left as it was.
+    /// Says what the failure left as it was, unless the error itself knows better.
     pub(crate) fn unchanged(mut self, what: impl Into<String>) -> Self {
-        self.unchanged = Some(what.into());
+        if !self.may_have_changed {
+            self.unchanged = Some(what.into());
+        }
         self
     }
 
@@ -132,6 +137,7 @@ impl<E: Diagnose> From<E> for Failure {
             least_status: 1,
             exact_status: None,
             unchanged: None,
+            may_have_changed: error.may_have_changed(),
             hint: error.hint(),
         }
     }

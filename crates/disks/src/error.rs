@@ -115,6 +115,13 @@ impl Diagnose for Error {
         }
     }
 
+    fn may_have_changed(&self) -> bool {
+        match self {
+            Self::Below(error) => error.may_have_changed(),
+            _ => false,
+        }
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::TooSmall { .. } => Some("leave the size out to have it computed, or give more".into()),

@@ -285,6 +285,14 @@ impl Diagnose for Error {
         }
     }
 
+    fn may_have_changed(&self) -> bool {
+        match self {
+            Self::Operation { source, .. } => source.may_have_changed(),
+            Self::Below(error) => error.may_have_changed(),
+            _ => false,
+        }
+    }
+
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoOperatingSystem { .. } => {

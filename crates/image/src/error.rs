@@ -326,6 +326,17 @@ impl Diagnose for Error {
         }
     }
 
+    fn may_have_changed(&self) -> bool {
+        match self {
+            Self::Storage(e) => e.may_have_changed(),
+            Self::Qcow2 { source, .. } => source.may_have_changed(),
+            Self::Luks { source, .. } => source.may_have_changed(),
+            Self::MissingMember { source, .. } | Self::NewBacking { source, .. } => source.may_have_changed(),
+            Self::Transfer { source, .. } => source.may_have_changed(),
+            _ => false,
+        }
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::Storage(e) => e.hint(),
@@ -366,7 +377,7 @@ impl Diagnose for Error {
                 overlay.display()
             )),
             Self::HasClones { .. } => Some(
-                "changing it would corrupt every one of them; change a full copy (`disksmith clone --full`); an edit goes on with `--force`"
+                "changing it would corrupt every one of them; change a full copy (`disksmith clone --full`); an edit by a verb of disksmith goes on with `--force`"
                     .into(),
             ),
             Self::OutputExists { .. } => Some("remove it, name another, or say `--force`".into()),

@@ -106,10 +106,14 @@ impl PreparedImage {
         self.claim.undecided = true;
         let area = self.state.area.take();
         match area.as_ref().and_then(|area| area.at_once()) {
-            None => file.write_at(0, &self.record.new_sector[..])?,
-            Some(rest) => file.write_at(0, &[&self.record.new_sector[..], rest].concat())?,
+            None => file.write_at(0, &self.record.new_sector[..]),
+            Some(rest) => file.write_at(0, &[&self.record.new_sector[..], rest].concat()),
         }
-        file.flush()?;
+        .and_then(|()| file.flush())
+        .map_err(|source| storage::Error::Undecided {
+            image: self.state.core.name.clone(),
+            source: Box::new(source),
+        })?;
         self.claim.undecided = false;
         self.claim.area = None;
         if let Some(Err(error)) = area.map(|area| area.tidy(&*file)) {

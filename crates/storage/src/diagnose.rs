@@ -31,4 +31,9 @@ pub trait Diagnose: std::error::Error + Send + Sync + 'static {
     fn hint(&self) -> Option<String> {
         None
     }
+
+    /// Whether what was to be changed may hold the new state in spite of this error.
+    fn may_have_changed(&self) -> bool {
+        false
+    }
 }

@@ -261,7 +261,9 @@ impl Diagnose for Error {
                 log.display(),
                 image.display()
             )),
-            Self::Undecided { .. } => Some("look at the image before you go on: it is whole, old or new".into()),
+            Self::Undecided { .. } => {
+                Some("look at the image before you go on: it is whole, old or new".into())
+            }
             Self::LogDamaged { log, .. }
             | Self::LogOfAnotherFile { log, .. }
             | Self::ChangedSince { log, .. } => Some(format!(

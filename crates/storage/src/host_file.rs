@@ -127,6 +127,7 @@ impl HostFile {
             .read(true)
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(path)
             .map_err(|source| Error::io(path.display().to_string(), "create", None, source))?;
         Self::adopt(file, path, OpenMode::Write, LockMode::Lock)

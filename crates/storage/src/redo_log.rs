@@ -9,7 +9,9 @@
 //!    flushed; the log is complete and flushed, its name in the folder too.
 //! 3. [`Prepared::switch`](crate::Prepared::switch): the log is sealed by one write of its first 512 bytes, and
 //!    flushed. This is the point of no return.
-//! 4. The pages are written to the image, the image is flushed, the log is removed, durably.
+//! 4. The image is marked, durably: an attribute of its file names the log, so that it is found, or missed, after the
+//!    image was renamed or moved. The pages are written to the image, the image is flushed, the mark is taken away, the
+//!    log is removed, durably.
 //!
 //! After a crash, [`open_for_change`] or [`recover`] finds the log: unsealed, it is removed; sealed, it is applied
 //! again. As somebody may have started a virtual machine on the image in between, the log holds a checksum of each
@@ -23,6 +25,7 @@ pub(crate) mod digest;
 mod header;
 mod index;
 mod log_file;
+mod mark;
 pub(crate) mod place;
 mod prepared;
 mod recovery;

@@ -35,7 +35,8 @@ pub(super) fn for_each_entry(
     header: &LogHeader,
     mut each: impl FnMut(Entry, u64) -> Result<()>,
 ) -> Result<()> {
-    let pages = header.old_size.max(header.new_size).div_ceil(PAGE);
+    // The storage may have been larger in between than it was before or is after: such entries just do not count.
+    let pages = u64::MAX / PAGE;
     let end = header.length / PAGE;
     let mut at = 1u64;
     let mut bytes = vec![0; PAGE as usize];

@@ -5,6 +5,7 @@ use crate::host_file::{HostFile, OpenMode};
 use crate::lock::LockMode;
 use crate::new_file::sync_directory;
 use crate::storage::StorageRef;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    /// Makes the file, empty. There must be none.
+    /// Makes the file, empty, for nobody to read but who owns the image. There must be none.
     pub(super) fn create(path: &Path, image: &Path) -> Result<Self> {
         let file = HostFile::create_new(path).map_err(|error| match error {
             Error::Io { source, .. } => match source.kind() {
@@ -40,6 +41,12 @@ impl LogFile {
             },
             other => other,
         })?;
+        // Whoever owns the image must be able to complete the change; only root can make the log his.
+        if let Ok(owner) = image.metadata()
+            && let Err(error) = std::os::unix::fs::fchown(file.file(), Some(owner.uid()), Some(owner.gid()))
+        {
+            log::debug!("{}: {error}", path.display());
+        }
         Ok(Self {
             storage: Arc::new(file),
             path: path.into(),
@@ -104,7 +111,7 @@ impl LogFile {
         self.storage.write_at(offset, bytes)
     }
 
-    /// Removes the file, durably.
+    /// Removes the file, durably where that is possible.
     pub(super) fn remove(mut self) -> Result<()> {
         self.keep = true;
         if !self.is_file {
@@ -113,7 +120,11 @@ impl LogFile {
         }
         std::fs::remove_file(&self.path)
             .map_err(|e| Error::io(self.path.display().to_string(), "remove", None, e))?;
-        sync_directory(&self.path)
+        // A log that a power cut brings back is applied once more, which changes nothing.
+        if let Err(error) = sync_directory(&self.path) {
+            log::warn!("{error}");
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use super::index::{Index, Logged};
 use super::log_file::LogFile;
 use super::recovery;
 use super::shadow::Image;
-use super::{PAGE, apply};
+use super::{PAGE, apply, mark};
 use crate::error::{Error, Result};
 use crate::host_file::{HostFile, OpenMode};
 use crate::lock::LockMode;
@@ -195,7 +195,11 @@ impl Prepared for RawPrepared {
             };
         }
         let log = file.storage().as_ref();
-        apply::apply(self.image.storage.as_ref(), log, &header, &index).map_err(interrupted)?;
+        let host = self.image.file.as_deref().filter(|file| !file.is_block_device());
+        host.map_or(Ok(()), |host| mark::set(host, &path))
+            .and_then(|()| apply::apply(self.image.storage.as_ref(), log, &header, &index))
+            .and_then(|()| host.map_or(Ok(()), mark::clear))
+            .map_err(interrupted)?;
         // The image is complete; a log that stays is applied once more, which changes nothing.
         file.remove().map_err(interrupted)
     }
@@ -243,5 +247,5 @@ pub fn finish_prepared(record: &[u8]) -> Result<()> {
         });
     }
     header.state = LogState::Sealed;
-    recovery::complete(&file, file.id(), log, &header)
+    recovery::complete(&file, Some(&file), file.id(), log, &header)
 }

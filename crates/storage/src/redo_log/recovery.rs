@@ -3,7 +3,7 @@
 use super::header::{LogHeader, LogState};
 use super::log_file::LogFile;
 use super::view::LogView;
-use super::{SECTOR, apply, index, place};
+use super::{SECTOR, apply, index, mark};
 use crate::error::{Error, Result};
 use crate::host_file::{FileId, HostFile, OpenMode};
 use crate::intent;
@@ -46,7 +46,7 @@ pub fn open_for_change(image: impl AsRef<Path>, log_dir: Option<&Path>) -> Resul
 }
 
 fn recover_open(file: &HostFile, log_dir: Option<&Path>) -> Result<Recovery> {
-    let path = place::log_path(file.path(), file.id(), log_dir)?;
+    let path = mark::find_log(file, log_dir)?;
     let Some(log) = LogFile::find(&path, OpenMode::Write)? else {
         return Ok(Recovery::Nothing);
     };
@@ -56,14 +56,19 @@ fn recover_open(file: &HostFile, log_dir: Option<&Path>) -> Result<Recovery> {
             log: intent,
         });
     }
-    recover_with(file, file.id(), log)
+    recover_with(file, Some(file), file.id(), log)
 }
 
-/// As [`recover`], for an image and a log in any storage.
-pub(super) fn recover_with(image: &dyn Storage, id: FileId, log: LogFile) -> Result<Recovery> {
+/// As [`recover`], for an image and a log in any storage. `host`: the image, where it is a file of the host.
+pub(super) fn recover_with(
+    image: &dyn Storage,
+    host: Option<&HostFile>,
+    id: FileId,
+    log: LogFile,
+) -> Result<Recovery> {
     match read_header(log.storage().as_ref(), log.path())? {
         Some(header) if header.state == LogState::Sealed => {
-            complete(image, id, log, &header)?;
+            complete(image, host, id, log, &header)?;
             Ok(Recovery::Completed)
         }
         _ => {
@@ -74,11 +79,23 @@ pub(super) fn recover_with(image: &dyn Storage, id: FileId, log: LogFile) -> Res
 }
 
 /// Applies a log that counts, and removes it.
-pub(super) fn complete(image: &dyn Storage, id: FileId, log: LogFile, header: &LogHeader) -> Result<()> {
+pub(super) fn complete(
+    image: &dyn Storage,
+    host: Option<&HostFile>,
+    id: FileId,
+    log: LogFile,
+    header: &LogHeader,
+) -> Result<()> {
     let index = load_checked(image, id, &log, header)?;
     let storage = log.storage().as_ref();
     apply::verify(image, storage, log.path(), header, &index)?;
+    if let Some(host) = host {
+        mark::set(host, log.path())?;
+    }
     apply::apply(image, storage, header, &index)?;
+    if let Some(host) = host {
+        mark::clear(host)?;
+    }
     log.remove()
 }
 
@@ -129,7 +146,7 @@ pub struct PendingLog {
 /// Looks whether an image that is opened for reading has a sealed log. If so, what is in the image's file is a
 /// mixture of the old state and the new one: show [`PendingLog::view`] instead, or refuse.
 pub fn pending_log(file: &HostFile, log_dir: Option<&Path>) -> Result<Option<PendingLog>> {
-    let path = place::log_path(file.path(), file.id(), log_dir)?;
+    let path = mark::find_log(file, log_dir)?;
     let Some(log) = LogFile::find(&path, OpenMode::Read)? else {
         return Ok(None);
     };

@@ -173,7 +173,7 @@ fn cut_power(ops: &[Op], size: usize, random: u64, seed: u64, nested: u64) -> (u
             let journal = Journal::new();
             let image: StorageRef = Arc::new(Recorder::new(state.storage(0), &journal));
             let log: StorageRef = Arc::new(Recorder::new(state.storage(1), &journal));
-            recover_with(image.as_ref(), ID, LogFile::over(log, true)).unwrap();
+            recover_with(image.as_ref(), None, ID, LogFile::over(log, true)).unwrap();
             for again in journal.crash_states(nested, seed) {
                 assert!(recover_state(&again, &before, &after), "{state}, then {again}");
                 states += 1;
@@ -186,7 +186,7 @@ fn cut_power(ops: &[Op], size: usize, random: u64, seed: u64, nested: u64) -> (u
 /// Recovers a state and judges it; returns whether it is the new one.
 fn recover_state(state: &crate::testing::CrashState, before: &[u8], after: &[u8]) -> bool {
     let (image, log) = (state.storage(0), state.storage(1));
-    let result = recover_with(image.as_ref(), ID, LogFile::over(log.clone(), true));
+    let result = recover_with(image.as_ref(), None, ID, LogFile::over(log.clone(), true));
     let recovery = result.unwrap_or_else(|error| panic!("{state}: {error}"));
     let now = image.to_vec();
     assert!(
@@ -220,6 +220,16 @@ fn thousands_of_power_cuts_leave_old_or_new() {
     let (states, new) = cut_power(&ops, 150_000, count, 11, 20);
     assert!(states > count);
     assert!(new > count / 20 && new < states);
+}
+
+#[test]
+fn what_lay_beyond_both_sizes_does_not_count() {
+    let ops = [
+        Op::Resize(174_995),
+        Op::Write(119_805, 27_652, 407),
+        Op::Resize(1),
+    ];
+    cut_power(&ops, 1, 200, 3, 2);
 }
 
 #[test]
@@ -260,7 +270,7 @@ fn the_recorder_would_notice_a_missing_flush() {
     let after = contents(image.as_ref());
     let broken = journal.crash_states(500, 1).any(|state| {
         let image = state.storage(0);
-        let recovered = recover_with(image.as_ref(), ID, LogFile::over(state.storage(1), true));
+        let recovered = recover_with(image.as_ref(), None, ID, LogFile::over(state.storage(1), true));
         recovered.is_err() || ![old.to_vec(), after.clone()].contains(&image.to_vec())
     });
     assert!(broken);
@@ -303,7 +313,7 @@ fn a_failure_anywhere_leaves_old_or_new() {
                     if !matches!(result, Ok(()) | Err(Error::Interrupted { .. })) {
                         assert_eq!(image.to_vec(), old.to_vec());
                     }
-                    let recovered = recover_with(image.as_ref(), ID, LogFile::over(log, true));
+                    let recovered = recover_with(image.as_ref(), None, ID, LogFile::over(log, true));
                     let now = image.to_vec();
                     if let Err(error) = recovered {
                         // A header that is half written and cannot be removed: only a failing disk does that.
@@ -367,7 +377,13 @@ fn an_image_that_was_written_to_is_left_alone() {
     // Where the change does not reach, writing does no harm.
     let untouched = image.duplicate();
     untouched.write_at(99_000, &[1]).unwrap();
-    recover_with(&untouched, ID, LogFile::over(Arc::new(log.duplicate()), true)).unwrap();
+    recover_with(
+        &untouched,
+        None,
+        ID,
+        LogFile::over(Arc::new(log.duplicate()), true),
+    )
+    .unwrap();
     assert_eq!(untouched.to_vec()[..99_000], after[..99_000]);
     for offset in [5_000, 34_999, 61_440] {
         let foreign = image.duplicate();
@@ -377,7 +393,7 @@ fn an_image_that_was_written_to_is_left_alone() {
         }
         let before = foreign.to_vec();
         let log = Arc::new(log.duplicate());
-        let error = recover_with(&foreign, ID, LogFile::over(log.clone(), true)).unwrap_err();
+        let error = recover_with(&foreign, None, ID, LogFile::over(log.clone(), true)).unwrap_err();
         assert!(
             matches!(error, Error::ChangedSince { offset: at, .. } if at == offset / 512 * 512),
             "{error}"
@@ -387,9 +403,9 @@ fn an_image_that_was_written_to_is_left_alone() {
     }
     let longer = image.duplicate();
     longer.set_size(100_001).unwrap();
-    assert!(recover_with(&longer, ID, LogFile::over(Arc::new(log.duplicate()), true)).is_err());
+    assert!(recover_with(&longer, None, ID, LogFile::over(Arc::new(log.duplicate()), true)).is_err());
     let other = FileId { device: 1, inode: 3 };
-    let error = recover_with(&image, other, LogFile::over(log, true)).unwrap_err();
+    let error = recover_with(&image, None, other, LogFile::over(log, true)).unwrap_err();
     assert!(matches!(error, Error::LogOfAnotherFile { .. }));
 }
 
@@ -414,14 +430,14 @@ fn a_damaged_log_is_never_applied() {
         damaged.write_at(at, &[byte[0] ^ 0x40]).unwrap();
         let target = image.duplicate();
         assert!(
-            recover_with(&target, ID, LogFile::over(Arc::new(damaged), true)).is_err(),
+            recover_with(&target, None, ID, LogFile::over(Arc::new(damaged), true)).is_err(),
             "{at}"
         );
         assert_eq!(target.to_vec(), before);
     }
     let short = log.duplicate();
     short.set_size(length - 1).unwrap();
-    assert!(recover_with(&image, ID, LogFile::over(Arc::new(short), true)).is_err());
+    assert!(recover_with(&image, None, ID, LogFile::over(Arc::new(short), true)).is_err());
 }
 
 struct Raw {
@@ -550,4 +566,80 @@ fn a_log_can_lie_elsewhere() {
     let error = shadow.write_at(0, &[6; 4096]).unwrap_err();
     assert!(matches!(error, Error::NoPlaceForLog { .. }), "{error}");
     assert!(crate::Diagnose::hint(&error).unwrap().contains("--log-dir"));
+}
+
+/// An image of which half a change was carried over when the power went, as `carry` leaves it: with the log in `logs`.
+fn half_changed(raw: &Raw, logs: Option<&Path>) -> std::path::PathBuf {
+    let file = Arc::new(open_for_change(&raw.path, logs).unwrap());
+    let shadow = Box::new(RawShadow::new(file.clone(), logs).unwrap());
+    shadow.write_at(4096, &[9; 8192]).unwrap();
+    let log_path = super::place::log_path(&raw.path, file.id(), logs).unwrap();
+    let prepared = shadow.prepare().unwrap();
+    let mut log = std::fs::read(&log_path).unwrap();
+    drop(prepared);
+    let mut header = super::header::LogHeader::parse(log[..512].try_into().unwrap(), &log_path)
+        .unwrap()
+        .unwrap();
+    header.state = LogState::Sealed;
+    log[..512].copy_from_slice(&header.encode());
+    std::fs::write(&log_path, &log).unwrap();
+    super::mark::set(&file, &log_path).unwrap();
+    file.write_at(4096, &[9; 4096]).unwrap();
+    log_path
+}
+
+#[test]
+fn a_moved_image_leads_to_its_log() {
+    let raw = Raw::new(1 << 20);
+    half_changed(&raw, None);
+    let moved = tempfile::tempdir_in(raw.directory.path()).unwrap();
+    let moved = moved.path().join("other.raw");
+    std::fs::rename(&raw.path, &moved).unwrap();
+    let reader = HostFile::open(&moved, OpenMode::Read, LockMode::Lock).unwrap();
+    assert!(pending_log(&reader, None).unwrap().is_some());
+    drop(reader);
+    drop(open_for_change(&moved, None).unwrap());
+    assert_eq!(std::fs::read(&moved).unwrap()[4096..12_288], [9; 8192]);
+    assert!(!raw.log().exists());
+    assert_eq!(recover(&moved, None).unwrap(), Recovery::Nothing);
+}
+
+#[test]
+fn a_log_elsewhere_is_found_by_who_does_not_name_its_folder() {
+    let raw = Raw::new(1 << 20);
+    let logs = tempfile::tempdir().unwrap();
+    let log = half_changed(&raw, Some(logs.path()));
+    assert_eq!(recover(&raw.path, None).unwrap(), Recovery::Completed);
+    assert_eq!(std::fs::read(&raw.path).unwrap()[4096..12_288], [9; 8192]);
+    assert!(!log.exists());
+}
+
+#[test]
+fn half_a_change_without_its_log_is_told() {
+    let raw = Raw::new(1 << 20);
+    let log = half_changed(&raw, None);
+    std::fs::remove_file(log).unwrap();
+    let reader = HostFile::open(&raw.path, OpenMode::Read, LockMode::None).unwrap();
+    for error in [
+        pending_log(&reader, None).unwrap_err(),
+        recover(&raw.path, None).unwrap_err(),
+        open_for_change(&raw.path, None).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::LogMissing { .. }), "{error}");
+        assert!(crate::Diagnose::hint(&error).unwrap().contains("setfattr -x"));
+    }
+}
+
+#[test]
+fn a_log_is_for_the_owner_of_the_image_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let raw = Raw::new(1 << 20);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&raw.path, Some(1234), Some(1234)).unwrap();
+    }
+    let owner = raw.path.metadata().unwrap().uid();
+    let shadow = raw.shadow();
+    shadow.write_at(0, &[5; 4096]).unwrap();
+    let log = raw.log().metadata().unwrap();
+    assert_eq!((log.mode() & 0o777, log.uid()), (0o600, owner));
 }
