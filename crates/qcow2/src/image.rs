@@ -67,7 +67,12 @@ impl Qcow2 {
     /// not counted as used, or the image is marked corrupt.
     pub fn open(file: StorageRef, options: OpenOptions) -> Result<Self> {
         let mut header = Header::load(&*file)?;
-        if options.writable && file.is_writable() && header.incompatible.contains(Incompatible::DIRTY) {
+        let flags = header.incompatible;
+        if options.writable
+            && file.is_writable()
+            && flags.contains(Incompatible::DIRTY)
+            && !flags.contains(Incompatible::CORRUPT)
+        {
             let report = check(&file, Repair::All)?;
             if report.check_errors > 0 || report.corruptions > 0 {
                 return Err(Error::MarkedCorrupt { image: file.name() });

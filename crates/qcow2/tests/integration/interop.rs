@@ -193,6 +193,24 @@ fn refusals_name_what_is_refused() {
 }
 
 #[test]
+fn a_dirty_image_that_is_marked_corrupt_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.qcow2");
+    let file: StorageRef = Arc::new(HostFile::create_new(&path).unwrap());
+    create(&file, None, &CreateOptions::new(1 << 20)).unwrap();
+    // The incompatible features, big-endian: dirty and corrupt.
+    file.write_at(79, &[3]).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let options = OpenOptions {
+        writable: true,
+        ..OpenOptions::default()
+    };
+    let error = Qcow2::open(file, options).unwrap_err();
+    assert!(matches!(error, Error::MarkedCorrupt { .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn a_dirty_image_is_repaired_when_it_is_opened_for_writing() {
     if !judge::available() {
         return;
