@@ -1,6 +1,7 @@
 //! Edits a guest's files and writes down every change.
 
 mod copy;
+mod place;
 mod unpack;
 
 use crate::error::{Error, Result};
@@ -11,6 +12,7 @@ use crate::selinux::Labels;
 use disksmith_vfs::{Error as FileError, FileType, Metadata, Node, Owner, Timestamp, Tree};
 
 pub(crate) use copy::{NewFile, host_attributes};
+pub(crate) use place::is_of_system;
 
 /// Largest file that is edited as text: it is held in memory.
 const MAX_TEXT: u64 = 64 << 20;

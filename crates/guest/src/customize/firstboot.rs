@@ -220,6 +220,9 @@ fn install_runner(session: &mut Session<'_, '_>) -> Result<()> {
     match init {
         Init::Systemd => {
             editor.create_dir_all(b"/usr/lib/systemd/system", NewFile::root(0o755))?;
+            if editor.link_metadata(UNIT)?.is_some_and(|m| m.is_symlink()) {
+                editor.remove(UNIT)?;
+            }
             editor.write_text(UNIT, UNIT_TEXT.as_bytes())?;
             let wants = b"/etc/systemd/system/multi-user.target.wants";
             editor.create_dir_all(wants, NewFile::root(0o755))?;
@@ -290,6 +293,14 @@ fn add_to_rc_local(session: &mut Session<'_, '_>) -> Result<()> {
 }
 
 fn write_executable(session: &mut Session<'_, '_>, path: &[u8], contents: &str) -> Result<()> {
+    // What a link leads to is another file.
+    if session
+        .editor
+        .link_metadata(path)?
+        .is_some_and(|m| m.is_symlink())
+    {
+        session.editor.remove(path)?;
+    }
     session
         .editor
         .write(path, contents.as_bytes(), NewFile::root(0o755))?;

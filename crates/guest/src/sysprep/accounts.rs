@@ -1,7 +1,7 @@
 //! Accounts of people.
 
 use crate::customize::Session;
-use crate::editor::{NewFile, join};
+use crate::editor::{NewFile, is_of_system, join};
 use crate::error::{Error, Result};
 use crate::files::{User, lines, text};
 use disksmith_vfs::Error as FileError;
@@ -98,12 +98,6 @@ pub(super) fn remove(session: &mut Session<'_, '_>) -> Result<()> {
     Ok(())
 }
 
-/// Directories of the system: no home lies in them, but for `/usr/home`.
-const SYSTEM: &[&[u8]] = &[
-    b"bin", b"boot", b"dev", b"efi", b"etc", b"lib", b"lib32", b"lib64", b"libx32", b"media", b"nix",
-    b"proc", b"run", b"sbin", b"sys", b"usr",
-];
-
 /// Where a user's home lies, links in its path followed; `None` for what may hold more than a home: a directory of the system, one near
 /// the root, one that holds the home of somebody who stays.
 fn own_home(session: &Session<'_, '_>, user: &User, kept: &BTreeSet<Vec<u8>>) -> Result<Option<Vec<u8>>> {
@@ -116,7 +110,7 @@ fn own_home(session: &Session<'_, '_>, user: &User, kept: &BTreeSet<Vec<u8>>) ->
     let is_deep = match first {
         b"usr" if second == b"home" => depth >= 3,
         b"var" => depth >= 3 && second != b"log",
-        _ => depth >= 2 && !SYSTEM.contains(&first),
+        _ => depth >= 2 && !is_of_system(first) && !matches!(first, b"media" | b"run"),
     };
     if !is_deep {
         return Ok(None);
@@ -132,41 +126,12 @@ fn own_home(session: &Session<'_, '_>, user: &User, kept: &BTreeSet<Vec<u8>>) ->
     Ok(Some(home))
 }
 
-/// A path with the links among its directories followed, the last part as it stands; `None` for one that goes astray.
-fn place_of(session: &Session<'_, '_>, path: &[u8]) -> Result<Option<Vec<u8>>> {
-    const MAX_LINKS: usize = 40;
-    if !path.starts_with(b"/") {
-        return Ok(None);
+/// Where a home lies; `None` for a path that leads up, or nowhere.
+fn place_of(session: &Session<'_, '_>, home: &[u8]) -> Result<Option<Vec<u8>>> {
+    match home.split(|b| *b == b'/').any(|part| part == b"..") {
+        true => Ok(None),
+        false => session.editor.place_of(home),
     }
-    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-        let parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
-        parts.rev().map(<[u8]>::to_vec).collect()
-    };
-    let (mut todo, mut place, mut links) = (parts(path), Vec::new(), 0);
-    while let Some(part) = todo.pop() {
-        if part == b"." || part == b".." {
-            return Ok(None);
-        }
-        let next = [place.as_slice(), b"/", part.as_slice()].concat();
-        let is_link = session
-            .editor
-            .link_metadata(&next)?
-            .is_some_and(|m| m.is_symlink());
-        if todo.is_empty() || !is_link {
-            place = next;
-            continue;
-        }
-        links += 1;
-        if links > MAX_LINKS {
-            return Ok(None);
-        }
-        let target = session.editor.tree().read_link(&next)?;
-        if target.starts_with(b"/") {
-            place.clear();
-        }
-        todo.extend(parts(&target));
-    }
-    Ok((!place.is_empty()).then_some(place))
 }
 
 /// Takes lines of these names out of a colon-separated file, and these members out of the last field of the others.

@@ -67,6 +67,9 @@ fn act(session: &mut Session<'_, '_>, name: &str, action: &Action) -> Result<()>
 
 fn remove(session: &mut Session<'_, '_>, pattern: &str, directories: bool) -> Result<()> {
     for path in glob(session, pattern)? {
+        if astray(session, split(&path).0)? {
+            continue;
+        }
         match session.editor.link_metadata(&path)? {
             Some(metadata) if metadata.is_dir() && !directories => {}
             // A filesystem of its own, as /tmp can hold: its files go, it stays.
@@ -82,8 +85,27 @@ fn remove(session: &mut Session<'_, '_>, pattern: &str, directories: bool) -> Re
     Ok(())
 }
 
+/// Whether links lead from a directory that is to be cleaned to one that is not; says so, once.
+fn astray(session: &mut Session<'_, '_>, dir: &[u8]) -> Result<bool> {
+    let Some(place) = session.editor.led_astray(dir)? else {
+        return Ok(false);
+    };
+    let warning = format!(
+        "{} leads to {}: what is there stays",
+        crate::files::text(dir),
+        crate::files::text(&place)
+    );
+    if !session.report.warnings.contains(&warning) {
+        session.report.warnings.push(warning);
+    }
+    Ok(true)
+}
+
 fn remove_except(session: &mut Session<'_, '_>, pattern: &str, names: &[&str]) -> Result<()> {
     for path in glob(session, pattern)? {
+        if astray(session, split(&path).0)? {
+            continue;
+        }
         let kept = names.iter().any(|name| split(&path).1 == name.as_bytes());
         match session.editor.link_metadata(&path)? {
             Some(metadata) if !metadata.is_dir() && !kept => session.editor.remove(&path)?,
@@ -103,7 +125,7 @@ pub(super) fn glob(session: &Session<'_, '_>, pattern: &str) -> Result<Vec<Vec<u
 }
 
 fn remove_below(session: &mut Session<'_, '_>, dir: &str, wanted: impl Fn(&[u8]) -> bool) -> Result<()> {
-    if !session.editor.is_dir(dir.as_bytes())? {
+    if !session.editor.is_dir(dir.as_bytes())? || astray(session, dir.as_bytes())? {
         return Ok(());
     }
     let mut found = Vec::new();
@@ -203,7 +225,9 @@ fn cron_spool(session: &mut Session<'_, '_>) -> Result<()> {
         b"/var/spool/cron/atjobs/.SEQ",
         b"/var/spool/at/.SEQ",
     ] {
-        if session.editor.is_file(path)? {
+        // The directory is not always root's: a link is not followed.
+        let is_own = session.editor.link_metadata(path)?.is_some_and(|m| m.is_file());
+        if is_own && !astray(session, split(path).0)? {
             session.editor.write_text(path, b"00000\n")?;
         }
     }
@@ -238,7 +262,7 @@ fn process_accounting(session: &mut Session<'_, '_>) -> Result<()> {
 /// What a first boot of cloud-init makes: everything but what belongs to the template (seeds and scripts put there on purpose).
 fn cloud_init(session: &mut Session<'_, '_>) -> Result<()> {
     let dir = b"/var/lib/cloud";
-    if session.editor.is_dir(dir)? {
+    if session.editor.is_dir(dir)? && !astray(session, dir)? {
         for entry in session.editor.tree().read_dir(dir)? {
             match entry.name.as_slice() {
                 b"seed" => {}

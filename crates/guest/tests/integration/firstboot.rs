@@ -93,3 +93,20 @@ fn scripts_run_once_in_order_and_are_logged() {
     assert_eq!(fs::read_dir(base.join("scripts")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(base.join("scripts-done")).unwrap().count(), 12);
 }
+
+#[test]
+fn a_link_in_the_place_of_the_runner_is_replaced() {
+    let tree = crate::judge::empty_tree();
+    disksmith_guest::lay_out_skeleton(&tree, &disksmith_guest::Skeleton::default()).unwrap();
+    let guest = disksmith_guest::Guest::of_tree(tree);
+    let tree = guest.tree();
+    let before = crate::judge::text(tree, "/etc/shadow");
+    let owner = disksmith_vfs::Owner::ROOT;
+    tree.create_dir_all("/usr/lib/virt-sysprep", owner, 0o755)
+        .unwrap();
+    tree.symlink("/etc/shadow", "/usr/lib/virt-sysprep/firstboot.sh", owner)
+        .unwrap();
+    crate::judge::apply(&guest, &[("firstboot-command", "true")]).unwrap();
+    assert_eq!(crate::judge::text(tree, "/etc/shadow"), before);
+    assert!(crate::judge::text(tree, "/usr/lib/virt-sysprep/firstboot.sh").starts_with("#!"));
+}

@@ -387,3 +387,58 @@ fn hostile_accounts_take_nothing_with_them() {
         report.warnings
     );
 }
+
+#[test]
+fn links_lead_no_cleaning_astray() {
+    let guest = guest();
+    let tree = guest.tree();
+    lay_out(
+        tree,
+        &[
+            ("/etc/keep/x.log", "x"),
+            ("/data/log/y.log", "x"),
+            ("/etc/hosts", "127.0.0.1 x\n"),
+            ("/run/faillock/z", "x"),
+            ("/var/spool/at/job", "x"),
+        ],
+    );
+    for (target, link) in [
+        ("/etc", "/tmp"),
+        ("../data/log", "/var/log"),
+        ("/", "/var/tmp"),
+        ("../../../etc", "/var/lib/dhcp"),
+        ("/etc", "/var/spool/mail"),
+        ("/etc", "/var/spool/cron"),
+        ("/etc", "/var/cache/apt"),
+        ("../run", "/var/run"),
+        ("/etc/hosts", "/var/spool/at/.SEQ"),
+    ] {
+        let _ = tree.remove_all(link);
+        let (parent, _) = link.rsplit_once('/').unwrap();
+        if !parent.is_empty() {
+            tree.create_dir_all(parent, Owner::ROOT, 0o755).unwrap();
+        }
+        tree.symlink(target, link, Owner::ROOT).unwrap();
+    }
+    let report = clean(&guest, "defaults,-customize");
+    for there in [
+        "/etc/keep/x.log",
+        "/etc/passwd",
+        "/etc/hosts",
+        "/usr/lib/os-release",
+        "/var/lib",
+    ] {
+        assert!(tree.exists(there), "{there} is gone");
+    }
+    assert_eq!(text(tree, "/etc/hosts"), "127.0.0.1 x\n");
+    for gone in ["/data/log/y.log", "/run/faillock/z", "/var/spool/at/job"] {
+        assert!(!tree.exists(gone), "{gone} is there");
+    }
+    for told in ["/tmp leads to /etc", "/var/tmp leads to /"] {
+        assert!(
+            report.warnings.iter().any(|w| w.contains(told)),
+            "{told}: {:?}",
+            report.warnings
+        );
+    }
+}
