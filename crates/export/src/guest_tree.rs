@@ -26,7 +26,7 @@ pub enum Changes {
 }
 
 /// How much a mount stages in memory: less than other edits do, for it also remembers each file that the kernel knows.
-const BUDGET: u64 = 20 << 20;
+const BUDGET: u64 = 16 << 20;
 
 /// Which guest is mounted.
 #[derive(Debug, Clone)]

@@ -134,12 +134,12 @@ fn start(opened: Opened, keeps: bool, place: PathBuf, options: &MountOptions) ->
     };
     let failed = |source: std::io::Error| Error::Mount {
         path: place.clone(),
-        // What a helper program says ends with a line feed.
-        source: std::io::Error::new(source.kind(), source.to_string().trim().to_owned()),
+        source,
     };
     let thread = committer.start().map_err(failed)?;
     let config = config_of(options, writable);
-    let session = fuser::spawn_mount(mounted, &place, &config).map_err(failed)?;
+    let session = fuser::spawn_mount(mounted, &place, &config)
+        .map_err(|e| failed(plainly(&e, &config.mount_options)))?;
     Ok(Running {
         place,
         _session: ManuallyDrop::new(session),
@@ -150,6 +150,24 @@ fn start(opened: Opened, keeps: bool, place: PathBuf, options: &MountOptions) ->
         _images: opened.images,
         warnings: opened.warnings,
     })
+}
+
+/// What the kernel, or the helper program, says of a mount that it refuses.
+fn plainly(error: &std::io::Error, options: &[MountOption]) -> std::io::Error {
+    let unknown: Vec<&str> = options
+        .iter()
+        .filter_map(|option| match option {
+            MountOption::CUSTOM(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let said = error.to_string();
+    let said = said.trim();
+    if !unknown.is_empty() && (said.contains("EINVAL") || said.contains("Invalid argument")) {
+        let text = format!("the kernel refuses one of these options: {}", unknown.join(", "));
+        return std::io::Error::new(std::io::ErrorKind::InvalidInput, text);
+    }
+    std::io::Error::new(error.kind(), said.to_owned())
 }
 
 fn check_place(place: &Path) -> Result<PathBuf> {
