@@ -4,6 +4,9 @@
 mod cloud_localds;
 mod customize_options;
 mod dos_time;
+mod dumpe2fs;
+mod e2label;
+mod ext_superblock_text;
 mod fatlabel;
 mod getopt;
 mod guestfs_options;
@@ -16,6 +19,7 @@ mod mtools;
 pub(crate) mod qemu_img;
 mod resize2fs;
 mod step_lines;
+mod tune2fs;
 mod virt_alignment_scan;
 mod virt_cat;
 mod virt_copy;
@@ -30,8 +34,8 @@ mod virt_inspector;
 mod virt_log;
 mod virt_ls;
 mod virt_make_fs;
-mod virt_sparsify;
 mod virt_resize;
+mod virt_sparsify;
 mod virt_sysprep;
 mod virt_tail;
 pub(crate) mod xorriso;
@@ -167,6 +171,18 @@ const FACES: &[Face] = &[
             "virt-tar",
         ],
         run: virt_copy::run,
+    },
+    Face {
+        names: &["dumpe2fs"],
+        run: dumpe2fs::run,
+    },
+    Face {
+        names: &["e2label"],
+        run: e2label::run,
+    },
+    Face {
+        names: &["tune2fs"],
+        run: tune2fs::run,
     },
     Face {
         names: &["resize2fs"],

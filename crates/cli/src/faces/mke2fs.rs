@@ -165,7 +165,9 @@ fn proceed() -> bool {
     print!("Proceed anyway? (y,N) ");
     let _ = std::io::stdout().flush();
     let mut answer = String::new();
-    let _ = std::io::stdin().read_line(&mut answer);
+    if !std::io::stdin().read_line(&mut answer).is_ok_and(|read| read > 0) {
+        println!();
+    }
     answer.trim_start().starts_with(['y', 'Y'])
 }
 
@@ -269,7 +271,7 @@ fn without_journal(request: &Request, size: u64) -> Option<FormatOptions> {
             what: "journal size", ..
         }) => {
             let mut options = request.options.clone();
-            options.features = request.features_with("^has_journal").ok()?;
+            options.features = request.features_with("^has_journal,^orphan_file").ok()?;
             Some(options)
         }
         _ => None,

@@ -157,7 +157,7 @@ struct Found {
     is_device: bool,
 }
 
-fn clock() -> Result<disksmith_ext4::Clock, String> {
+pub(super) fn clock() -> Result<disksmith_ext4::Clock, String> {
     let now = clock::now().map_err(|_| "SOURCE_DATE_EPOCH is no number of seconds".to_owned())?;
     Ok(Arc::new(move || now))
 }

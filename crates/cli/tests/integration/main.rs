@@ -9,6 +9,7 @@ mod chain;
 mod check_table;
 mod cloud_localds;
 mod customize;
+mod ext_tools;
 mod guest_files;
 mod guest_tables;
 mod host_results;
