@@ -10,6 +10,7 @@ use crate::tree::{Entry, LastLink, Node, Owner, Tree, join};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -35,11 +36,12 @@ pub struct CopyInOptions {
 }
 
 enum Task {
-    Copy {
+    /// A directory, and the names in it that are still to come. Only these are kept: directories may be large.
+    Fill {
         host: PathBuf,
-        dir: Node,
-        name: Vec<u8>,
+        node: Node,
         path: Vec<u8>,
+        names: std::vec::IntoIter<OsString>,
     },
     /// A new directory whose contents are all there.
     Finish {
@@ -132,23 +134,27 @@ impl Tree {
             options,
             report: CopyReport::default(),
             linked: HashMap::new(),
-            tasks: vec![Task::Copy {
-                host: host.to_owned(),
-                dir,
-                name,
-                path,
-            }],
+            tasks: Vec::new(),
         };
+        copy.copy(host, dir, &name, &path).map_err(|e| e.at_path(&path))?;
         while let Some(task) = copy.tasks.pop() {
             match task {
-                Task::Copy {
+                Task::Fill {
                     host,
-                    dir,
-                    name,
+                    node,
                     path,
+                    mut names,
                 } => {
-                    copy.copy(&host, dir, &name, &path)
-                        .map_err(|e| e.at_path(&path))?;
+                    let Some(name) = names.next() else { continue };
+                    let below = (host.join(&name), join(&path, name.as_bytes()));
+                    copy.tasks.push(Task::Fill {
+                        host,
+                        node,
+                        path,
+                        names,
+                    });
+                    copy.copy(&below.0, node, name.as_bytes(), &below.1)
+                        .map_err(|e| e.at_path(&below.1))?;
                 }
                 Task::Finish { node, stat, path } => {
                     copy.set_times(node, &stat).map_err(|e| e.at_path(&path))?;
@@ -265,14 +271,12 @@ impl CopyIn<'_, '_> {
                 node
             }
         };
-        for name in host_file::names(host)?.into_iter().rev() {
-            self.tasks.push(Task::Copy {
-                host: host.join(&name),
-                dir: node,
-                path: join(path, name.as_bytes()),
-                name: name.as_bytes().to_vec(),
-            });
-        }
+        self.tasks.push(Task::Fill {
+            host: host.to_owned(),
+            node,
+            path: path.to_vec(),
+            names: host_file::names(host)?.into_iter(),
+        });
         Ok(())
     }
 
