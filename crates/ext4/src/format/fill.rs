@@ -82,6 +82,16 @@ impl<'a> Fill<'a> {
             }),
             last: 0,
         };
+        let named = tree
+            .inodes()
+            .first()
+            .is_some_and(|root| root.entries().iter().any(|(name, _)| **name == *b"lost+found"));
+        if named && this.lost_and_found.is_none() {
+            // The directory of this name is always made.
+            return Err(Error::File(disksmith_vfs::Error::Exists {
+                path: "/lost+found".into(),
+            }));
+        }
         let mut next = first_number(&sizes);
         for (index, number) in (0u32..).zip(this.numbers.iter_mut()) {
             *number = if index == 0 {

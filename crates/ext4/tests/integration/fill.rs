@@ -169,6 +169,10 @@ fn the_kernel_shows_the_same_tree_as_the_source() {
     for options in [
         "-t ext4 -b 4096",
         "-t ext4 -b 1024",
+        "-t ext4 -b 4096 -O bigalloc",
+        "-t ext4 -b 1024 -O bigalloc,quota -C 8192",
+        "-t ext4 -b 1024 -O quota,project,mmp,orphan_file",
+        "-t ext3 -b 1024 -O quota",
         "-t ext2 -b 1024",
         "-t ext3 -b 4096",
         "-t ext4 -I 128 -b 2048 -O ^metadata_csum",
@@ -260,6 +264,20 @@ fn files_lie_in_one_piece_and_the_same_files_give_the_same_bytes() {
             assert!(stat.lines().count() <= 2, "file {i}: {stat}");
         }
     }
+}
+
+#[test]
+fn a_file_called_lost_and_found_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    fs::create_dir_all(&source).unwrap();
+    fs::write(source.join("lost+found"), "a file").unwrap();
+    let image = dir.path().join("image");
+    File::create(&image).unwrap().set_len(2 << 20).unwrap();
+    let (tree, mut contents) = HostSource::scan(&source).unwrap();
+    let file = HostFile::open(&image, OpenMode::Write, LockMode::None).unwrap();
+    let error = format_filled(&file, &parse("-t ext4").unwrap(), &tree, &mut contents).unwrap_err();
+    assert!(error.to_string().contains("lost+found"), "{error}");
 }
 
 #[test]
