@@ -3,14 +3,14 @@
 use super::Globals;
 use super::guest_args::GuestArgs;
 use crate::clock;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{Gathered, OutputFormat, finish, print_json};
 use clap::{Args, ValueEnum};
 use disksmith_guest::{
     Checksum, Guest, ListOptions, ListSink, LongOptions, TimeStyle, device_numbers, list_long, list_names,
     list_paths, list_recursive,
 };
-use disksmith_vfs::{FileType, Metadata, WalkStep};
+use disksmith_vfs::{FileType, Metadata, Tree, WalkStep};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -78,6 +78,11 @@ fn checksum(text: &str) -> Result<Checksum, String> {
 
 pub(crate) fn run(args: &LsArgs, globals: &Globals) -> Outcome {
     if args.output == OutputFormat::Json {
+        if args.checksum.is_some() {
+            return Err(Failure::usage(
+                "--checksum has no place in the JSON of ls: use --csv",
+            ));
+        }
         let list = args.guest.look(globals, |guest| as_json(args, guest))?;
         print_json(&Value::Array(list))?;
         return Ok(ExitCode::SUCCESS);
@@ -128,21 +133,25 @@ fn as_json(args: &LsArgs, guest: &Guest) -> disksmith_guest::Result<Vec<Value>> 
         let path = path.as_os_str().as_bytes();
         if args.recursive {
             tree.walk(path, |entry| {
-                list.push(row(&entry.path, &entry.metadata));
+                list.push(row(tree, &entry.path, &entry.metadata)?);
                 Ok::<_, disksmith_guest::Error>(WalkStep::Continue)
             })?;
             continue;
         }
         for entry in tree.read_dir(path)? {
             let whole = [path.strip_suffix(b"/").unwrap_or(path), b"/", &entry.name].concat();
-            list.push(row(&whole, &tree.symlink_metadata(&whole)?));
+            list.push(row(tree, &whole, &tree.symlink_metadata(&whole)?)?);
         }
     }
     Ok(list)
 }
 
-fn row(path: &[u8], metadata: &Metadata) -> Value {
-    json!({
+fn row(tree: &Tree, path: &[u8], metadata: &Metadata) -> disksmith_guest::Result<Value> {
+    let target = match metadata.file_type {
+        FileType::Symlink => Some(tree.read_link(path)?),
+        _ => None,
+    };
+    let mut row = json!({
         "path": String::from_utf8_lossy(path),
         "type": match metadata.file_type {
             FileType::Regular => "file",
@@ -161,5 +170,11 @@ fn row(path: &[u8], metadata: &Metadata) -> Value {
         "modified": metadata.modified.seconds,
         "changed": metadata.changed.seconds,
         "accessed": metadata.accessed.seconds,
-    })
+        "inode": metadata.inode.0,
+        "blocks": metadata.blocks,
+    });
+    if let Some(target) = target {
+        row["target"] = String::from_utf8_lossy(&target).into();
+    }
+    Ok(row)
 }

@@ -175,3 +175,41 @@ fn arguments_too_many_are_told_as_the_old_tools_tell_them() {
         assert_eq!(lab.disksmith(line).fails(1), text, "{line}");
     }
 }
+
+#[test]
+fn lists_and_ends_of_files_are_whole() {
+    if !judges(&["mke2fs"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.write("root/a", "a\nc");
+    lab.write("root/b", "b\n");
+    std::os::unix::fs::symlink("/etc", lab.path("root/l")).unwrap();
+    lab.tool("mkfifo root/pipe").ok();
+    lab.tool("mke2fs -q -t ext4 -F -d root n.img 8M").ok();
+    let list = lab.disksmith("ls -m /dev/sda -a n.img --output json /").ok();
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let link = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["path"] == "/l")
+        .unwrap();
+    assert_eq!(
+        (&link["type"], &link["target"]),
+        (&"symlink".into(), &"/etc".into())
+    );
+    assert!(link["inode"].as_u64().unwrap() > 10);
+    lab.disksmith("ls -m /dev/sda -a n.img -lR --checksum --output json /")
+        .fails(2);
+    // as tail of GNU coreutils prints them
+    assert_eq!(
+        lab.disksmith("tail -m /dev/sda -a n.img /a /b").ok(),
+        "==> /a <==\na\nc\n==> /b <==\nb\n"
+    );
+    lab.disksmith("tail -n +2 -m /dev/sda -a n.img /a").fails(2);
+    let said = lab.disksmith("cat -m /dev/sda -a n.img /pipe");
+    assert!(said.stderr.contains("named pipe"), "{said:?}");
+    let said = lab.disksmith("virt-ls -m /dev/sda -a n.img root").fails(1);
+    assert!(said.contains("path must start with a / character"), "{said}");
+}
