@@ -58,7 +58,7 @@ pub(crate) fn show(
     if globals.verbose > 0 {
         eprint!("{report}");
     } else {
-        for warning in report.warnings.iter().filter(|_| !globals.quiet) {
+        for warning in &report.warnings {
             eprintln!("disksmith: warning: {warning}");
         }
     }

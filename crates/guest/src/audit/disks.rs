@@ -27,6 +27,9 @@ pub(super) fn findings(volumes: &[Volume], guest: Option<&Guest>) -> Vec<Finding
             ));
         }
         match &volume.content {
+            // Its logical volumes are looked into themselves.
+            VolumeContent::Known { kind, reason, .. }
+                if kind == "LVM2_member" && is_of_group(reason, volumes) => {}
             VolumeContent::Known { kind, reason, .. } if kind != "swap" => {
                 let message = format!("{kind} was not looked into: {reason}");
                 all.push(found("unreachable", &device, message));
@@ -50,6 +53,12 @@ pub(super) fn findings(volumes: &[Volume], guest: Option<&Guest>) -> Vec<Finding
         .filter_map(|v| Some((v.part_uuid.clone()?, v.device())));
     all.extend(repeated(partitions, "partition"));
     all
+}
+
+/// Whether a physical volume is a part of a group whose logical volumes are known.
+fn is_of_group(reason: &str, volumes: &[Volume]) -> bool {
+    let mut groups = volumes.iter().filter_map(|v| Some(&v.logical.as_ref()?.group));
+    groups.any(|group| reason == format!("it is a part of the volume group {group}"))
 }
 
 /// Identifiers that several devices bear.

@@ -13,10 +13,10 @@ pub(crate) fn run(session: &mut Session<'_, '_>, operation: &SysprepOperation) -
     operation
         .actions
         .iter()
-        .try_for_each(|action| act(session, operation.name, action))
+        .try_for_each(|action| act(session, action))
 }
 
-fn act(session: &mut Session<'_, '_>, name: &str, action: &Action) -> Result<()> {
+fn act(session: &mut Session<'_, '_>, action: &Action) -> Result<()> {
     match action {
         // A directory that merely bears such a name (`/var/log/mail`) stays: services miss it. What is in `journal/*` goes whole.
         Action::Logs(patterns) => patterns
@@ -36,7 +36,7 @@ fn act(session: &mut Session<'_, '_>, name: &str, action: &Action) -> Result<()>
             if session.guest.distribution().family != Family::RedHat {
                 return Ok(());
             }
-            actions.iter().try_for_each(|inner| act(session, name, inner))
+            actions.iter().try_for_each(|inner| act(session, inner))
         }
         Action::DropLines(pattern, starts) => drop_lines(session, pattern, starts),
         Action::MachineId => machine_id(session),
