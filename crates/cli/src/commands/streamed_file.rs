@@ -2,7 +2,7 @@
 
 use disksmith_guest::Error;
 use disksmith_storage::{Durability, Existing, NewFile, Storage, check_replaceable};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// Has `work` write a file. It takes the place of what has its name in one step; after an error that stays. Devices and pipes are
@@ -52,7 +52,7 @@ impl Write for Appending<'_> {
         let written = file.set_size(end).and_then(|()| file.write_at(self.at, bytes));
         written.map_err(|error| match error {
             disksmith_storage::Error::Io { source, .. } => source,
-            other => std::io::Error::new(ErrorKind::Other, other),
+            other => std::io::Error::other(other),
         })?;
         self.at = end;
         Ok(bytes.len())
