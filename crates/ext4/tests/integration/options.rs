@@ -193,7 +193,7 @@ pub fn parse(text: &str) -> Result<FormatOptions, Error> {
                         }
                         ("mmp_update_interval", v) => options.mmp_interval = v.parse().unwrap(),
                         ("orphan_file_size", v) => {
-                            options.orphan_file_size = Some(u64::from(v == "1M") << 20)
+                            options.orphan_file_size = Some(u64::from(v == "1M") << 20);
                         }
                         ("test_fs", _) => options.test = true,
                         ("quotatype", v) => {

@@ -390,7 +390,7 @@ impl Request {
             match (name, value.parse::<u64>()) {
                 ("size", Ok(mib)) => self.options.journal.size_mib = u32::try_from(mib).ok(),
                 ("fast_commit_size", Ok(kib)) => {
-                    self.options.journal.fast_commit_kib = u32::try_from(kib).ok()
+                    self.options.journal.fast_commit_kib = u32::try_from(kib).ok();
                 }
                 ("location", _) if size(value, Some(1)).is_some() => {
                     self.journal_location = Some(value.to_owned());
