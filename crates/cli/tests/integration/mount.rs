@@ -709,8 +709,13 @@ fn a_mount_says_why_it_cannot_be_as_asked() {
     assert!(!said.stderr.contains("--force"), "{said:?}");
     assert_eq!(std::fs::read(lab.path("over.qcow2")).unwrap(), b"mine");
 
-    let said = lab.disksmith("mount -a a.raw -m /dev/sda -o noatime,nonsense m").fails(1);
-    assert!(said.contains("refuses one of these options: nonsense\n"), "{said}");
+    let said = lab
+        .disksmith("mount -a a.raw -m /dev/sda -o noatime,nonsense m")
+        .fails(1);
+    assert!(
+        said.contains("refuses one of these options: nonsense\n"),
+        "{said}"
+    );
 
     let mount = Mounted::new(&lab, "m", "-a a.raw -m /dev/sda --rw");
     let name = std::fs::read_to_string(format!("/proc/{}/comm", mount.pid)).unwrap();
