@@ -134,6 +134,8 @@ fn a_guest_on_logical_volumes_is_edited() {
         lab.disksmith(&format!("cat {both} /home/ann/large")).ok(),
         "a".repeat(3_000_000)
     );
+    let found = lab.disksmith(&format!("audit {both}"));
+    assert!(!found.stdout.contains("unreachable"), "{}", found.stdout);
     lab.write("upload", vec![0x62; 2_000_000]);
     lab.disksmith(&format!(
         "customize {both} --hostname web1 --root-password password:x --upload upload:/home/ann/second"
