@@ -130,10 +130,10 @@ fn a_disk_with_two_operating_systems() {
     }
     let lab = Lab::new();
     image(&lab, "one", "32M", |root| {
-        system(root, "debian", "/dev/vda1 / ext4\n")
+        system(root, "debian", "/dev/vda1 / ext4\n");
     });
     image(&lab, "two", "32M", |root| {
-        system(root, "rocky", "/dev/vda2 / ext4\n")
+        system(root, "rocky", "/dev/vda2 / ext4\n");
     });
     two_partitions(&lab, "disk.raw", "one", "two", ["83", "83"]);
     let says = [
