@@ -11,6 +11,7 @@ use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "user.disksmith.log";
@@ -46,7 +47,23 @@ pub(super) fn clear(image: &HostFile) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::LogMissing`] where the image is marked and there is no log at either place: half of a change is in it.
+/// [`Error::LogDamaged`] where the log is somebody else's.
 pub(super) fn find_log(image: &HostFile, log_dir: Option<&Path>) -> Result<PathBuf> {
+    let found = find_named(image, log_dir)?;
+    if let (Ok(log), Ok(owner)) = (found.symlink_metadata(), image.file().metadata())
+        && !place::is_trusted(log.uid(), owner.uid())
+    {
+        return Err(Error::LogDamaged {
+            log: found,
+            field: "owner of the log (user id)",
+            offset: 0,
+            value: log.uid().into(),
+        });
+    }
+    Ok(found)
+}
+
+fn find_named(image: &HostFile, log_dir: Option<&Path>) -> Result<PathBuf> {
     let usual = place::log_path(image.path(), image.id(), log_dir)?;
     let mut value = [0; LONGEST];
     let Ok(len) = fgetxattr(image.file(), NAME, &mut value[..]) else {

@@ -130,17 +130,15 @@ impl RawShadow {
     /// else beside the file; it is made at the first change.
     ///
     /// # Errors
-    /// [`Error::NoPlaceForLog`] for a block device without a `log_dir`: a log in `/dev` would not outlast a power
+    /// [`Error::NoPlaceForLog`] for a block device where no `log_dir` is given and the usual one cannot be made: a log in
+    /// `/dev` would not outlast a power
     /// cut.
     pub fn new(file: Arc<HostFile>, log_dir: Option<&Path>) -> Result<Self> {
         if !file.is_writable() {
             return Err(Error::ReadOnly { object: file.name() });
         }
         if file.is_block_device() && log_dir.is_none() {
-            return Err(Error::NoPlaceForLog {
-                image: file.path().to_path_buf(),
-                reason: "it is a block device, and a log beside it would not outlast a power cut".into(),
-            });
+            place::prepare_device_logs(file.path())?;
         }
         let log = place::log_path(file.path(), file.id(), log_dir)?;
         Ok(Self::assemble(Image {

@@ -643,3 +643,18 @@ fn a_log_is_for_the_owner_of_the_image_alone() {
     let log = raw.log().metadata().unwrap();
     assert_eq!((log.mode() & 0o777, log.uid()), (0o600, owner));
 }
+
+#[test]
+fn a_log_of_somebody_else_is_not_applied() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let raw = Raw::new(1 << 20);
+    let log = half_changed(&raw, None);
+    std::os::unix::fs::chown(&log, Some(1234), None).unwrap();
+    let before = std::fs::read(&raw.path).unwrap();
+    assert!(matches!(recover(&raw.path, None), Err(Error::LogDamaged { .. })));
+    assert_eq!(std::fs::read(&raw.path).unwrap(), before);
+    std::os::unix::fs::chown(&log, Some(0), None).unwrap();
+    assert_eq!(recover(&raw.path, None).unwrap(), Recovery::Completed);
+}
