@@ -5,7 +5,7 @@ use crate::committer::Reopen;
 use crate::error::Result;
 use crate::joined::Joined;
 use disksmith_fs::{OpenOptions, open_with_clock};
-use disksmith_guest::{Guest, MountSpec, RootChoice, Volume, VolumeContent, open_volumes};
+use disksmith_guest::{Guest, MountSpec, RootChoice, Volume, VolumeContent, open_volumes_for};
 use disksmith_image::{DiskSpec, Format, Image, Output, Transaction, TransactionOptions};
 use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
 use disksmith_vfs::{FileSystemRef, Timestamp};
@@ -118,7 +118,7 @@ impl Source {
             });
         }
         let storages: Vec<StorageRef> = images.iter().map(|image| image.storage().clone()).collect();
-        let volumes = open_volumes(&storages, reading())?;
+        let volumes = open_volumes_for(&storages, &self.mounts, reading())?;
         let guest = self.find(&volumes)?;
         warnings.extend(guest.warnings().iter().cloned());
         Ok(Opened {
@@ -135,7 +135,7 @@ impl Source {
         let storages: Vec<StorageRef> = (0..transaction.len())
             .filter_map(|i| transaction.storage(i))
             .collect();
-        let mut volumes = open_volumes(&storages, reading())?;
+        let mut volumes = open_volumes_for(&storages, &self.mounts, reading())?;
         let guest = self.find(&volumes)?;
         let mut unwritable = Vec::new();
         for mounted in guest.mounts() {

@@ -78,7 +78,8 @@ pub use files::{FstabEntry, Group, User, parse_fstab, parse_group, parse_os_rele
 pub use filesystems::{Item, ItemKind, WantedItems, list_items};
 pub use inspect::{
     Distribution, Family, FoundRoot, Guest, Init, LogicalName, MountSpec, Mounted, Role, RootChoice, System,
-    Volume, VolumeContent, canonical_device_name, find_lvm, open_volumes, parse_device_name,
+    Volume, VolumeContent, canonical_device_name, find_lvm, open_volumes, open_volumes_for,
+    parse_device_name,
 };
 pub use inspection::{
     InspectedFileSystem, Inspection, InspectionOptions, MountPoint, inspect_all, inspections_to_xml,

@@ -1,7 +1,7 @@
 //! The guest of images that no machine runs: opened for a look, or for an edit that is committed as a whole.
 
 use crate::error::{Error, Result};
-use crate::inspect::{Guest, MountSpec, RootChoice, Volume, open_volumes};
+use crate::inspect::{Guest, MountSpec, RootChoice, Volume, open_volumes, open_volumes_for};
 use disksmith_fs::OpenOptions;
 use disksmith_image::{CommitReport, DiskSpec, Format, Gate, Image, Keys, Transaction, TransactionOptions};
 use disksmith_storage::{Diagnose, ErrorKind, LockMode, StorageRef};
@@ -29,7 +29,7 @@ impl GuestOptions {
             writable,
             clock: self.clock,
         };
-        let mut volumes = open_volumes(disks, options(false))?;
+        let mut volumes = open_volumes_for(disks, &self.mounts, options(false))?;
         let guest = self.find(&volumes)?;
         if !writable {
             return Ok(guest);
@@ -208,7 +208,7 @@ pub(crate) fn survey<T>(
         writable: false,
         clock: options.clock,
     };
-    let volumes = open_volumes(&storages, read_only)?;
+    let volumes = open_volumes_for(&storages, &options.mounts, read_only)?;
     let guest = options.find(&volumes)?;
     work(&guest, &volumes)
 }

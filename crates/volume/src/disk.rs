@@ -197,15 +197,25 @@ impl Disk {
         Ok(disk.finish())
     }
 
-    /// Adds a partition, if it lies inside the disk.
+    /// Adds a partition, if it begins inside the disk; what reaches beyond the end is cut, as Linux does.
     fn add(&mut self, mut partition: Partition, first: Lba, sectors: u64) {
-        let range = first
-            .checked_offset(self.sector)
-            .zip(sectors.checked_mul(self.sector.bytes()));
+        let sector = self.sector.bytes();
+        let range = first.checked_offset(self.sector).zip(sectors.checked_mul(sector));
+        let disk_end = self.storage.size() / sector * sector;
         match range {
             Some((start, len)) if len > 0 && self.storage.check_range(start, len).is_ok() => {
                 partition.start = start;
                 partition.len = len;
+                self.partitions.push(partition);
+            }
+            Some((start, len)) if len > 0 && start < disk_end => {
+                let there = disk_end - start;
+                self.notices.push(Notice::CutAtEnd {
+                    number: partition.number,
+                    missing: len.saturating_sub(there),
+                });
+                partition.start = start;
+                partition.len = there;
                 self.partitions.push(partition);
             }
             _ => self.notices.push(Notice::OutsideDisk {

@@ -27,6 +27,13 @@ pub enum Notice {
         /// Its number.
         number: u32,
     },
+    /// A partition ends beyond the end of the disk, and is cut there.
+    CutAtEnd {
+        /// Its number.
+        number: u32,
+        /// How many bytes of it are not there.
+        missing: u64,
+    },
     /// Two partitions share sectors.
     Overlap {
         /// The number of one.
@@ -56,7 +63,13 @@ impl fmt::Display for Notice {
             Self::OutsideDisk { number } => {
                 write!(
                     f,
-                    "partition {number} reaches beyond the end of the disk and is left out"
+                    "partition {number} does not lie inside the disk and is left out: if the image is shorter than its disk was, it is truncated"
+                )
+            }
+            Self::CutAtEnd { number, missing } => {
+                write!(
+                    f,
+                    "the image is shorter than its partition table says: {missing} bytes of partition {number} are missing, it is cut at the end of the disk"
                 )
             }
             Self::Overlap { first, second } => write!(f, "partitions {first} and {second} overlap"),

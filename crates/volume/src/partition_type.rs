@@ -22,6 +22,8 @@ pub mod gpt_type {
     pub const EFI_SYSTEM: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
     /// BIOS boot partition (GRUB's core image).
     pub const BIOS_BOOT: Uuid = uuid!("21686148-6449-6e6f-744e-656564454649");
+    /// PowerPC PReP boot (the boot loader on IBM Power).
+    pub const PREP_BOOT: Uuid = uuid!("9e1a2d38-c612-4316-aa26-8b49521e5a8b");
     /// Linux filesystem data.
     pub const LINUX_DATA: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
     /// Linux root, x86-64.

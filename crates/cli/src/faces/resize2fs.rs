@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 const BANNER: &str = "resize2fs 1.47.0 (5-Feb-2023)";
 const PAGE: u64 = 4096;
+/// Where logs of changes of devices go, unless the environment names another folder.
+const LOG_FOLDER: &str = "/var/lib/disksmith";
 
 /// What stands on the command line.
 #[derive(Debug, Default)]
@@ -223,6 +225,13 @@ fn work(name: &str, request: &Request) -> Result<(), String> {
         );
         return Ok(());
     }
+    if found.is_device
+        && let Some(path) = mounted_on(&request.file)
+    {
+        return Err(format!(
+            "The filesystem on {shown} is mounted on {path}; on-line resizing is the kernel's and is not done here.\nUnmount it, then run this again."
+        ));
+    }
     if !request.force && needs_check(sb) {
         return Err(format!("Please run 'e2fsck -f {shown}' first.\n"));
     }
@@ -352,14 +361,50 @@ fn show_passes(done: &Resized, has_checksums: bool) {
     }
 }
 
+/// Where the log of the change of a device lies: it must outlast a power cut, and be nobody else's to write.
+fn log_folder() -> Result<PathBuf, String> {
+    use std::os::unix::fs::DirBuilderExt;
+    let named = std::env::var_os("E2FSPROGS_UNDO_DIR").filter(|name| !name.is_empty());
+    let folder = PathBuf::from(named.unwrap_or_else(|| LOG_FOLDER.into()));
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| format!("the folder {} for the log of the change cannot be made (name another one in E2FSPROGS_UNDO_DIR): {error}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Where a device is mounted, if it is.
+fn mounted_on(device: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let number = std::fs::metadata(device).ok()?.rdev();
+    // How Linux packs a device's number: 12 and 20 bits, each in two pieces.
+    let major = number >> 8 & 0xfff | number >> 32 & !0xfff;
+    let minor = number & 0xff | number >> 12 & 0xf_ff00;
+    let number = format!("{major}:{minor}");
+    let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        (fields.get(2) == Some(&number.as_str())).then(|| fields.get(4).map(|path| (*path).to_owned()))?
+    })
+}
+
 /// Makes the change, as one transaction.
 fn change(request: &Request, found: &Found, blocks: u64) -> Result<Resized, String> {
     let spec = DiskSpec {
         format: Some(Format::Raw),
         ..DiskSpec::in_place(&request.file)
     };
-    let transaction =
-        Transaction::begin(&[spec], &TransactionOptions::default()).map_err(|e| e.to_string())?;
+    let log_dir = if found.is_device {
+        Some(log_folder()?)
+    } else {
+        None
+    };
+    let options = TransactionOptions {
+        log_dir,
+        ..TransactionOptions::default()
+    };
+    let transaction = Transaction::begin(&[spec], &options).map_err(|e| e.to_string())?;
     let storage = transaction.storage(0).ok_or("nothing is open")?;
     let block_size = u64::from(found.report.block_size);
     let wanted = blocks

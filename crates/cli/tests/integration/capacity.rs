@@ -384,3 +384,100 @@ fn virt_resize_by_its_old_name() {
         assert!(text.contains(said), "{line}: {text}");
     }
 }
+
+#[test]
+fn a_boot_partition_is_not_given_the_room() {
+    if !judges(JUDGES) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.tool("truncate -s 64M g.raw").ok();
+    let table = "label: gpt\nstart=2048,size=81920\nstart=86016,size=2048,type=21686148-6449-6E6F-744E-656564454649\n";
+    std::fs::write(lab.path("table"), table).unwrap();
+    let shell = lab.path("table.sh");
+    std::fs::write(&shell, "sfdisk -q g.raw <table\n").unwrap();
+    lab.tool("sh table.sh").ok();
+    let refused = lab.disksmith("grow g.raw 100M");
+    assert_ne!(refused.status, 0, "{refused:?}");
+    assert!(refused.stderr.contains("boot loader"), "{refused:?}");
+    assert!(refused.stderr.contains("--partition 2"), "{refused:?}");
+    assert_eq!(std::fs::metadata(lab.path("g.raw")).unwrap().len(), 64 * MIB);
+    lab.disksmith("grow -n -p 2 g.raw 100M");
+    // A number that is not there is the same mistake with and without a table.
+    lab.tool("truncate -s 64M bare.raw").ok();
+    let with = lab.disksmith("grow -p 9 g.raw 100M").status;
+    assert_eq!(lab.disksmith("grow -p 9 bare.raw 100M").status, with);
+}
+
+#[test]
+fn a_truncated_image_is_told_and_not_resized() {
+    if !judges(JUDGES) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.tool("truncate -s 64M t.raw").ok();
+    std::fs::write(
+        lab.path("table"),
+        "label: dos\nstart=2048,size=40960\nstart=43008,size=81920\n",
+    )
+    .unwrap();
+    std::fs::write(lab.path("table.sh"), "sfdisk -q t.raw <table\n").unwrap();
+    lab.tool("sh table.sh").ok();
+    lab.tool("truncate -s 40M t.raw").ok();
+    let listed = lab.disksmith("filesystems -a t.raw --partitions");
+    assert!(listed.stdout.contains("/dev/sda2"), "{listed:?}");
+    assert!(
+        listed.stderr.contains("shorter than its partition table"),
+        "{listed:?}"
+    );
+    let refused = lab.disksmith("grow t.raw 100M");
+    assert_ne!(refused.status, 0);
+    assert!(refused.stderr.contains("partition 2"), "{refused:?}");
+    assert_eq!(std::fs::metadata(lab.path("t.raw")).unwrap().len(), 40 * MIB);
+}
+
+#[test]
+fn a_filesystem_on_a_device_is_resized_unless_it_is_mounted() {
+    if !judges(JUDGES) || !may_mount() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.tool("truncate -s 64M d.raw").ok();
+    lab.tool("mke2fs -q -F -t ext4 d.raw 32M").ok();
+    lab.tool("mkdir mnt").ok();
+    let device = lab.tool("losetup --show -f d.raw").ok().trim().to_owned();
+    let grown = lab.disksmith(&format!("resize2fs {device}"));
+    let clean = lab.tool(&format!("e2fsck -fn {device}"));
+    lab.tool(&format!("mount {device} mnt"));
+    let mounted = lab.disksmith(&format!("resize2fs {device} 20M"));
+    lab.tool("umount mnt");
+    lab.tool(&format!("losetup -d {device}"));
+    assert_eq!(grown.status, 0, "{grown:?}");
+    assert!(
+        grown.stdout.contains("is now 65536 (1k) blocks") || grown.stdout.contains("is now 16384 (4k)"),
+        "{grown:?}"
+    );
+    assert!(
+        clean.status == 0 && !clean.stdout.contains("WARNING"),
+        "{clean:?}"
+    );
+    assert_eq!(mounted.status, 1, "{mounted:?}");
+    assert!(mounted.stderr.contains("is mounted on"), "{mounted:?}");
+}
+
+#[test]
+fn the_files_of_a_hybrid_iso_are_read_from_the_whole_disk() {
+    if !judges(&["xorriso"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.tool("mkdir dir").ok();
+    std::fs::write(lab.path("dir/hello"), "hello\n").unwrap();
+    lab.tool("truncate -s 1M f.fat").ok();
+    lab.tool("xorriso -as mkisofs -quiet -r -V HYB -partition_offset 16 -append_partition 2 0xef f.fat -o hy.iso dir").ok();
+    assert_eq!(lab.disksmith("cat -a hy.iso -m /dev/sda /hello").ok(), "hello\n");
+    assert_eq!(
+        lab.disksmith("virt-cat -a hy.iso -m /dev/sda /hello").ok(),
+        "hello\n"
+    );
+}

@@ -92,8 +92,9 @@ pub(super) fn plan(old: &Layout, blocks: u64, options: &ResizeOptions, size: u64
     };
     let room = old.g.blocks_per_group.saturating_sub(3 + old.g.table_blocks);
     if plain + u32::from(sb.reserved_gdt_blocks) > room {
-        return Err(invalid(format!(
-            "{groups} groups have more descriptor blocks ({descriptor_blocks}) than a group has room for"
+        return Err(Error::unsupported(format!(
+            "a size of {blocks} blocks of {} bytes for a filesystem without the feature meta_bg (the descriptors of {groups} groups do not fit into one)",
+            old.g.block_size
         )));
     }
     if features.compat.contains(Compat::SPARSE_SUPER2) {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use disksmith_fs::{Clock, Kind, resize};
 use disksmith_image::{DiskSpec, NewSize, TransactionOptions};
 use disksmith_storage::{ErrorKind, StorageRef};
-use disksmith_volume::{Disk, Partition, TableChange};
+use disksmith_volume::{Disk, Partition, PartitionType, TableChange, gpt_type};
 
 /// How an image is grown.
 #[derive(Clone)]
@@ -58,7 +58,9 @@ pub fn grow(
     }
     let disk = probe(&storage)?;
     let partition = choose(&disk, &spec.path, options.partition)?;
-    storage.set_size(new_size).map_err(Error::below)?;
+    if new_size != old_size {
+        storage.set_size(new_size).map_err(Error::below)?;
+    }
     let mut report = CapacityReport {
         image: spec.path.clone(),
         old_size,
@@ -128,6 +130,9 @@ fn grow_partition(
     {
         return Err(swap_is_last(disk, spec, partition).into());
     }
+    if options.partition.is_none() && gains && is_for_booting(partition) {
+        return Err(boot_is_last(disk, spec, partition).into());
+    }
     let change = TableChange {
         disk_size: report.new_size,
         partition: gains.then_some((number, room.max_len)),
@@ -159,6 +164,22 @@ fn grow_partition(
 fn is_swap(disk: &Disk, partition: &Partition) -> Result<bool> {
     let slice = disk.open(partition).map_err(Error::below)?;
     Ok(disksmith_fs::probe(&slice).is_some_and(|found| found.kind == Kind::Swap))
+}
+
+/// Whether firmware or a boot loader has it for itself: nobody who grows a disk wants more of that.
+fn is_for_booting(partition: &Partition) -> bool {
+    match partition.kind {
+        PartitionType::Gpt(guid) => {
+            [gpt_type::BIOS_BOOT, gpt_type::EFI_SYSTEM, gpt_type::PREP_BOOT].contains(&guid)
+        }
+        PartitionType::Mbr(kind) => matches!(kind, 0x41 | 0xef),
+        PartitionType::WholeDisk => false,
+    }
+}
+
+fn boot_is_last(disk: &Disk, spec: &DiskSpec, boot: &Partition) -> Refusal {
+    let what = "is there for the boot loader, and what stands before it cannot grow over it";
+    last_is_unwanted(disk, spec, boot, what, "that partition")
 }
 
 fn advice(spec: &DiskSpec, partition: u32) -> String {
@@ -196,19 +217,24 @@ fn blocked(
 
 /// Debian's old layout: root, and swap behind it. Nobody who grows a disk wants more swap.
 fn swap_is_last(disk: &Disk, spec: &DiskSpec, swap: &Partition) -> Refusal {
+    let what = "is swap space, and what stands before it cannot grow over it";
+    last_is_unwanted(disk, spec, swap, what, "the swap space")
+}
+
+fn last_is_unwanted(disk: &Disk, spec: &DiskSpec, last: &Partition, what: &str, name: &str) -> Refusal {
     let before = disk
         .partitions()
         .iter()
-        .filter(|p| !p.is_extended() && p.start < swap.start)
+        .filter(|p| !p.is_extended() && p.start < last.start)
         .max_by_key(|p| p.start);
     let text = format!(
-        "{}: the last partition, {}, is swap space, and what stands before it cannot grow over it",
+        "{}: the last partition, {}, {what}",
         spec.path.display(),
-        swap.number
+        last.number
     );
     let mut hint = format!(
-        "to give the room to the swap space all the same, say --partition {}",
-        swap.number
+        "to give the room to {name} all the same, say --partition {}",
+        last.number
     );
     if let Some(before) = before {
         hint = format!("{}; {hint}", advice(spec, before.number));

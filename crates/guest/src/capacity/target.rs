@@ -75,6 +75,13 @@ pub(super) fn meant(path: &Path, old: u64, size: NewSize) -> Result<u64> {
 /// when the end of the disk moves.
 pub(super) fn probe(storage: &StorageRef) -> Result<Disk> {
     let disk = Disk::probe(storage.clone()).map_err(Error::below)?;
+    let cut = |notice: &&Notice| matches!(notice, Notice::CutAtEnd { .. } | Notice::OutsideDisk { .. });
+    if let Some(notice) = disk.notices().iter().find(cut) {
+        let text = format!("{}: {notice}", storage.name());
+        return Err(Refusal::new(ErrorKind::Corrupt, text)
+            .hint("get the whole image again: what is missing cannot be made up for by another size")
+            .into());
+    }
     let repair = disk
         .notices()
         .iter()
@@ -99,7 +106,7 @@ pub(super) fn choose(disk: &Disk, path: &Path, number: Option<u32>) -> Result<Op
                 "{}: there is no partition {number}: the disk has no partition table",
                 path.display()
             );
-            return Err(Refusal::new(ErrorKind::Usage, text).into());
+            return Err(Refusal::new(ErrorKind::NotFound, text).into());
         }
         return Ok(None);
     }

@@ -30,4 +30,4 @@ pub use init::Init;
 pub use role::{Role, System};
 pub use root_choice::RootChoice;
 pub(crate) use unreachable::UNREACHABLE;
-pub use volume::{LogicalName, Volume, VolumeContent, find_lvm, open_volumes};
+pub use volume::{LogicalName, Volume, VolumeContent, find_lvm, open_volumes, open_volumes_for};

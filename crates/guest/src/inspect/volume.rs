@@ -1,7 +1,8 @@
 //! What lies on the disks: partitions and what each holds.
 
-use super::device_name::canonical_device_name;
+use super::device_name::{canonical_device_name, parse_device_name};
 use super::fstab_spec::Spec;
+use super::guest::MountSpec;
 use super::role::Role;
 use crate::error::{Error, Result};
 use disksmith_fs::OpenOptions;
@@ -99,6 +100,51 @@ pub fn open_volumes(disks: &[StorageRef], options: OpenOptions) -> Result<Vec<Vo
     for logical in &lvm.logical {
         let disk = volumes.get(logical.index).map_or(0, |member| member.disk);
         volumes.push(Volume::open_logical(disk, logical, options));
+    }
+    Ok(volumes)
+}
+
+/// The same, and whole disks that the user wants mounted though they have partitions: ISO images that boot from sticks have
+/// their files on the disk itself. They can only be read.
+///
+/// # Errors
+/// Those of [`open_volumes`].
+pub fn open_volumes_for(
+    disks: &[StorageRef],
+    mounts: &[MountSpec],
+    options: OpenOptions,
+) -> Result<Vec<Volume>> {
+    let mut volumes = open_volumes(disks, options)?;
+    for spec in mounts {
+        let Some((index, None)) = parse_device_name(&spec.device) else {
+            continue;
+        };
+        let Some(storage) = disks.get(index) else {
+            continue;
+        };
+        if volumes.iter().any(|v| v.is_meant_by(&spec.device)) {
+            continue;
+        }
+        let whole = Volume {
+            disk: index,
+            partition: None,
+            part_uuid: None,
+            part_label: None,
+            part_type: Some(PartitionType::WholeDisk),
+            logical: None,
+            content: VolumeContent::open(
+                storage,
+                OpenOptions {
+                    writable: false,
+                    ..options
+                },
+            ),
+            slice: Some(storage.clone()),
+        };
+        // Of any other kind it would be the remains of what was there before the partitions.
+        if whole.kind() == "iso9660" {
+            volumes.push(whole);
+        }
     }
     Ok(volumes)
 }

@@ -1,5 +1,7 @@
 use disksmith_storage::Memory;
-use disksmith_volume::{Disk, GptLayout, GptPartition, MbrLayout, MbrPartition, SectorSize, Uuid, gpt_type};
+use disksmith_volume::{
+    Disk, GptLayout, GptPartition, MbrLayout, MbrPartition, Notice, SectorSize, Uuid, gpt_type,
+};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -152,11 +154,17 @@ fn a_chain_that_bites_its_tail_ends() {
 }
 
 #[test]
-fn partitions_beyond_the_end_are_left_out_and_told() {
+fn partitions_beyond_the_end_are_cut_or_left_out_and_told() {
     let mut bytes = mbr();
     bytes.truncate(300_000);
     let disk = Disk::probe(Arc::new(Memory::from_bytes(&bytes))).unwrap();
-    let numbers: Vec<u32> = disk.partitions().iter().map(|p| p.number).collect();
-    assert_eq!(numbers, [1, 5]);
-    assert!(disk.storage().size() == 300_000 && !disk.notices().is_empty());
+    // As Linux does: what begins on the disk ends with its last whole sector; what begins behind is not there.
+    let ends: Vec<(u32, u64)> = disk.partitions().iter().map(|p| (p.number, p.end())).collect();
+    let end = 300_000 / 512 * 512;
+    assert_eq!(ends, [(1, 131_072), (2, end), (5, 197_632), (6, end)]);
+    let cut = Notice::CutAtEnd {
+        number: 6,
+        missing: 327_680 - end,
+    };
+    assert!(disk.notices().contains(&cut), "{:?}", disk.notices());
 }
