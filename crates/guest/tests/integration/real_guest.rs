@@ -2,8 +2,8 @@
 
 use crate::judge::{CLOCK, operations, run};
 use disksmith_guest::{
-    Context, Error, Guest, GuestOptions, MountSpec, Report, RootChoice, SeededRandom, Skeleton, customize,
-    default_operations, edit, lay_out_skeleton, list_paths, ListSink, look, sysprep,
+    Context, Error, Guest, GuestOptions, ListSink, MountSpec, Report, RootChoice, SeededRandom, Skeleton,
+    customize, default_operations, edit, lay_out_skeleton, list_paths, look, sysprep,
 };
 use disksmith_image::{DiskSpec, TransactionOptions};
 use std::fs;
@@ -291,7 +291,12 @@ fn a_real_guest_is_edited() {
                 ("debian", Some(12))
             );
             let mut out = Vec::new();
-            list_paths(guest.tree(), "/usr", false, &mut ListSink::new(&mut out, "memory"))?;
+            list_paths(
+                guest.tree(),
+                "/usr",
+                false,
+                &mut ListSink::new(&mut out, "memory"),
+            )?;
             Ok(out)
         },
     )
