@@ -114,18 +114,20 @@ fn check_case(dir: &Path, size: u64, options: &str, seed: u64, count: usize) -> 
                     return Err(format!("ours and the kernel's view:\n{different}"));
                 }
             }
-            // Blocks larger than a page.
-            Err(error)
-                if options.contains("-b 8192")
-                    || options.contains("-b 16384")
-                    || options.contains("-b 65536") =>
-            {
-                eprintln!("{options}: not mounted: {error}");
-            }
+            Err(error) if beyond_the_kernel(options) => eprintln!("{options}: not mounted: {error}"),
             Err(error) => return Err(format!("mount: {error}")),
         }
     }
     Ok(())
+}
+
+/// Whether the kernel does not mount what mke2fs makes of the options: blocks larger than a page; names without case where it was
+/// built without Unicode; an orphan file larger than it reads.
+fn beyond_the_kernel(options: &str) -> bool {
+    ["-b 8192", "-b 16384", "-b 65536", "orphan_file_size=1M"]
+        .iter()
+        .any(|text| options.contains(text))
+        || options.contains("casefold") && !Path::new("/sys/fs/ext4/features/casefold").exists()
 }
 
 #[test]
@@ -138,6 +140,10 @@ fn random_changes_agree_with_a_model_on_all_kinds_of_filesystems() {
     let mut failures = String::new();
     for (size, options) in TABLE.iter().filter(|(size, _)| *size <= 2 << 30) {
         if options.contains("-O ^extent") && !options.contains("^64bit") || options.contains("size=700") {
+            continue;
+        }
+        // mke2fs gives up on the smallest; the root of the model is root's.
+        if *size < 200 << 10 || options.contains("root_owner") {
             continue;
         }
         if let Ok(only) = std::env::var("DISKSMITH_ONLY")

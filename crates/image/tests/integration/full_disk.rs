@@ -52,7 +52,10 @@ impl Mount {
     }
 
     fn free(&self) {
-        std::fs::remove_file(self.path().join("filler")).unwrap();
+        let filler = self.path().join("filler");
+        // A program that another test starts may hold the file for a moment.
+        std::fs::File::create(&filler).unwrap();
+        std::fs::remove_file(filler).unwrap();
     }
 
     /// All files, with their lengths and what space they take.
