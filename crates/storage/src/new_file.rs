@@ -108,6 +108,8 @@ impl NewFile {
         }
         match (self.temporary.clone(), existing) {
             (None, Existing::Refuse) => give_name(self.file.file(), &self.target).map_err(fail)?,
+            // Mostly nothing is there: then a kill leaves nothing behind.
+            (None, Existing::Replace) if give_name(self.file.file(), &self.target).is_ok() => {}
             (None, Existing::Replace) => {
                 let name = self.target.file_name().unwrap_or_default().to_owned();
                 let named = with_free_name(&self.target, &name, |temporary| {
