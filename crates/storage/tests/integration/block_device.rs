@@ -1,8 +1,7 @@
 //! Block devices, by a loop device where this process may make one.
 
 use disksmith_storage::{
-    Diagnose, Error, HostFile, LockMode, OpenMode, RawShadow, Shadow, Storage, ZeroMode, open_for_change,
-    read_vec,
+    Error, HostFile, LockMode, OpenMode, RawShadow, Shadow, Storage, ZeroMode, open_for_change, read_vec,
 };
 use std::path::{Path, PathBuf};
 use std::process::Command;
