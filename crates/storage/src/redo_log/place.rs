@@ -57,7 +57,7 @@ pub(super) fn prepare_device_logs(image: &Path) -> Result<()> {
         Err(error) => Err(fail(format!(
             "it is a block device, and {DEVICE_LOGS} cannot be made: {error}"
         ))),
-        Ok(folder) if folder.mode() & 0o022 != 0 || !is_trusted(folder.uid(), folder.uid()) => {
+        Ok(folder) if folder.mode() & 0o022 != 0 || !is_trusted(folder.uid(), 0) => {
             Err(fail(format!("others can write to {DEVICE_LOGS}")))
         }
         Ok(_) => Ok(()),
